@@ -1,0 +1,9 @@
+//! Fineprint turns the terms of service of a model API into rules, runs them over usage events, and keeps a violation log.
+
+
+pub mod source;
+pub mod time;
+pub mod diagnostic;
+pub mod value;
+pub mod event;
+pub mod syntax;
