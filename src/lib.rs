@@ -7,3 +7,5 @@ pub mod diagnostic;
 pub mod value;
 pub mod event;
 pub mod syntax;
+pub mod hir;
+pub mod violation;

@@ -1,0 +1,222 @@
+//! The one text form of a rule's meaning, and its hash. Two rules that mean the same up to spelling, comments, tests and
+//! the names of `let`s hash alike; whatever can change a finding changes the hash.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use super::{Const, Expr, ExprKind, Function, Piece, Program, Rule, Shape, TextTest, Verb};
+use crate::event::FIELDS;
+
+/// SHA-256 of [`canonical_rule`], in lower-case hex.
+pub fn rule_hash(program: &Program, rule: &Rule) -> String {
+    let digest = Sha256::digest(canonical_rule(program, rule).as_bytes());
+    digest.iter().fold(String::with_capacity(64), |mut hex, b| {
+        let _ = write!(hex, "{b:02x}");
+        hex
+    })
+}
+
+/// The canonical text of a rule: one line a part, prefix notation, no positions. Lists and tables go by their names:
+/// their contents are pinned apart.
+pub fn canonical_rule(program: &Program, rule: &Rule) -> String {
+    let mut w = Writer { program, out: String::new() };
+    w.rule(rule);
+    w.out
+}
+
+struct Writer<'a> {
+    program: &'a Program,
+    out: String,
+}
+
+impl Writer<'_> {
+    fn rule(&mut self, rule: &Rule) {
+        self.line("fineprint-rule", "1");
+        self.line("name", &rule.name);
+        for clause in &rule.enforces {
+            self.line("enforces", &format!("{}.{}", clause.policy, clause.clause));
+        }
+        self.line("severity", rule.severity.word());
+        self.line("confidence", rule.confidence.word());
+        self.line("mode", rule.mode.word());
+        for kind in &rule.kinds {
+            self.line("on", kind.word());
+        }
+        if let Some(filter) = &rule.filter {
+            self.expr_line("where", filter);
+        }
+        if let Shape::Windowed(w) = &rule.shape {
+            for key in &w.per {
+                self.expr_line("per", key);
+            }
+            self.line("length_ns", &w.length.0.to_string());
+            self.line("step_ns", &w.step.0.to_string());
+            for aggregate in &w.aggregates {
+                self.out.push_str("aggregate ");
+                self.function(&aggregate.function);
+                if let Some(filter) = &aggregate.filter {
+                    self.out.push_str(" where ");
+                    self.expr(filter);
+                }
+                self.out.push('\n');
+            }
+            self.expr_line("when", &w.when);
+        }
+        for (name, value) in &rule.lets {
+            self.expr_line(&format!("value {name}"), value);
+        }
+        for e in &rule.exceptions {
+            self.expr_line("except", &e.filter);
+            let bounds = (e.from.map(|t| t.0), e.until.map(|t| t.0));
+            let _ = writeln!(self.out, " {bounds:?} {:?} {:?} {:?}", e.because, e.owner, e.evidence);
+        }
+        for a in &rule.actions {
+            let verb = match &a.verb {
+                Verb::Alert(channel) => format!("alert {channel:?}"),
+                Verb::Flag => "flag".to_string(),
+                Verb::Throttle(n, per) => format!("throttle {n} {}", per.0),
+                Verb::Challenge => "challenge".to_string(),
+                Verb::Block => "block".to_string(),
+            };
+            let _ = writeln!(self.out, "action {} {verb} {} {:?}", a.after_review, a.scope, a.duration.map(|d| d.0));
+        }
+        let _ = writeln!(self.out, "cooldown_ns {:?}", rule.cooldown.map(|d| d.0));
+        self.out.push_str("because");
+        for piece in &rule.because {
+            match piece {
+                Piece::Text(t) => {
+                    let _ = write!(self.out, " {t:?}");
+                }
+                Piece::Value(_, e) => {
+                    self.out.push(' ');
+                    self.expr(e);
+                }
+            }
+        }
+        self.out.push('\n');
+    }
+
+    fn line(&mut self, key: &str, value: &str) {
+        let _ = writeln!(self.out, "{key} {value}");
+    }
+
+    fn expr_line(&mut self, key: &str, e: &Expr) {
+        let _ = write!(self.out, "{key} ");
+        self.expr(e);
+        self.out.push('\n');
+    }
+
+    fn function(&mut self, function: &Function) {
+        let (name, args): (&str, Vec<&Expr>) = match function {
+            Function::Count => ("count", vec![]),
+            Function::Sum(e) => ("sum", vec![e]),
+            Function::Min(e) => ("min", vec![e]),
+            Function::Max(e) => ("max", vec![e]),
+            Function::Average(e) => ("average", vec![e]),
+            Function::Share(e) => ("share", vec![e]),
+            Function::Distinct { of, .. } => ("distinct", of.iter().collect()),
+        };
+        self.call(name, &args);
+        if let Function::Distinct { one_per: Some((key, condition)), .. } = function {
+            self.out.push_str(" one-per ");
+            self.expr(key);
+            if let Some(condition) = condition {
+                self.out.push_str(" if ");
+                self.expr(condition);
+            }
+        }
+    }
+
+    fn call<'e>(&mut self, name: &str, args: &[&'e Expr]) {
+        let _ = write!(self.out, "({name}");
+        for arg in args {
+            self.out.push(' ');
+            self.expr(arg);
+        }
+        self.out.push(')');
+    }
+
+    fn constant(&mut self, c: &Const) {
+        let _ = match c {
+            Const::Bool(b) => write!(self.out, "{b}"),
+            Const::Num(n) => write!(self.out, "{n}"),
+            Const::Text(t) => write!(self.out, "{t:?}"),
+            Const::Ip(ip) => write!(self.out, "ip:{ip}"),
+            Const::Net(net) => write!(self.out, "net:{net}"),
+        };
+    }
+
+    fn expr(&mut self, e: &Expr) {
+        match &e.kind {
+            ExprKind::Const(c) => {
+                let _ = write!(self.out, "{}:", e.ty.keyword());
+                self.constant(c);
+            }
+            ExprKind::Field(f) => {
+                let name = FIELDS.get(usize::from(f.0)).map_or("?", |f| f.name);
+                let _ = write!(self.out, "field:{name}");
+            }
+            ExprKind::Column(t, c) => {
+                let table = self.program.tables.get(t.0 as usize);
+                let column = table.and_then(|t| t.columns.get(usize::from(*c))).map_or("?", |c| c.0.as_str());
+                let _ = write!(self.out, "column:{}.{column}", table.map_or("?", |t| t.name.as_str()));
+            }
+            ExprKind::Not(a) => self.call("not", &[a]),
+            ExprKind::And(all) => self.call("and", &all.iter().collect::<Vec<_>>()),
+            ExprKind::Or(all) => self.call("or", &all.iter().collect::<Vec<_>>()),
+            ExprKind::AtLeast(n, all) => self.call(&format!("at-least:{n}"), &all.iter().collect::<Vec<_>>()),
+            ExprKind::Compare(op, a, b) => self.call(op.symbol(), &[a, b]),
+            ExprKind::InSet(a, set) => {
+                let mut items: Vec<String> = set
+                    .iter()
+                    .map(|c| {
+                        let mut w = Writer { program: self.program, out: String::new() };
+                        w.constant(c);
+                        w.out
+                    })
+                    .collect();
+                items.sort();
+                items.dedup();
+                self.out.push_str("(in ");
+                self.expr(a);
+                let _ = write!(self.out, " [{}])", items.join(" "));
+            }
+            ExprKind::InList(a, list) => {
+                let name = self.program.lists.get(list.0 as usize).map_or("?", |l| l.name.as_str()).to_string();
+                self.out.push_str("(in ");
+                self.expr(a);
+                let _ = write!(self.out, " list:{name})");
+            }
+            ExprKind::Text { operand, test, ignoring_case } => {
+                self.out.push_str("(text ");
+                self.expr(operand);
+                let _ = match test {
+                    TextTest::ContainsAny(p) => write!(self.out, " any {p:?}"),
+                    TextTest::ContainsAll(p) => write!(self.out, " all {p:?}"),
+                    TextTest::ContainsAnyOf(l) => {
+                        let name = self.program.lists.get(l.0 as usize).map_or("?", |l| l.name.as_str());
+                        write!(self.out, " any list:{name}")
+                    }
+                    TextTest::StartsWith(p) => write!(self.out, " starts {p:?}"),
+                    TextTest::EndsWith(p) => write!(self.out, " ends {p:?}"),
+                    TextTest::Matches(p) => write!(self.out, " regex {p:?}"),
+                };
+                let _ = write!(self.out, " fold:{ignoring_case})");
+            }
+            ExprKind::Exists(a) => self.call("exists", &[a]),
+            ExprKind::OrDefault(a, b) => self.call("or-default", &[a, b]),
+            ExprKind::Arithmetic(op, a, b) => self.call(&format!("{op:?}"), &[a, b]),
+            ExprKind::ToMicros(a) => self.call("micros", &[a]),
+            ExprKind::Network(a, v4, v6) => self.call(&format!("network:{v4}:{v6}"), &[a]),
+            ExprKind::Lower(a) => self.call("lower", &[a]),
+            ExprKind::Length(a) => self.call("length", &[a]),
+            ExprKind::Aggregate(i) => {
+                let _ = write!(self.out, "aggregate:{i}");
+            }
+            ExprKind::Key(i) => {
+                let _ = write!(self.out, "key:{i}");
+            }
+        }
+    }
+}

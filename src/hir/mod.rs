@@ -1,0 +1,547 @@
+//! What rules mean: names resolved, types known, `let`s put in place. This is what is hashed into a violation. Knows
+//! nothing of how a rule runs.
+
+mod canonical;
+
+pub use canonical::{canonical_rule, rule_hash};
+
+use crate::event::{FieldId, Kind};
+use crate::source::Span;
+use crate::time::{Duration, Timestamp};
+use crate::value::Type;
+
+/// The checked content of a set of rule files.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// Policies in order of declaration; a document of several dates stands several times.
+    pub policies: Vec<Policy>,
+    /// Lists; [`ListId`] is an index.
+    pub lists: Vec<List>,
+    /// Tables; [`TableId`] is an index. Table 0 is the account registry.
+    pub tables: Vec<Table>,
+    /// Rules that are evaluated, `applies` resolved, in order of declaration.
+    pub rules: Vec<Rule>,
+}
+
+/// Index of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListId(pub u32);
+
+/// Index of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u32);
+
+impl TableId {
+    /// The account registry, joined by the event's `account`.
+    pub const ACCOUNTS: TableId = TableId(0);
+}
+
+/// A dated document.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// `provider.document`.
+    pub name: String,
+    /// Date of the document, `YYYY-MM-DD`.
+    pub version: String,
+    /// Title; empty where not given.
+    pub title: String,
+    /// Address; empty where not given.
+    pub url: String,
+    /// First moment at which it binds.
+    pub from: Timestamp,
+    /// First moment at which it no longer binds.
+    pub until: Option<Timestamp>,
+    /// Its passages.
+    pub clauses: Vec<Clause>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// A passage of a document.
+#[derive(Debug, Clone)]
+pub struct Clause {
+    /// Name within the document.
+    pub name: String,
+    /// What it allows instead of forbids.
+    pub permits: bool,
+    /// The section as the document numbers it; may be empty.
+    pub section: String,
+    /// What it says, in our words.
+    pub says: String,
+    /// First moment at which it is in force: its own date, or the document's.
+    pub from: Timestamp,
+    /// First moment at which it is no longer in force.
+    pub until: Option<Timestamp>,
+}
+
+/// A clause that a rule enforces, in all the versions that the files know, oldest first. The version in force when a
+/// violation opens is the one it names.
+#[derive(Debug, Clone)]
+pub struct ClauseRef {
+    /// `provider.document`.
+    pub policy: String,
+    /// Name of the clause.
+    pub clause: String,
+    /// Indexes of (policy, clause) in [`Program::policies`], by `from`.
+    pub versions: Vec<(u32, u32)>,
+}
+
+/// A set of values.
+#[derive(Debug, Clone)]
+pub struct List {
+    /// Its name.
+    pub name: String,
+    /// Type of its values.
+    pub ty: Type,
+    /// Inline values, or `None` when they come from a file and are given to the plan by the caller.
+    pub inline: Option<Vec<Const>>,
+    /// The file, as written.
+    pub path: Option<String>,
+    /// Column of the value, validity columns.
+    pub columns: ListColumns,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// Which columns of a file hold what; `None` is the first column, or no validity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListColumns {
+    /// Column of the value.
+    pub value: Option<Column>,
+    /// Columns of the first moment and of the first moment after.
+    pub valid: Option<(Column, Column)>,
+}
+
+/// A column by number from 1 or by heading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// From 1.
+    Number(u32),
+    /// By its heading.
+    Heading(String),
+}
+
+/// Reference data joined by a key.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// The event's value that is looked up.
+    pub key: Expr,
+    /// The file as written; `None` for the account registry.
+    pub path: Option<String>,
+    /// Validity columns.
+    pub valid: Option<(Column, Column)>,
+    /// Columns that rules may read.
+    pub columns: Vec<(String, Type)>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// How bad a violation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// A signal, no accusation.
+    Info,
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// Critical.
+    Critical,
+}
+
+/// How sure the rule is when it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+}
+
+/// What a rule may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Records only.
+    Shadow,
+    /// Records and alerts.
+    Flag,
+    /// Its actions take effect.
+    Enforce,
+}
+
+macro_rules! words {
+    ($ty:ident: $($variant:ident $word:literal),*) => {
+        impl $ty {
+            /// All, in ascending order.
+            pub const ALL: &'static [$ty] = &[$($ty::$variant),*];
+
+            /// The word of the language and of records.
+            pub fn word(self) -> &'static str {
+                match self { $($ty::$variant => $word),* }
+            }
+
+            /// The one with this word.
+            pub fn from_word(word: &str) -> Option<$ty> {
+                match word { $($word => Some($ty::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+words!(Severity: Info "info", Low "low", Medium "medium", High "high", Critical "critical");
+words!(Confidence: Low "low", Medium "medium", High "high");
+words!(Mode: Shadow "shadow", Flag "flag", Enforce "enforce");
+
+/// A rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its name: the identity of its state.
+    pub name: String,
+    /// What it enforces; at least one.
+    pub enforces: Vec<ClauseRef>,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What it may do.
+    pub mode: Mode,
+    /// Kinds of events it looks at; at least one.
+    pub kinds: Vec<Kind>,
+    /// Which of them: the filter of `on`, and for a single-event rule also its `when`.
+    pub filter: Option<Expr>,
+    /// Single events or windows.
+    pub shape: Shape,
+    /// Named values that `because` and tests may use. Over single events for [`Shape::Single`], over the window otherwise.
+    pub lets: Vec<(String, Expr)>,
+    /// Events taken out.
+    pub exceptions: Vec<Exception>,
+    /// What is proposed.
+    pub actions: Vec<Action>,
+    /// Silence of actions after a violation; also the least time of `false` that ends an episode.
+    pub cooldown: Option<Duration>,
+    /// Text with values.
+    pub because: Vec<Piece>,
+    /// Known innocent look-alikes.
+    pub mistaken_for: Vec<String>,
+    /// Where it is declared: the whole block.
+    pub span: Span,
+    /// Where its definition stands; differs from `span` where the rule `applies` another.
+    pub definition: Span,
+}
+
+/// Single events or windows.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// Each event that passes the filter is a violation.
+    Single,
+    /// Groups over time.
+    Windowed(Windowed),
+}
+
+/// A windowed rule.
+#[derive(Debug, Clone)]
+pub struct Windowed {
+    /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group.
+    pub per: Vec<Expr>,
+    /// Length of the window.
+    pub length: Duration,
+    /// Distance between two ends; divides `length`. Equal to it for a tumbling window.
+    pub step: Duration,
+    /// What is counted.
+    pub aggregates: Vec<Aggregate>,
+    /// When it is a violation: over [`ExprKind::Aggregate`] and [`ExprKind::Key`].
+    pub when: Expr,
+}
+
+/// Something counted over a window.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// What is counted.
+    pub function: Function,
+    /// Only events where this is true.
+    pub filter: Option<Expr>,
+    /// Type of the result.
+    pub ty: Type,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What is counted. Expressions are over single events. Results over no events: count, sum, distinct are 0, the others unknown.
+#[derive(Debug, Clone)]
+pub enum Function {
+    /// Events.
+    Count,
+    /// Sum of known values; the type of the argument.
+    Sum(Expr),
+    /// Least known value.
+    Min(Expr),
+    /// Greatest known value.
+    Max(Expr),
+    /// Sum of known values by their number: [`Type::Decimal`] for integers, tokens and decimals, the argument's type
+    /// otherwise; rounded half away from zero.
+    Average(Expr),
+    /// Different known values (a tuple counts where all its parts are known). Where `one_per` is given and its condition
+    /// true, the event counts as one of its key instead.
+    Distinct {
+        /// The value, or the parts of a tuple.
+        of: Vec<Expr>,
+        /// `one per org if account.org_verified`
+        one_per: Option<(Expr, Option<Expr>)>,
+    },
+    /// Share of events where the condition is true among those where it is true or false: [`Type::Percentage`], rounded
+    /// half away from zero to a millionth; unknown over none.
+    Share(Expr),
+}
+
+/// Events taken out of a rule.
+#[derive(Debug, Clone)]
+pub struct Exception {
+    /// Which events.
+    pub filter: Expr,
+    /// Why; may be empty.
+    pub because: String,
+    /// Who answers for it; may be empty.
+    pub owner: String,
+    /// Contract or ticket; may be empty.
+    pub evidence: String,
+    /// First event time at which it holds.
+    pub from: Option<Timestamp>,
+    /// First event time at which it no longer holds.
+    pub until: Option<Timestamp>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A proposed action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// A person decides first.
+    pub after_review: bool,
+    /// What.
+    pub verb: Verb,
+    /// `account`, `key`, `org`, `group`; empty where not given.
+    pub scope: &'static str,
+    /// For how long.
+    pub duration: Option<Duration>,
+}
+
+/// What should be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// Tell a channel.
+    Alert(String),
+    /// Mark.
+    Flag,
+    /// At most so many requests per time.
+    Throttle(u64, Duration),
+    /// Ask for proof.
+    Challenge,
+    /// Refuse.
+    Block,
+}
+
+/// A part of a text with placeholders.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// As written.
+    Text(String),
+    /// A value; the name is what stood in braces.
+    Value(String, Expr),
+}
+
+/// A constant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Const {
+    /// A truth value.
+    Bool(bool),
+    /// Any number, in the unit of the expression's type.
+    Num(i64),
+    /// Text, country, fingerprint.
+    Text(String),
+    /// An address.
+    Ip(std::net::IpAddr),
+    /// A network.
+    Net(ipnet::IpNet),
+}
+
+/// A typed expression.
+#[derive(Debug, Clone)]
+pub struct Expr {
+    /// Its type.
+    pub ty: Type,
+    /// What it is.
+    pub kind: ExprKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compare {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+}
+
+/// Arithmetic on numbers that share a scale as noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// Same type.
+    Add,
+    /// Same type, or two timestamps.
+    Subtract,
+    /// Left in its own scale, right a whole number.
+    Multiply,
+    /// Left in its own scale, right a number in millionths: the product is divided by a million, rounded half away from zero.
+    MultiplyMicros,
+    /// Left in its own scale, right a whole number: rounded half away from zero.
+    Divide,
+    /// Same scale on both sides: the quotient in millionths, rounded half away from zero.
+    Ratio,
+}
+
+/// A test on a text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TextTest {
+    /// Any of the phrases occurs.
+    ContainsAny(Vec<String>),
+    /// All of the phrases occur.
+    ContainsAll(Vec<String>),
+    /// Any of the phrases of a list occurs.
+    ContainsAnyOf(ListId),
+    /// Begins with it.
+    StartsWith(String),
+    /// Ends with it.
+    EndsWith(String),
+    /// A linear-time regular expression (crate `regex`, Unicode) matches somewhere.
+    Matches(String),
+}
+
+/// What an expression is. Any operation on an unknown operand is unknown unless noted.
+#[derive(Debug, Clone)]
+pub enum ExprKind {
+    /// A constant.
+    Const(Const),
+    /// A field of the event.
+    Field(FieldId),
+    /// A column of a table, joined by the table's key at event time.
+    Column(TableId, u16),
+    /// Kleene not.
+    Not(Box<Expr>),
+    /// Kleene and.
+    And(Vec<Expr>),
+    /// Kleene or.
+    Or(Vec<Expr>),
+    /// At least so many are true: true when enough are, false when not enough can be, unknown between.
+    AtLeast(u32, Vec<Expr>),
+    /// Comparison of two values of one scale. Texts, countries, fingerprints and addresses by `=` and `!=` only.
+    Compare(Compare, Box<Expr>, Box<Expr>),
+    /// Membership in constants of the operand's type; an [`Const::Net`] contains addresses. A list operand: any item.
+    InSet(Box<Expr>, Vec<Const>),
+    /// Membership in a list at event time. A list operand: any item.
+    InList(Box<Expr>, ListId),
+    /// A test on a text; `ignoring_case` compares by simple case folding.
+    Text {
+        /// The text.
+        operand: Box<Expr>,
+        /// The test.
+        test: TextTest,
+        /// Letters match in either case.
+        ignoring_case: bool,
+    },
+    /// Whether the operand is known: never unknown.
+    Exists(Box<Expr>),
+    /// The first where known, else the second.
+    OrDefault(Box<Expr>, Box<Expr>),
+    /// Arithmetic; overflow and division by zero are unknown.
+    Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
+    /// A whole number as millionths; unknown past the range.
+    ToMicros(Box<Expr>),
+    /// The network of an address, by prefix length of IPv4 and IPv6; the type is [`Type::Cidr`].
+    Network(Box<Expr>, u8, u8),
+    /// Lower case (full Unicode mapping).
+    Lower(Box<Expr>),
+    /// Characters of a text, or items of a list.
+    Length(Box<Expr>),
+    /// The result of an aggregate of the rule (in `when`, `lets`, `because` of a windowed rule).
+    Aggregate(u16),
+    /// A part of the group key (likewise).
+    Key(u16),
+}
+
+impl Expr {
+    /// Calls `f` on this expression and all below it.
+    pub fn walk<'a>(&'a self, f: &mut impl FnMut(&'a Expr)) {
+        f(self);
+        match &self.kind {
+            ExprKind::Const(_) | ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => {}
+            ExprKind::Not(a)
+            | ExprKind::InSet(a, _)
+            | ExprKind::InList(a, _)
+            | ExprKind::Text { operand: a, .. }
+            | ExprKind::Exists(a)
+            | ExprKind::ToMicros(a)
+            | ExprKind::Network(a, ..)
+            | ExprKind::Lower(a)
+            | ExprKind::Length(a) => a.walk(f),
+            ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => all.iter().for_each(|a| a.walk(f)),
+            ExprKind::Compare(_, a, b) | ExprKind::OrDefault(a, b) | ExprKind::Arithmetic(_, a, b) => {
+                a.walk(f);
+                b.walk(f);
+            }
+        }
+    }
+}
+
+impl Compare {
+    /// As written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Compare::Equal => "=",
+            Compare::NotEqual => "!=",
+            Compare::Less => "<",
+            Compare::LessEqual => "<=",
+            Compare::Greater => ">",
+            Compare::GreaterEqual => ">=",
+        }
+    }
+
+    /// The comparison that is true exactly where this one is false.
+    pub fn negated(self) -> Compare {
+        match self {
+            Compare::Equal => Compare::NotEqual,
+            Compare::NotEqual => Compare::Equal,
+            Compare::Less => Compare::GreaterEqual,
+            Compare::LessEqual => Compare::Greater,
+            Compare::Greater => Compare::LessEqual,
+            Compare::GreaterEqual => Compare::Less,
+        }
+    }
+
+    /// Whether it holds for two values so ordered.
+    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Compare::Equal => ordering.is_eq(),
+            Compare::NotEqual => ordering.is_ne(),
+            Compare::Less => ordering.is_lt(),
+            Compare::LessEqual => ordering.is_le(),
+            Compare::Greater => ordering.is_gt(),
+            Compare::GreaterEqual => ordering.is_ge(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The record of a violation: which rule and clause, which group, when, the values beside their thresholds, and the events
+//! it rests on. Observation only: never an actor's name, never prompt text. Knows no evaluator and no store.
+
+mod record;
+
+pub use record::{Record, to_json};
+
+use crate::hir::{Confidence, Mode, Severity};
+use crate::time::Timestamp;
+use crate::value::Type;
+
+/// Most event ids listed in full; above it the record lists samples and says so.
+pub const EVIDENCE_EVENTS_MAX: usize = 1_000;
+/// Above the bound: events listed from the beginning.
+pub const EVIDENCE_FIRST: usize = 20;
+/// Above the bound: events listed up to the crossing.
+pub const EVIDENCE_CROSSING: usize = 20;
+/// Above the bound: events sampled from all, by the least hash of their leaf, so that the sample does not depend on order.
+pub const EVIDENCE_SAMPLE: usize = 60;
+/// Above the bound: events listed from the end.
+pub const EVIDENCE_LAST: usize = 20;
+
+/// Where a violation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// The condition holds, or the input ended while it held.
+    Open,
+    /// The condition ceased to hold.
+    Closed,
+    /// It would have been a violation without an exception.
+    Exempted,
+    /// Its group became part of another; see that violation.
+    Merged,
+}
+
+impl Status {
+    /// All.
+    pub const ALL: [Status; 4] = [Status::Open, Status::Closed, Status::Exempted, Status::Merged];
+
+    /// The word in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Open => "open",
+            Status::Closed => "closed",
+            Status::Exempted => "exempted",
+            Status::Merged => "merged",
+        }
+    }
+
+    /// The status with this word.
+    pub fn from_word(word: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|s| s.word() == word)
+    }
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Violation {
+    /// 32 hex digits: the first half of SHA-256 over rule name, rule hash, group key and first true step (or event id).
+    pub id: String,
+    /// Name of the rule.
+    pub rule: String,
+    /// SHA-256 of the rule's canonical text.
+    pub rule_hash: String,
+    /// The clauses it enforces, each in the version in force when it opened. The first is the one shown in lists.
+    pub clauses: Vec<Enforced>,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What the rule may do.
+    pub mode: Mode,
+    /// Where it stands.
+    pub status: Status,
+    /// End of the first true step, or the event's time.
+    pub opened_at: Timestamp,
+    /// End of the last true step.
+    pub updated_at: Timestamp,
+    /// End of the step at which it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// The group: name of each part as the author wrote it, and its value. Empty for a rule over everything, or the
+    /// account for a single event.
+    pub group: Vec<(String, String)>,
+    /// `[start, end)` of the first true window; `None` for a single event.
+    pub window: Option<(Timestamp, Timestamp)>,
+    /// Every account that contributed while true, sorted.
+    pub accounts: Vec<String>,
+    /// Named values, in the rule's order.
+    pub values: Vec<Observed>,
+    /// The events it rests on.
+    pub evidence: Evidence,
+    /// The rule's exceptions and what they took out.
+    pub exceptions: Vec<Considered>,
+    /// What the rule proposes, as written in the rule; nothing is taken here.
+    pub proposed: Vec<String>,
+    /// The reason, with the values at crossing.
+    pub because: String,
+    /// Known innocent look-alikes.
+    pub mistaken_for: Vec<String>,
+}
+
+/// A clause in the version that was in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enforced {
+    /// `provider.document`.
+    pub policy: String,
+    /// Date of the document.
+    pub version: String,
+    /// Name of the clause.
+    pub clause: String,
+    /// Section as the document numbers it.
+    pub section: String,
+    /// What it says, in our words.
+    pub says: String,
+    /// Since when it is in force.
+    pub from: Timestamp,
+    /// Whether it was in force when the violation opened. A rule may outlive its clause; the record says so.
+    pub in_force: bool,
+}
+
+/// A value that was observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Name in the rule.
+    pub name: String,
+    /// Type, for printing.
+    pub ty: Type,
+    /// At the first true step; `None` is unknown.
+    pub crossing: Option<Scalar>,
+    /// The greatest (for an upper limit: the least) over all true steps.
+    pub peak: Option<Scalar>,
+    /// At the last true step.
+    pub last: Option<Scalar>,
+    /// What it is held against in `when`: operator and bound, where it is compared with a constant.
+    pub threshold: Option<(&'static str, Scalar)>,
+    /// Exact, or an estimate.
+    pub exact: bool,
+}
+
+/// A value of a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scalar {
+    /// A truth value.
+    Bool(bool),
+    /// A number in the unit of its type.
+    Num(i64),
+    /// Any text.
+    Text(String),
+}
+
+/// The events a violation rests on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evidence {
+    /// How many events contributed while true.
+    pub count: u64,
+    /// Merkle root (RFC 6962 tree over SHA-256) over the leaves of all of them in order of (time, id); lower-case hex.
+    pub root: String,
+    /// All of them up to [`EVIDENCE_EVENTS_MAX`], else samples; in order of (time, id).
+    pub events: Vec<EventRef>,
+    /// Whether `events` lists all.
+    pub complete: bool,
+    /// Events whose filter or exception could not be decided because a field was missing.
+    pub undecided: u64,
+}
+
+/// A contributing event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRef {
+    /// Its id.
+    pub id: String,
+    /// When it happened.
+    pub ts: Timestamp,
+    /// Why it is listed.
+    pub role: Role,
+}
+
+/// Why an event is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// All are listed.
+    All,
+    /// Among the first.
+    First,
+    /// Among the last before the crossing.
+    Crossing,
+    /// Sampled.
+    Sample,
+    /// Among the last.
+    Last,
+}
+
+impl Role {
+    /// The word in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::All => "all",
+            Role::First => "first",
+            Role::Crossing => "crossing",
+            Role::Sample => "sample",
+            Role::Last => "last",
+        }
+    }
+}
+
+/// An exception that was considered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Considered {
+    /// Why it exists.
+    pub because: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Contract or ticket.
+    pub evidence: String,
+    /// How many events of the first true window it took out.
+    pub took_out: u64,
+}
