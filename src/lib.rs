@@ -9,3 +9,6 @@ pub mod event;
 pub mod syntax;
 pub mod hir;
 pub mod violation;
+pub mod reference;
+pub mod plan;
+pub mod eval;
