@@ -10,7 +10,7 @@ use crate::plan::node::Node;
 use crate::value::Value;
 
 /// Version of the form.
-pub const PROJECTION_VERSION: u8 = 1;
+pub(crate) const PROJECTION_VERSION: u8 = 1;
 
 impl Evaluator {
     /// Appends the projection of an event to `out`: the fields that the rules read and which text tests held. Content

@@ -123,7 +123,7 @@ impl Lower<'_> {
             | ExprKind::InSet(..)
             | ExprKind::InList(..)
             | ExprKind::Text { .. }
-            | ExprKind::Exists(_) => Scalar::Truth(boxed(self.cond(e))),
+            | ExprKind::Exists(_) => Scalar::Truth(Box::new(self.cond(e))),
         }
     }
 }

@@ -5,17 +5,18 @@ use smallvec::SmallVec;
 use super::lower::{Lower, is_symbol};
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::hir::{self, Compare, ExprKind, Function, Piece, Shape, canonical_expr, describe, rule_hash};
 use crate::time::{Duration, Timestamp};
 use crate::value::Type;
 use crate::violation::Scalar as Recorded;
 
 /// Most exceptions of a rule.
-pub const EXCEPTIONS_MAX: usize = 32;
+pub(crate) const EXCEPTIONS_MAX: usize = 32;
 /// Most different conditions behind `where` in a rule.
-pub const FILTERS_MAX: usize = 64;
+pub(crate) const FILTERS_MAX: usize = 64;
 /// Most different values that a rule takes from an event.
-pub const INPUTS_MAX: usize = 64;
+pub(crate) const INPUTS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct RulePlan {
@@ -92,7 +93,6 @@ pub(crate) struct AggregatePlan {
     pub(crate) fold: Fold,
     pub(crate) input: u8,
     pub(crate) filter: Option<u8>,
-    pub(crate) ty: Type,
 }
 
 /// A value that the record shows.
@@ -151,6 +151,17 @@ impl RulePlan {
                 ShapePlan::Windowed(window(cx, rule, w, number))
             }
         };
+        let mut bound = |what: &str, n: usize, max: usize| {
+            if n > max {
+                let message = format!("rule `{}` has {n} {what}, the limit is {max}", rule.name);
+                cx.diagnostics.push(Diagnostic::new(Code::TOO_MANY, rule.span, message));
+            }
+        };
+        bound("exceptions", rule.exceptions.len(), EXCEPTIONS_MAX);
+        if let ShapePlan::Windowed(w) = &shape {
+            bound("different conditions behind `where`", w.filters.len(), FILTERS_MAX);
+            bound("different values to count", w.inputs.len(), INPUTS_MAX);
+        }
         RulePlan { hash: rule_hash(cx.program, rule), filter, exceptions, shape, because }
     }
 }
@@ -172,7 +183,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     for aggregate in &w.aggregates {
         let filter = aggregate.filter.as_ref().map(|f| {
             let node = cx.node(f);
-            position_or_push(&mut filters, node) as u8
+            position_or_push(&mut filters, node).min(FILTERS_MAX) as u8
         });
         let mut input = |cx: &mut Lower<'_>,
                          kind: &str,
@@ -223,7 +234,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 (Fold::Distinct { symbols }, at)
             }
         };
-        aggregates.push(AggregatePlan { fold, input: at, filter, ty: aggregate.ty.clone() });
+        aggregates.push(AggregatePlan { fold, input: at, filter });
     }
     let when = cx.cond(&w.when);
     let values = values(cx, rule, w);
