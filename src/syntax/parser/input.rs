@@ -12,7 +12,7 @@ use crate::syntax::token::{Tok, Token};
 use crate::time::Duration;
 
 /// Deepest nesting of expressions.
-pub const NESTING_MAX: u32 = 64;
+pub const NESTING_MAX: u32 = 32;
 
 /// What parsers share.
 pub(super) struct Context {
