@@ -6,4 +6,7 @@ pub mod time;
 pub mod diagnostic;
 pub mod value;
 pub mod event;
+pub mod reference;
+#[cfg(feature = "feed")]
+pub mod feed;
 pub mod syntax;
