@@ -8,6 +8,8 @@ pub mod event;
 pub mod syntax;
 pub mod reference;
 pub mod hir;
+pub mod check;
+pub mod compile;
 pub mod plan;
 pub mod violation;
 pub mod eval;
