@@ -1,5 +1,5 @@
 //! All tests of the library and the command, in one binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs, unreachable_pub, reason = "tests fail by panicking")]
 
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
 mod golden;
