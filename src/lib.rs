@@ -1,14 +1,13 @@
 //! Fineprint turns the terms of service of a model API into rules, runs them over usage events, and keeps a violation log.
 
-
-pub mod source;
-pub mod time;
 pub mod diagnostic;
-pub mod value;
-pub mod event;
-pub mod syntax;
-pub mod hir;
-pub mod violation;
-pub mod reference;
-pub mod plan;
 pub mod eval;
+pub mod event;
+pub mod hir;
+pub mod plan;
+pub mod reference;
+pub mod source;
+pub mod syntax;
+pub mod time;
+pub mod value;
+pub mod violation;

@@ -41,7 +41,6 @@ pub struct Books {
 impl Books {
     /// Whether every record is accounted for exactly once.
     pub fn balance(&self) -> bool {
-        self.received
-            == self.evaluated + self.late + self.duplicate + self.rejected_future + self.rejected_conflicting
+        self.received == self.evaluated + self.late + self.duplicate + self.rejected_future + self.rejected_conflicting
     }
 }

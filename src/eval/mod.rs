@@ -1,15 +1,39 @@
 //! The evaluator: usage events in, violations out. A plain state machine: time comes in with the events, nothing here
 //! reads a clock, a file or a random number, so the same events give the same violations, byte for byte.
+//!
+//! Events wait in the stage until nothing earlier can come, and are then applied in order of (time, id): all that follows
+//! sees one canonical sequence, whatever the order of arrival was. Conditions on single events are evaluated at arrival,
+//! once, and only their results wait; text does not.
 
+mod accumulate;
 mod books;
+mod episode;
+pub mod events;
+mod finding;
+mod intern;
+mod merkle;
+mod project;
+mod route;
+mod snapshot;
+mod stage;
+mod window;
 
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
+pub use finding::action_text;
 
-use crate::event::UsageEvent;
+use self::events::{Events, Held, NO_ACCOUNT};
+use self::finding::Subject;
+use self::intern::Interner;
+use self::route::{Router, records};
+use self::stage::{Seen, Stage};
+use self::window::{Bench, Ended, Windows};
+use crate::event::{FieldId, UsageEvent};
 use crate::plan::RuleSet;
-use crate::time::{Duration, MINUTE_NS, Timestamp};
+use crate::plan::rule::ShapePlan;
+use crate::time::{Duration, MINUTE_NS, SECOND_NS, Timestamp};
+use crate::value::Value;
 use crate::violation::Violation;
 
 /// How a stream is read. Part of the configuration hash: two runs with other options may find other violations.
@@ -30,7 +54,7 @@ impl Default for EvalOptions {
 }
 
 /// Where a record came from, to name it when it is refused later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
     /// Which input.
     pub input: u32,
@@ -69,38 +93,307 @@ pub struct Evaluator {
     rules: Arc<RuleSet>,
     options: EvalOptions,
     books: Books,
+    router: Router,
+    interner: Interner,
+    stage: Stage,
+    events: Events,
+    /// Per windowed rule.
+    windows: Vec<Windows>,
+    /// Largest event time.
+    max_ts: Option<i64>,
+    /// Everything before this is final: no event is taken in, every step that ends by it is judged.
+    watermark: i64,
+    /// Every event before this is applied, every step that ends by it is judged; trails the watermark by under a second.
+    settled: i64,
+    /// Earliest due step end of any windowed rule.
+    next_due: i64,
+    /// How far back evidence can reach: the longest window and, since it is judged at step ends, a step.
+    reach: i64,
+    ended: Vec<Ended>,
+    finished: Vec<Violation>,
+    refused: Vec<Refused>,
 }
 
 impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
-        Evaluator { rules, options, books: Books::default() }
+        let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
+        Evaluator {
+            reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
+            rules,
+            options,
+            books: Books::default(),
+            router: Router::default(),
+            interner: Interner::default(),
+            stage: Stage::default(),
+            events: Events::default(),
+            windows,
+            max_ts: None,
+            watermark: i64::MIN,
+            settled: i64::MIN,
+            next_due: i64::MAX,
+            ended: Vec::new(),
+            finished: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     /// Takes in one event.
     pub fn observe(&mut self, event: &UsageEvent<'_>, origin: Origin) -> Outcome {
-        let _ = (event, origin, &self.rules, &self.options);
+        self.books.received += 1;
+        let ts = event.ts().0;
+        let known_until = match event.get(FieldId::INGEST_TS) {
+            Value::Num(n) => Some(n),
+            _ => self.options.as_of.map(|t| t.0),
+        };
+        if known_until.is_some_and(|n| ts > n.saturating_add(self.options.future.0)) {
+            self.books.rejected_future += 1;
+            return Outcome::Rejected(Refusal::Future);
+        }
+        match self.stage.seen(event.id(), event.content(), self.watermark) {
+            Seen::New => {}
+            Seen::Copy => {
+                self.books.duplicate += 1;
+                return Outcome::Duplicate;
+            }
+            Seen::Larger { ts: waiting } if ts >= self.watermark => {
+                if let Some(origin) = self.stage.displace(event.id(), waiting) {
+                    self.books.evaluated -= 1;
+                    self.books.rejected_conflicting += 1;
+                    self.refused.push(Refused { origin, id: event.id().to_string(), refusal: Refusal::Conflicting });
+                }
+            }
+            Seen::Smaller | Seen::Larger { .. } => {
+                self.books.rejected_conflicting += 1;
+                return Outcome::Rejected(Refusal::Conflicting);
+            }
+        }
+        let late = ts < self.watermark;
+        let singles = self.route(event, late);
+        if late {
+            self.books.late += 1;
+            self.finished.extend(singles);
+            return Outcome::Late;
+        }
+        self.books.evaluated += 1;
+        let account = match event.get(FieldId::ACCOUNT) {
+            Value::Text(a) if !self.router.words.is_empty() => self.interner.intern(a.as_bytes()),
+            _ => NO_ACCOUNT,
+        };
+        self.stage.push(event.id(), ts, event.content(), account, origin, &self.router.words, singles);
+        if self.max_ts.is_none_or(|max| ts > max) {
+            self.max_ts = Some(ts);
+            self.advance(Timestamp(ts.saturating_sub(self.options.lateness.0)));
+        }
         Outcome::Evaluated
+    }
+
+    /// Conditions on the event itself: fills the router's records, and returns the violations of rules on single events.
+    fn route(&mut self, event: &UsageEvent<'_>, late: bool) -> Vec<Violation> {
+        let rules = &self.rules;
+        self.router.words.clear();
+        self.router.matches(rules, event);
+        let mut singles = Vec::new();
+        let matched = std::mem::take(&mut self.router.matched);
+        for number in &matched {
+            let Some((plan, rule)) = rules.rules.get(*number as usize).zip(rules.program().rules.get(*number as usize))
+            else {
+                continue;
+            };
+            match &plan.shape {
+                ShapePlan::Single { values } => {
+                    let exceptions = self.router.exceptions(rules, plan, event);
+                    singles.push(Subject { program: rules.program(), rule, plan }.single(values, event, exceptions));
+                }
+                ShapePlan::Windowed(_) if late => {}
+                ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),
+            }
+        }
+        self.router.matched = matched;
+        singles
+    }
+
+    /// Names of the rules whose filter holds for an event, without taking the event in: what a rule would look at.
+    pub fn matching(&mut self, event: &UsageEvent<'_>) -> impl Iterator<Item = &str> {
+        self.router.matches(&self.rules, event);
+        let rules = &self.rules.program().rules;
+        self.router.matched.iter().filter_map(|n| rules.get(*n as usize)).map(|r| r.name.as_str())
+    }
+
+    /// How many rules' filters hold for an event, without taking it in.
+    pub fn count_matching(&mut self, event: &UsageEvent<'_>) -> usize {
+        self.router.matches(&self.rules, event);
+        self.router.matched.len()
     }
 
     /// Declares that no event before `watermark` will come any more: judges every step that ends at or before it.
     pub fn advance(&mut self, watermark: Timestamp) {
-        let _ = watermark;
+        if watermark.0 <= self.watermark {
+            return;
+        }
+        self.watermark = watermark.0;
+        // Whole seconds: steps end on them, so nothing is judged late, and the work is done once a second of event time.
+        let until = watermark.0.div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
+        if until > self.settled {
+            self.settle(until);
+        }
     }
 
     /// The input has ended as a file does: judges every step that ends at or before the largest event time. Later events
     /// may still follow (an appended file).
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        let Some(max) = self.max_ts else { return };
+        self.watermark = self.watermark.max(max);
+        self.settle(self.watermark.max(max.saturating_add(1)));
+        self.settled = self.watermark;
+    }
+
+    /// Applies every event before `until` and judges every step that ends at or before it.
+    fn settle(&mut self, until: i64) {
+        while self.stage.first_second().is_some_and(|s| s.saturating_mul(SECOND_NS) < until) {
+            let Some((second, mut bucket)) = self.stage.take_first() else { break };
+            let mut events = bucket.take_sorted().into_iter();
+            let mut rest = Vec::new();
+            for e in events.by_ref() {
+                if e.ts >= until {
+                    rest.push(e);
+                    break;
+                }
+                if e.displaced {
+                    continue;
+                }
+                if self.next_due <= e.ts {
+                    self.judge(e.ts);
+                }
+                self.stage.release(bucket.id(&e), e.ts, e.content);
+                self.apply(&bucket, e);
+            }
+            rest.extend(events);
+            if !rest.is_empty() {
+                bucket.put_back(rest);
+                self.stage.put_back(second, bucket);
+                break;
+            }
+        }
+        // `finish` settles one past the largest event time to apply the last event, but judges only up to that time.
+        self.judge(until.min(self.watermark));
+        self.settled = self.settled.max(until);
+        self.events.forget_before(self.settled.saturating_sub(self.reach));
+        if self.interner.wants_sweep() {
+            self.sweep();
+        }
+    }
+
+    fn apply(&mut self, bucket: &stage::Bucket, e: stage::Waiting) {
+        let (words, id) = (bucket.words(&e), bucket.id(&e));
+        self.finished.extend(e.singles);
+        if words.is_empty() {
+            return;
+        }
+        let held = Held { ts: e.ts, content: e.content, account: e.account, id: id.into() };
+        let number = self.events.push(held);
+        for (rule, record) in records(&self.rules, words) {
+            let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
+            let ShapePlan::Windowed(w) = &plan.shape else { continue };
+            if let Some(windows) = self.windows.get_mut(w.number as usize) {
+                windows.apply(w, plan.exceptions.len(), record, e.ts, number);
+                if let Some(step) = windows.next_due() {
+                    self.next_due = self.next_due.min(step.saturating_mul(w.step));
+                }
+            }
+        }
+    }
+
+    /// Judges every due step that ends at or before `until`.
+    fn judge(&mut self, until: i64) {
+        if self.next_due > until {
+            return;
+        }
+        let rules = Arc::clone(&self.rules);
+        let mut next = i64::MAX;
+        for (plan, rule) in rules.rules.iter().zip(&rules.program().rules) {
+            let ShapePlan::Windowed(w) = &plan.shape else { continue };
+            let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
+            let bench = Bench { events: &self.events, interner: &self.interner };
+            while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
+                if end > until {
+                    next = next.min(end);
+                    break;
+                }
+                windows.judge_next(plan, w, &bench, &mut self.ended);
+            }
+            let subject = Subject { program: rules.program(), rule, plan };
+            for e in self.ended.drain(..) {
+                let v = subject.episode(w, &e.key, &e.episode, e.exempted, Some(e.closed), &self.interner);
+                self.finished.push(v);
+            }
+        }
+        self.next_due = next;
+    }
+
+    fn sweep(&mut self) {
+        let mut marked = vec![false; self.interner.len()];
+        let mut mark = |n: u64| {
+            if let Some(m) = usize::try_from(n).ok().and_then(|n| marked.get_mut(n)) {
+                *m = true;
+            }
+        };
+        for plan in &self.rules.rules {
+            if let ShapePlan::Windowed(w) = &plan.shape
+                && let Some(windows) = self.windows.get(w.number as usize)
+            {
+                windows.mark(w, &mut mark);
+            }
+        }
+        self.events.iter().for_each(|e| mark(e.account));
+        for (e, words) in self.stage.iter() {
+            mark(e.account);
+            for (rule, record) in records(&self.rules, words) {
+                let Some(ShapePlan::Windowed(w)) = self.rules.rules.get(rule as usize).map(|p| &p.shape) else {
+                    continue;
+                };
+                // Numbers among them mark symbols that they happen to equal; those then live until the next sweep.
+                let _ = w;
+                record.iter().skip(route::HEADER).for_each(|word| mark(*word));
+            }
+        }
+        self.interner.sweep(&marked);
+    }
 
     /// Violations that were opened, updated or closed since the last call, each once, in its present state, sorted by
     /// (opened_at, id).
     pub fn take_violations(&mut self) -> Vec<Violation> {
-        Vec::new()
+        let mut out = std::mem::take(&mut self.finished);
+        let rules = Arc::clone(&self.rules);
+        for (plan, rule) in rules.rules.iter().zip(&rules.program().rules) {
+            let ShapePlan::Windowed(w) = &plan.shape else { continue };
+            let Some(windows) = self.windows.get_mut(w.number as usize).filter(|w| w.has_episodes()) else { continue };
+            let judged = self.settled.min(self.watermark).div_euclid(w.step);
+            let subject = Subject { program: rules.program(), rule, plan };
+            let interner = &self.interner;
+            windows.with_episodes(|group| {
+                let key = &group.key;
+                for (episode, exempted) in [(&mut group.open, false), (&mut group.exempted, true)] {
+                    let Some(e) = episode else { continue };
+                    if e.holds {
+                        e.last = e.last.max(judged);
+                    }
+                    if e.handed_out != Some(e.last) {
+                        e.handed_out = Some(e.last);
+                        out.push(subject.episode(w, key, e, exempted, None, interner));
+                    }
+                }
+            });
+        }
+        out.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
+        out
     }
 
     /// Records that were refused after they had been taken in, since the last call, sorted by origin.
     pub fn take_refused(&mut self) -> Vec<Refused> {
-        Vec::new()
+        let mut out = std::mem::take(&mut self.refused);
+        out.sort_by(|a, b| (a.origin, &a.id).cmp(&(b.origin, &b.id)));
+        out
     }
 
     /// What became of all events so far.
@@ -108,28 +401,19 @@ impl Evaluator {
         &self.books
     }
 
-    /// Largest event time minus the lateness; `None` before the first event.
+    /// Everything before it is final; `None` before the first event.
     pub fn watermark(&self) -> Option<Timestamp> {
-        None
+        self.max_ts.map(|_| Timestamp(self.watermark))
     }
 
-    /// The whole state as bytes of a versioned format.
-    pub fn snapshot(&self) -> Vec<u8> {
-        Vec::new()
+    /// Per rule, how many events could not be decided because a field was missing; rules without any are left out.
+    pub fn undecided(&self) -> Vec<(String, u64)> {
+        let rules = self.rules.program().rules.iter().zip(&self.router.undecided);
+        rules.filter(|(_, n)| **n > 0).map(|(r, n)| (r.name.clone(), *n)).collect()
     }
 
-    /// An evaluator in the state of a snapshot.
-    ///
-    /// # Errors
-    /// A text that says why the bytes do not fit: another version, another rule set, damaged.
-    pub fn restore(rules: Arc<RuleSet>, options: EvalOptions, snapshot: &[u8]) -> Result<Self, String> {
-        let _ = snapshot;
-        Ok(Self::new(rules, options))
-    }
-
-    /// The projection of an event for the journal: the fields that the rules read and the truth of each text test,
-    /// appended to `out`. Content fields (prompt text) are never part of it.
-    pub fn project(&self, event: &UsageEvent<'_>, out: &mut Vec<u8>) {
-        let _ = (event, out);
+    /// Live groups over all rules.
+    pub fn live_groups(&self) -> usize {
+        self.windows.iter().map(Windows::len).sum()
     }
 }

@@ -25,6 +25,29 @@ pub fn canonical_rule(program: &Program, rule: &Rule) -> String {
     w.out
 }
 
+/// The canonical text of one expression.
+pub fn canonical_expr(program: &Program, e: &Expr) -> String {
+    let mut w = Writer { program, out: String::new() };
+    w.expr(e);
+    w.out
+}
+
+/// A short name for a value, as an author would call it: the field, `table.column`, or the function.
+pub fn describe(program: &Program, e: &Expr) -> String {
+    match &e.kind {
+        ExprKind::Field(f) => FIELDS.get(usize::from(f.0)).map_or("value", |f| f.name).to_string(),
+        ExprKind::Column(t, c) => {
+            let table = program.tables.get(t.0 as usize);
+            let column = table.and_then(|t| t.columns.get(usize::from(*c))).map_or("?", |c| c.0.as_str());
+            format!("{}.{column}", table.map_or("?", |t| t.name.as_str()))
+        }
+        ExprKind::Network(..) => "network".to_string(),
+        ExprKind::Lower(a) | ExprKind::OrDefault(a, _) | ExprKind::ToMicros(a) => describe(program, a),
+        ExprKind::Length(_) => "length".to_string(),
+        _ => "value".to_string(),
+    }
+}
+
 struct Writer<'a> {
     program: &'a Program,
     out: String,
@@ -161,6 +184,11 @@ impl Writer<'_> {
                 let table = self.program.tables.get(t.0 as usize);
                 let column = table.and_then(|t| t.columns.get(usize::from(*c))).map_or("?", |c| c.0.as_str());
                 let _ = write!(self.out, "column:{}.{column}", table.map_or("?", |t| t.name.as_str()));
+                // The registry is always joined by the account; another table says by what.
+                if let Some(table) = table.filter(|_| t.0 != 0) {
+                    self.out.push('@');
+                    self.expr(&table.key);
+                }
             }
             ExprKind::Not(a) => self.call("not", &[a]),
             ExprKind::And(all) => self.call("and", &all.iter().collect::<Vec<_>>()),

@@ -3,7 +3,9 @@
 
 mod canonical;
 
-pub use canonical::{canonical_rule, rule_hash};
+pub use canonical::{canonical_expr, canonical_rule, describe, rule_hash};
+
+use serde::{Deserialize, Serialize};
 
 use crate::event::{FieldId, Kind};
 use crate::source::Span;
@@ -139,7 +141,7 @@ pub struct Table {
 }
 
 /// How bad a violation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Severity {
     /// A signal, no accusation.
     Info,
@@ -154,7 +156,7 @@ pub enum Severity {
 }
 
 /// How sure the rule is when it fires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Confidence {
     /// Low.
     Low,
@@ -165,7 +167,7 @@ pub enum Confidence {
 }
 
 /// What a rule may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Mode {
     /// Records only.
     Shadow,
@@ -489,7 +491,11 @@ impl Expr {
     pub fn walk<'a>(&'a self, f: &mut impl FnMut(&'a Expr)) {
         f(self);
         match &self.kind {
-            ExprKind::Const(_) | ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => {}
+            ExprKind::Const(_)
+            | ExprKind::Field(_)
+            | ExprKind::Column(..)
+            | ExprKind::Aggregate(_)
+            | ExprKind::Key(_) => {}
             ExprKind::Not(a)
             | ExprKind::InSet(a, _)
             | ExprKind::InList(a, _)

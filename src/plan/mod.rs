@@ -1,10 +1,29 @@
 //! How rules run: a checked program and its reference data, made ready for the evaluator.
 
+mod index;
+mod lower;
+pub(crate) mod node;
+pub(crate) mod rule;
+pub(crate) mod scalar;
+mod set;
+pub mod text;
+
+use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use sha2::{Digest, Sha256};
+
+use self::index::Index;
+use self::lower::Lower;
+pub(crate) use self::lower::is_symbol;
+use self::node::{Node, NodeId, Nodes};
+use self::rule::{RulePlan, ShapePlan};
+use self::text::Prefilter;
+use crate::diagnostic::{Diagnostic, has_errors, sort};
+use crate::event::{FieldId, Kind};
 use crate::hir::Program;
 use crate::reference::{ListData, TableData};
+use crate::time::Duration;
 
 /// The contents of lists and tables, in the order of [`Program::lists`] and [`Program::tables`].
 #[derive(Debug, Clone, Default)]
@@ -20,15 +39,55 @@ pub struct ReferenceData {
 pub struct RuleSet {
     program: Program,
     data: ReferenceData,
+    pub(crate) rules: Vec<RulePlan>,
+    pub(crate) nodes: Nodes,
+    /// Per kind of event.
+    pub(crate) indexes: [Index; 5],
+    /// Per text field that tests look at.
+    pub(crate) prefilters: Vec<(FieldId, Prefilter)>,
+    pub(crate) n_windowed: usize,
+    /// Fields that any rule reads, for the journal.
+    pub(crate) fields_read: Vec<FieldId>,
+    bundle_hash: String,
 }
 
 impl RuleSet {
     /// Makes a program ready to run.
     ///
     /// # Errors
-    /// Diagnostics, where a rule or a regular expression is over its budget.
+    /// Diagnostics, where a regular expression is over its budget.
     pub fn new(program: Program, data: ReferenceData) -> Result<RuleSet, Vec<Diagnostic>> {
-        Ok(RuleSet { program, data })
+        let mut cx = Lower { program: &program, data: &data, nodes: Nodes::default(), diagnostics: Vec::new() };
+        let mut n_windowed = 0;
+        let rules: Vec<RulePlan> = program.rules.iter().map(|r| RulePlan::new(&mut cx, r, &mut n_windowed)).collect();
+        let Lower { nodes, mut diagnostics, .. } = cx;
+        if has_errors(&diagnostics) {
+            sort(&mut diagnostics);
+            return Err(diagnostics);
+        }
+        let mut indexes: [Index; 5] = Default::default();
+        for (number, (plan, rule)) in rules.iter().zip(&program.rules).enumerate() {
+            for kind in &rule.kinds {
+                if let Some(index) = indexes.get_mut(*kind as usize) {
+                    index.add(number as u32, plan.filter, &nodes);
+                }
+            }
+        }
+        indexes.iter_mut().for_each(Index::finish);
+        let prefilters = prefilters(&nodes);
+        let fields_read = fields_read(&program);
+        let bundle_hash = bundle_hash(&program, &data, &rules);
+        Ok(RuleSet {
+            rules,
+            nodes,
+            indexes,
+            prefilters,
+            n_windowed: n_windowed as usize,
+            fields_read,
+            bundle_hash,
+            program,
+            data,
+        })
     }
 
     /// What the rules mean.
@@ -41,8 +100,124 @@ impl RuleSet {
         &self.data
     }
 
-    /// SHA-256 over all rule hashes and reference data: what a run is pinned to; lower-case hex.
-    pub fn bundle_hash(&self) -> String {
-        String::new()
+    /// SHA-256 over all rule hashes, policies and reference data: what a run is pinned to; lower-case hex.
+    pub fn bundle_hash(&self) -> &str {
+        &self.bundle_hash
     }
+
+    /// The longest window of any rule: how long events matter.
+    pub fn longest_window(&self) -> Duration {
+        let lengths = self.rules.iter().map(|r| match &r.shape {
+            ShapePlan::Single { .. } => Duration(0),
+            ShapePlan::Windowed(w) => w.length,
+        });
+        lengths.max().unwrap_or_default()
+    }
+
+    /// The longest step of any rule.
+    pub fn longest_step(&self) -> Duration {
+        let steps = self.rules.iter().map(|r| match &r.shape {
+            ShapePlan::Single { .. } => Duration(0),
+            ShapePlan::Windowed(w) => Duration(w.step),
+        });
+        steps.max().unwrap_or_default()
+    }
+
+    pub(crate) fn index(&self, kind: Kind) -> Option<&Index> {
+        self.indexes.get(kind as usize)
+    }
+}
+
+fn prefilters(nodes: &Nodes) -> Vec<(FieldId, Prefilter)> {
+    let mut fields: Vec<(FieldId, Vec<(u32, Arc<text::TextMatcher>)>)> = Vec::new();
+    for (NodeId(id), node) in nodes.iter() {
+        if let Node::Text { field, matcher } = node {
+            match fields.iter_mut().find(|(f, _)| f == field) {
+                Some((_, tests)) => tests.push((id, matcher.clone())),
+                None => fields.push((*field, vec![(id, matcher.clone())])),
+            }
+        }
+    }
+    fields.into_iter().map(|(f, tests)| (f, Prefilter::new(&tests))).collect()
+}
+
+fn fields_read(program: &Program) -> Vec<FieldId> {
+    let mut fields = vec![FieldId::ACCOUNT];
+    let mut see = |e: &crate::hir::Expr| {
+        e.walk(&mut |e| match &e.kind {
+            crate::hir::ExprKind::Field(f) => fields.push(*f),
+            crate::hir::ExprKind::Column(t, _) => {
+                if let Some(table) = program.tables.get(t.0 as usize) {
+                    table.key.walk(&mut |e| {
+                        if let crate::hir::ExprKind::Field(f) = &e.kind {
+                            fields.push(*f);
+                        }
+                    });
+                }
+            }
+            _ => {}
+        });
+    };
+    for rule in &program.rules {
+        rule.filter.iter().for_each(&mut see);
+        rule.lets.iter().for_each(|(_, e)| see(e));
+        rule.exceptions.iter().for_each(|e| see(&e.filter));
+        for piece in &rule.because {
+            if let crate::hir::Piece::Value(_, e) = piece {
+                see(e);
+            }
+        }
+        if let crate::hir::Shape::Windowed(w) = &rule.shape {
+            w.per.iter().for_each(&mut see);
+            for a in &w.aggregates {
+                a.filter.iter().for_each(&mut see);
+                match &a.function {
+                    crate::hir::Function::Count => {}
+                    crate::hir::Function::Sum(e)
+                    | crate::hir::Function::Min(e)
+                    | crate::hir::Function::Max(e)
+                    | crate::hir::Function::Average(e)
+                    | crate::hir::Function::Share(e) => see(e),
+                    crate::hir::Function::Distinct { of, one_per } => {
+                        of.iter().for_each(&mut see);
+                        if let Some((key, condition)) = one_per {
+                            see(key);
+                            condition.iter().for_each(&mut see);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
+
+fn bundle_hash(program: &Program, data: &ReferenceData, rules: &[RulePlan]) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    };
+    rules.iter().for_each(|r| part(&r.hash));
+    for p in &program.policies {
+        part(&p.name);
+        part(&p.version);
+        for c in &p.clauses {
+            part(&format!("{} {} {} {:?} {:?} {}", c.name, c.permits, c.section, c.from, c.until, c.says));
+        }
+    }
+    for (list, contents) in program.lists.iter().zip(&data.lists) {
+        part(&list.name);
+        part(&contents.hash());
+    }
+    for (table, contents) in program.tables.iter().zip(&data.tables) {
+        part(&table.name);
+        part(&contents.hash());
+    }
+    hash.finalize().iter().fold(String::with_capacity(64), |mut hex, b| {
+        let _ = write!(hex, "{b:02x}");
+        hex
+    })
 }

@@ -5,6 +5,8 @@ mod record;
 
 pub use record::{Record, to_json};
 
+use serde::{Deserialize, Serialize};
+
 use crate::hir::{Confidence, Mode, Severity};
 use crate::time::Timestamp;
 use crate::value::Type;
@@ -21,7 +23,7 @@ pub const EVIDENCE_SAMPLE: usize = 60;
 pub const EVIDENCE_LAST: usize = 20;
 
 /// Where a violation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// The condition holds, or the input ended while it held.
     Open,
@@ -54,7 +56,7 @@ impl Status {
 }
 
 /// A finding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Violation {
     /// 32 hex digits: the first half of SHA-256 over rule name, rule hash, group key and first true step (or event id).
     pub id: String,
@@ -100,7 +102,7 @@ pub struct Violation {
 }
 
 /// A clause in the version that was in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enforced {
     /// `provider.document`.
     pub policy: String,
@@ -119,7 +121,7 @@ pub struct Enforced {
 }
 
 /// A value that was observed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// Name in the rule.
     pub name: String,
@@ -132,13 +134,14 @@ pub struct Observed {
     /// At the last true step.
     pub last: Option<Scalar>,
     /// What it is held against in `when`: operator and bound, where it is compared with a constant.
+    #[serde(with = "operator")]
     pub threshold: Option<(&'static str, Scalar)>,
     /// Exact, or an estimate.
     pub exact: bool,
 }
 
 /// A value of a record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scalar {
     /// A truth value.
     Bool(bool),
@@ -149,7 +152,7 @@ pub enum Scalar {
 }
 
 /// The events a violation rests on.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// How many events contributed while true.
     pub count: u64,
@@ -164,7 +167,7 @@ pub struct Evidence {
 }
 
 /// A contributing event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRef {
     /// Its id.
     pub id: String,
@@ -175,7 +178,7 @@ pub struct EventRef {
 }
 
 /// Why an event is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// All are listed.
     All,
@@ -203,7 +206,7 @@ impl Role {
 }
 
 /// An exception that was considered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
     /// Why it exists.
     pub because: String,
@@ -213,4 +216,28 @@ pub struct Considered {
     pub evidence: String,
     /// How many events of the first true window it took out.
     pub took_out: u64,
+}
+
+/// Operators are a fixed set of words; a snapshot holds them as text.
+mod operator {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Scalar;
+
+    const OPERATORS: [&str; 6] = ["=", "!=", "<", "<=", ">", ">="];
+
+    pub(super) fn serialize<S: Serializer>(v: &Option<(&'static str, Scalar)>, s: S) -> Result<S::Ok, S::Error> {
+        v.serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<(&'static str, Scalar)>, D::Error> {
+        let read: Option<(String, Scalar)> = Option::deserialize(d)?;
+        match read {
+            None => Ok(None),
+            Some((op, bound)) => match OPERATORS.iter().find(|o| **o == op) {
+                Some(op) => Ok(Some((op, bound))),
+                None => Err(serde::de::Error::custom("unknown operator")),
+            },
+        }
+    }
 }

@@ -102,6 +102,9 @@ impl Scale {
     }
 }
 
+/// Whether the engine can hold lists and tables yet.
+const LOOKUPS: bool = false;
+
 /// A rule set with its reference data and options.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -134,7 +137,12 @@ pub fn setting(numbers: &[u16]) -> Setting {
         list("phrases", Type::String),
         list("statuses", Type::Integer),
     ];
-    Setting { program, rows: rows_of(c, scale), options, scale }
+    let mut rows = rows_of(c, scale);
+    if !LOOKUPS {
+        rows.lists.iter_mut().for_each(Vec::clear);
+        rows.tables.iter_mut().for_each(Vec::clear);
+    }
+    Setting { program, rows, options, scale }
 }
 
 fn validity(c: &mut Choices<'_>, scale: Scale) -> (Option<Timestamp>, Option<Timestamp>) {

@@ -143,7 +143,8 @@ impl PlainEvaluator {
         applied.sort_by_key(|(_, event)| (event.ts(), event.id()));
         displaced.sort_unstable();
         let violations = self.find(&applied, &late, watermark.unwrap_or(Timestamp::MIN));
-        PlainResult { violations, books, outcomes, displaced, watermark }
+        // Declared time alone is not yet a watermark to report.
+        PlainResult { violations, books, outcomes, displaced, watermark: max_ts.and(watermark) }
     }
 
     /// By the event's own ingest time; for one without it, by what the stream can know of at all.

@@ -1,0 +1,146 @@
+//! A violation in the making: opens at the first true step, grows while true, and gathers the evidence.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::events::{Events, NO_ACCOUNT};
+use super::merkle::{Hash, Tree, leaf};
+use crate::time::Timestamp;
+use crate::violation::{
+    EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, EventRef, Evidence, Role,
+    Scalar,
+};
+
+/// A value over the life of an episode.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Track {
+    pub(crate) crossing: Option<Scalar>,
+    pub(crate) peak: Option<Scalar>,
+    pub(crate) last: Option<Scalar>,
+}
+
+/// One episode of one group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Episode {
+    /// Number of the first and the last true step.
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    /// Whether the condition held when it was last judged.
+    pub(crate) holds: bool,
+    /// Events of steps before this one are in the evidence.
+    included: i64,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) because: String,
+    pub(crate) took_out: Vec<u64>,
+    pub(crate) gathered: Gathered,
+    /// Last true step when it was last handed out; `None` when something else changed since.
+    pub(crate) handed_out: Option<i64>,
+}
+
+/// Evidence so far.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Gathered {
+    tree: Tree,
+    /// All events up to the bound.
+    all: Vec<Named>,
+    /// The first of all, the last of the first window, the last of all.
+    first: Vec<Named>,
+    crossing: Vec<Named>,
+    last: std::collections::VecDeque<Named>,
+    /// Those with the least leaves.
+    sample: BTreeSet<(Hash, Named)>,
+    /// Symbols of the accounts.
+    pub(crate) accounts: BTreeSet<u64>,
+    /// Events that were no longer held when they were to be named.
+    forgotten: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Named {
+    ts: i64,
+    id: Box<str>,
+}
+
+impl Episode {
+    pub(crate) fn new(step: i64, tracks: Vec<Track>, because: String, took_out: Vec<u64>) -> Episode {
+        Episode {
+            first: step,
+            last: step,
+            holds: true,
+            included: i64::MIN,
+            tracks,
+            because,
+            took_out,
+            gathered: Gathered::default(),
+            handed_out: None,
+        }
+    }
+
+    /// Takes the window's contributing events that are not yet in: `(step, event)` in order.
+    pub(crate) fn include(&mut self, step: i64, contributors: impl Iterator<Item = (i64, u64)>, events: &Events) {
+        for (pane, number) in contributors {
+            if pane >= self.included && pane < step {
+                self.gathered.add(number, events);
+            }
+        }
+        if step == self.first {
+            self.gathered.cross();
+        }
+        self.included = step;
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, number: u64, events: &Events) {
+        let Some(event) = events.get(number) else {
+            self.forgotten += 1;
+            return;
+        };
+        if event.account != NO_ACCOUNT {
+            self.accounts.insert(event.account);
+        }
+        let named = Named { ts: event.ts, id: event.id.clone() };
+        let hash = leaf(&event.id, event.content);
+        self.tree.push(hash);
+        if self.all.len() <= EVIDENCE_EVENTS_MAX {
+            self.all.push(named.clone());
+        }
+        if self.first.len() < EVIDENCE_FIRST {
+            self.first.push(named.clone());
+        }
+        self.last.push_back(named.clone());
+        if self.last.len() > EVIDENCE_LAST.max(EVIDENCE_CROSSING) {
+            self.last.pop_front();
+        }
+        self.sample.insert((hash, named));
+        if self.sample.len() > EVIDENCE_SAMPLE {
+            self.sample.pop_last();
+        }
+    }
+
+    fn cross(&mut self) {
+        let skip = self.last.len().saturating_sub(EVIDENCE_CROSSING);
+        self.crossing = self.last.iter().skip(skip).cloned().collect();
+    }
+
+    pub(crate) fn evidence(&self) -> Evidence {
+        let count = self.tree.count() + self.forgotten;
+        let named = |n: &Named, role| EventRef { id: n.id.to_string(), ts: Timestamp(n.ts), role };
+        let complete = self.forgotten == 0 && self.all.len() <= EVIDENCE_EVENTS_MAX;
+        let events = if complete {
+            self.all.iter().map(|n| named(n, Role::All)).collect()
+        } else {
+            let skip = self.last.len().saturating_sub(EVIDENCE_LAST);
+            let parts = (self.first.iter().map(|n| (n, Role::First)))
+                .chain(self.crossing.iter().map(|n| (n, Role::Crossing)))
+                .chain(self.sample.iter().map(|(_, n)| (n, Role::Sample)))
+                .chain(self.last.iter().skip(skip).map(|n| (n, Role::Last)));
+            let mut listed: Vec<(&Named, Role)> = parts.collect();
+            listed.sort();
+            listed.dedup_by(|b, a| a.0 == b.0);
+            listed.into_iter().map(|(n, role)| named(n, role)).collect()
+        };
+        Evidence { count, root: self.tree.root(), events, complete, undecided: 0 }
+    }
+}

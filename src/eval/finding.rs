@@ -1,0 +1,220 @@
+//! From what the engine holds to the record of a violation.
+
+use sha2::{Digest, Sha256};
+
+use super::episode::Episode;
+use super::intern::Interner;
+use super::merkle::Tree;
+use super::merkle::{hex, leaf};
+use super::route::{EventEnv, word_text};
+use super::window::{because, recorded};
+use crate::event::{FieldId, UsageEvent};
+use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
+use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
+use crate::time::Timestamp;
+use crate::value::Value;
+use crate::violation::{Considered, Enforced, EventRef, Evidence, Observed, Role, Status, Violation};
+
+/// 32 hex digits over length-prefixed parts.
+fn id(parts: &[&str]) -> String {
+    let mut h = Sha256::new();
+    for part in parts {
+        h.update((part.len() as u32).to_be_bytes());
+        h.update(part.as_bytes());
+    }
+    hex(&h.finalize()).chars().take(32).collect()
+}
+
+/// The clauses of a rule in the versions in force at a time: the latest that had begun, else the first there is.
+fn clauses(program: &Program, enforces: &[ClauseRef], at: Timestamp) -> Vec<Enforced> {
+    let mut out = Vec::new();
+    for reference in enforces {
+        let versions = reference.versions.iter().filter_map(|(p, c)| {
+            let policy = program.policies.get(*p as usize)?;
+            Some((policy, policy.clauses.get(*c as usize)?))
+        });
+        let mut chosen = None;
+        for (policy, clause) in versions {
+            let begun = clause.from <= at;
+            if chosen.is_none() || begun {
+                chosen = Some((policy, clause, begun && clause.until.is_none_or(|until| at < until)));
+            }
+        }
+        if let Some((policy, clause, in_force)) = chosen {
+            out.push(Enforced {
+                policy: policy.name.clone(),
+                version: policy.version.clone(),
+                clause: clause.name.clone(),
+                section: clause.section.clone(),
+                says: clause.says.clone(),
+                from: clause.from,
+                in_force,
+            });
+        }
+    }
+    out
+}
+
+/// An action as the author would write it.
+pub fn action_text(a: &Action) -> String {
+    let mut out = String::new();
+    if a.after_review {
+        out.push_str("after review: ");
+    }
+    let scope = if a.scope.is_empty() { String::new() } else { format!(" {}", a.scope) };
+    match &a.verb {
+        Verb::Alert(channel) => out.push_str(&format!("alert {channel:?}")),
+        Verb::Flag => out.push_str(&format!("flag{scope}")),
+        Verb::Throttle(n, per) => out.push_str(&format!("throttle{scope} to {n} per {per}")),
+        Verb::Challenge => out.push_str(&format!("challenge{scope}")),
+        Verb::Block => out.push_str(&format!("block{scope}")),
+    }
+    if let Some(d) = a.duration {
+        out.push_str(&format!(" for {d}"));
+    }
+    out
+}
+
+fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
+    rule.exceptions
+        .iter()
+        .enumerate()
+        .map(|(i, e)| Considered {
+            because: e.because.clone(),
+            owner: e.owner.clone(),
+            evidence: e.evidence.clone(),
+            took_out: took_out.get(i).copied().unwrap_or(0),
+        })
+        .collect()
+}
+
+/// A rule with its plan and the program it belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) rule: &'a Rule,
+    pub(crate) plan: &'a RulePlan,
+}
+
+impl Subject<'_> {
+    fn record(&self, id: String, opened_at: Timestamp) -> Violation {
+        let rule = self.rule;
+        Violation {
+            id,
+            rule: rule.name.clone(),
+            rule_hash: self.plan.hash.clone(),
+            clauses: clauses(self.program, &rule.enforces, opened_at),
+            severity: rule.severity,
+            confidence: rule.confidence,
+            mode: rule.mode,
+            status: Status::Open,
+            opened_at,
+            updated_at: opened_at,
+            closed_at: None,
+            group: Vec::new(),
+            window: None,
+            accounts: Vec::new(),
+            values: Vec::new(),
+            evidence: Evidence::default(),
+            exceptions: Vec::new(),
+            proposed: rule.actions.iter().map(action_text).collect(),
+            because: String::new(),
+            mistaken_for: rule.mistaken_for.clone(),
+        }
+    }
+
+    /// The violation of a rule on single events.
+    pub(crate) fn single(&self, values: &[ValuePlan], event: &UsageEvent<'_>, exceptions: u32) -> Violation {
+        let env = EventEnv { event };
+        let mut v = self.record(id(&[&self.rule.name, &self.plan.hash, event.id()]), event.ts());
+        v.closed_at = Some(event.ts());
+        v.status = if exceptions == 0 { Status::Closed } else { Status::Exempted };
+        if let Value::Text(account) = event.get(FieldId::ACCOUNT) {
+            v.group = vec![("account".to_string(), account.to_string())];
+            v.accounts = vec![account.to_string()];
+        }
+        v.values = values
+            .iter()
+            .map(|p| {
+                let now = recorded(&p.scalar.eval(&env));
+                observed(p, now.clone(), now.clone(), now)
+            })
+            .collect();
+        let mut tree = Tree::default();
+        tree.push(leaf(event.id(), event.content()));
+        v.evidence = Evidence {
+            count: 1,
+            root: tree.root(),
+            events: vec![EventRef { id: event.id().to_string(), ts: event.ts(), role: Role::All }],
+            complete: true,
+            undecided: 0,
+        };
+        let took_out: Vec<u64> = (0..self.rule.exceptions.len()).map(|i| u64::from(exceptions >> i & 1)).collect();
+        v.exceptions = considered(self.rule, &took_out);
+        v.because = because(self.plan, &env);
+        v
+    }
+
+    /// The violation of an episode; `closed` is the step at which it ended.
+    pub(crate) fn episode(
+        &self,
+        w: &WindowPlan,
+        key: &Key,
+        e: &Episode,
+        exempted: bool,
+        closed: Option<i64>,
+        interner: &Interner,
+    ) -> Violation {
+        let end = |step: i64| Timestamp(step.saturating_mul(w.step));
+        let group: Vec<(String, String)> = w
+            .per
+            .iter()
+            .zip(key)
+            .map(|(part, word)| (part.name.clone(), word_text(*word, &part.ty, interner)))
+            .collect();
+        let first = end(e.first).0.to_string();
+        let mut parts = vec![self.rule.name.as_str(), self.plan.hash.as_str()];
+        parts.extend(group.iter().map(|(_, value)| value.as_str()));
+        parts.push(&first);
+        let mut v = self.record(id(&parts), end(e.first));
+        v.updated_at = end(e.last);
+        v.closed_at = closed.map(end);
+        v.status = match (exempted, closed) {
+            (true, _) => Status::Exempted,
+            (false, Some(_)) => Status::Closed,
+            (false, None) => Status::Open,
+        };
+        v.window = Some((v.opened_at.saturating_sub(w.length), v.opened_at));
+        v.group = group;
+        let accounts = e.gathered.accounts.iter().map(|a| String::from_utf8_lossy(interner.get(*a)).into_owned());
+        v.accounts = accounts.collect();
+        v.accounts.sort();
+        v.values = w
+            .values
+            .iter()
+            .zip(&e.tracks)
+            .map(|(p, t)| observed(p, t.crossing.clone(), t.peak.clone(), t.last.clone()))
+            .collect();
+        v.evidence = e.gathered.evidence();
+        v.exceptions = considered(self.rule, &e.took_out);
+        v.because = e.because.clone();
+        v
+    }
+}
+
+fn observed(
+    p: &ValuePlan,
+    crossing: Option<crate::violation::Scalar>,
+    peak: Option<crate::violation::Scalar>,
+    last: Option<crate::violation::Scalar>,
+) -> Observed {
+    Observed {
+        name: p.name.clone(),
+        ty: p.ty.clone(),
+        crossing,
+        peak,
+        last,
+        threshold: p.threshold.as_ref().map(|(op, bound)| (op.symbol(), bound.clone())),
+        exact: true,
+    }
+}

@@ -1,0 +1,320 @@
+//! One event in, what each rule takes from it out: a few words per windowed rule, and the rules on single events that it
+//! fulfils. Knows no window.
+//!
+//! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`.
+
+use crate::event::{FieldId, UsageEvent};
+use crate::plan::RuleSet;
+use crate::plan::node::{Memo, NodeId, eval};
+use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
+use crate::plan::scalar::{Env, Scalar, Val};
+use crate::plan::text::Hit;
+use crate::time::Timestamp;
+use crate::value::{Truth, Type, Value};
+
+use super::intern::Interner;
+
+/// Words before the key.
+pub(crate) const HEADER: usize = 3;
+
+/// An event as the environment of expressions.
+pub(crate) struct EventEnv<'a, 'e> {
+    pub(crate) event: &'a UsageEvent<'e>,
+}
+
+impl Env for EventEnv<'_, '_> {
+    fn field(&self, field: FieldId) -> Value<'_> {
+        self.event.get(field)
+    }
+
+    fn aggregate(&self, _: u16) -> Val<'_> {
+        Val::Unknown
+    }
+
+    fn key(&self, _: u16) -> Val<'_> {
+        Val::Unknown
+    }
+
+    fn at(&self) -> Timestamp {
+        self.event.ts()
+    }
+}
+
+/// Buffers of the router, reused from event to event.
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    pub(crate) memo: Memo,
+    generation: u32,
+    stamps: Vec<u32>,
+    reached: Vec<u32>,
+    /// Rules whose filter holds, in no particular order.
+    pub(crate) matched: Vec<u32>,
+    /// Per rule, how often its filter or key was unknown.
+    pub(crate) undecided: Vec<u64>,
+    /// Routed records of the event.
+    pub(crate) words: Vec<u64>,
+    scratch: Vec<u8>,
+}
+
+impl Router {
+    /// Finds the rules whose filter holds for an event.
+    pub(crate) fn matches(&mut self, rules: &RuleSet, event: &UsageEvent<'_>) {
+        self.memo.fit(rules.nodes.len());
+        self.memo.forget();
+        self.matched.clear();
+        self.reached.clear();
+        if self.stamps.len() != rules.rules.len() {
+            self.stamps = vec![0; rules.rules.len()];
+            self.undecided.resize(rules.rules.len(), 0);
+            self.generation = 0;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.stamps.fill(0);
+            self.generation = 1;
+        }
+        let Some(index) = rules.index(event.kind()) else { return };
+        let (stamps, reached, generation) = (&mut self.stamps, &mut self.reached, self.generation);
+        let mut reach = |rule: u32| {
+            if let Some(stamp) = stamps.get_mut(rule as usize)
+                && *stamp != generation
+            {
+                *stamp = generation;
+                reached.push(rule);
+            }
+        };
+        for field in &index.text_fields {
+            scan(rules, &mut self.memo, event, *field, &mut |node| {
+                index.text_nodes.get(&node).into_iter().flatten().for_each(|r| reach(*r));
+            });
+        }
+        index.probe(|f| event.get(f), reach);
+        let env = EventEnv { event };
+        for rule in &self.reached {
+            let Some(plan) = rules.rules.get(*rule as usize) else { continue };
+            let truth = match plan.filter {
+                None => Truth::True,
+                Some(node) => truth(rules, &mut self.memo, &env, node),
+            };
+            match truth {
+                Truth::True => self.matched.push(*rule),
+                Truth::Unknown => {
+                    if let Some(n) = self.undecided.get_mut(*rule as usize) {
+                        *n += 1;
+                    }
+                }
+                Truth::False => {}
+            }
+        }
+    }
+
+    /// Which exceptions of a matched rule apply, as bits.
+    pub(crate) fn exceptions(&mut self, rules: &RuleSet, plan: &RulePlan, event: &UsageEvent<'_>) -> u32 {
+        let mut bits = 0u32;
+        let env = EventEnv { event };
+        for (i, e) in plan.exceptions.iter().enumerate() {
+            if e.from <= event.ts() && event.ts() < e.until && truth(rules, &mut self.memo, &env, e.node).is_true() {
+                bits |= 1 << i;
+            }
+        }
+        bits
+    }
+
+    /// Appends the record of a windowed rule; none where a part of the key is unknown.
+    pub(crate) fn record(
+        &mut self,
+        rules: &RuleSet,
+        rule: u32,
+        plan: &RulePlan,
+        w: &WindowPlan,
+        event: &UsageEvent<'_>,
+        interner: &mut Interner,
+    ) {
+        let start = self.words.len();
+        let exceptions = self.exceptions(rules, plan, event);
+        self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
+        let env = EventEnv { event };
+        for part in &w.per {
+            match word(&part.scalar.eval(&env), &part.ty, interner, &mut self.scratch) {
+                Some(word) => self.words.push(word),
+                None => {
+                    self.words.truncate(start);
+                    if let Some(n) = self.undecided.get_mut(rule as usize) {
+                        *n += 1;
+                    }
+                    return;
+                }
+            }
+        }
+        let (mut filters, mut known) = (0u64, 0u64);
+        for (i, node) in w.filters.iter().enumerate() {
+            if truth(rules, &mut self.memo, &env, *node).is_true() {
+                filters |= 1 << i;
+            }
+        }
+        for (i, input) in w.inputs.iter().enumerate() {
+            let value = match input {
+                InputPlan::Number(s) => match s.eval(&env) {
+                    Val::Num(n) => Some(n as u64),
+                    _ => None,
+                },
+                InputPlan::Truth(node) => match truth(rules, &mut self.memo, &env, *node) {
+                    Truth::Unknown => None,
+                    t => Some(u64::from(t.is_true())),
+                },
+                InputPlan::Value(of) => value(of, false, &env, interner, &mut self.scratch),
+                InputPlan::OnePer { of, key, condition } => {
+                    let collapses = condition.is_none_or(|c| truth(rules, &mut self.memo, &env, c).is_true());
+                    let as_key = if collapses {
+                        tagged(1, std::slice::from_ref(key), &env, interner, &mut self.scratch)
+                    } else {
+                        None
+                    };
+                    as_key.or_else(|| tagged(0, of, &env, interner, &mut self.scratch))
+                }
+            };
+            known |= u64::from(value.is_some()) << i;
+            self.words.push(value.unwrap_or(0));
+        }
+        if let Some([_, f, k]) = self.words.get_mut(start..start + HEADER) {
+            *f = filters;
+            *k = known;
+        }
+    }
+}
+
+/// Truth of a node for an event.
+pub(crate) fn truth(rules: &RuleSet, memo: &mut Memo, env: &EventEnv<'_, '_>, node: NodeId) -> Truth {
+    eval(&rules.nodes, memo, env, node, &mut |memo, field| scan(rules, memo, env.event, field, &mut |_| {}))
+}
+
+/// Runs the literal pass of a field once an event.
+fn scan(rules: &RuleSet, memo: &mut Memo, event: &UsageEvent<'_>, field: FieldId, found: &mut impl FnMut(NodeId)) {
+    let Some(pass) = rules.prefilters.iter().position(|(f, _)| *f == field) else { return };
+    if memo.scanned(pass) {
+        return;
+    }
+    let (Some((_, filter)), Value::Text(text)) = (rules.prefilters.get(pass), event.get(field)) else { return };
+    filter.scan(text, |hit| {
+        let node = match hit {
+            Hit::Worth(n) => {
+                memo.worth(NodeId(n));
+                NodeId(n)
+            }
+            Hit::Holds(n) => {
+                memo.set(NodeId(n), Truth::True);
+                NodeId(n)
+            }
+        };
+        found(node);
+    });
+}
+
+fn value(
+    of: &[(Scalar, Type)],
+    tuple: bool,
+    env: &EventEnv<'_, '_>,
+    interner: &mut Interner,
+    scratch: &mut Vec<u8>,
+) -> Option<u64> {
+    match of {
+        [(scalar, ty)] if !tuple => word(&scalar.eval(env), ty, interner, scratch),
+        parts => tagged(0, parts, env, interner, scratch),
+    }
+}
+
+/// Several values, or one of two kinds of value, as one symbol.
+fn tagged(
+    tag: u8,
+    parts: &[(Scalar, Type)],
+    env: &EventEnv<'_, '_>,
+    interner: &mut Interner,
+    scratch: &mut Vec<u8>,
+) -> Option<u64> {
+    scratch.clear();
+    scratch.push(tag);
+    let mut buffer = std::mem::take(scratch);
+    for (scalar, ty) in parts {
+        let v = scalar.eval(env);
+        if v.is_unknown() || !write_bytes(&v, ty, &mut buffer) {
+            *scratch = buffer;
+            return None;
+        }
+    }
+    let word = interner.intern(&buffer);
+    *scratch = buffer;
+    Some(word)
+}
+
+/// A value as a word: numbers and truth values as they are, all else as a symbol.
+pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mut Vec<u8>) -> Option<u64> {
+    match v {
+        Val::Unknown | Val::Texts(_) => None,
+        Val::Num(n) => Some(*n as u64),
+        Val::Bool(b) => Some(u64::from(*b)),
+        Val::Text(t) => Some(interner.intern(t.as_bytes())),
+        _ => {
+            scratch.clear();
+            write_bytes(v, ty, scratch).then(|| interner.intern(scratch))
+        }
+    }
+}
+
+/// A value as bytes that no other value of the type has; lengths first, so that parts do not run together.
+fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
+    use std::io::Write;
+    match v {
+        Val::Unknown | Val::Texts(_) => return false,
+        Val::Num(n) => out.extend(n.to_be_bytes()),
+        Val::Bool(b) => out.push(u8::from(*b)),
+        Val::Text(t) => {
+            out.extend((t.len() as u32).to_be_bytes());
+            out.extend(t.as_bytes());
+        }
+        Val::Ip(ip) => {
+            let _ = write!(out, "{}", ip.to_canonical());
+        }
+        Val::Net(net) => {
+            let _ = write!(out, "{net}");
+        }
+    }
+    true
+}
+
+/// A word of a key as text.
+pub(crate) fn word_text(word: u64, ty: &Type, interner: &Interner) -> String {
+    if crate::plan::is_symbol(ty) {
+        return String::from_utf8_lossy(interner.get(word)).into_owned();
+    }
+    match ty {
+        Type::Bool => (word != 0).to_string(),
+        _ => {
+            let mut text = String::new();
+            let _ = crate::value::write_number(&mut text, ty, word as i64);
+            text
+        }
+    }
+}
+
+/// A word of a key as a value of expressions.
+pub(crate) fn word_value<'a>(word: u64, ty: &Type, interner: &'a Interner) -> Val<'a> {
+    let text = || std::str::from_utf8(interner.get(word)).unwrap_or("");
+    match ty {
+        Type::Bool => Val::Bool(word != 0),
+        Type::Ip => text().parse().map_or(Val::Unknown, Val::Ip),
+        Type::Cidr => text().parse().map_or(Val::Unknown, Val::Net),
+        ty if ty.is_text() => Val::Text(text().into()),
+        _ => Val::Num(word as i64),
+    }
+}
+
+/// The record of an event's words, one after the other: (rule, record).
+pub(crate) fn records<'w>(rules: &RuleSet, mut words: &'w [u64]) -> impl Iterator<Item = (u32, &'w [u64])> {
+    std::iter::from_fn(move || {
+        let rule = (*words.first()? & 0xffff_ffff) as u32;
+        let ShapePlan::Windowed(w) = &rules.rules.get(rule as usize)?.shape else { return None };
+        let (record, rest) = words.split_at_checked(HEADER + crate::plan::rule::words(w))?;
+        words = rest;
+        Some((rule, record))
+    })
+}

@@ -1,0 +1,117 @@
+//! The whole state as bytes of a versioned format, and back.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::events::Events;
+use super::intern::Interner;
+use super::stage::Stage;
+use super::window::Windows;
+use super::{Books, EvalOptions, Evaluator, Refused};
+use crate::plan::RuleSet;
+use crate::violation::Violation;
+
+/// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
+pub(crate) const SNAPSHOT_VERSION: u16 = 1;
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    version: u16,
+    bundle: &'a str,
+    books: &'a Books,
+    undecided: &'a [u64],
+    interner: &'a Interner,
+    stage: &'a Stage,
+    events: &'a Events,
+    windows: &'a [Windows],
+    max_ts: Option<i64>,
+    watermark: i64,
+    settled: i64,
+    next_due: i64,
+    finished: &'a [Violation],
+    refused: Vec<(super::Origin, &'a str)>,
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    books: Books,
+    undecided: Vec<u64>,
+    interner: Interner,
+    stage: Stage,
+    events: Events,
+    windows: Vec<Windows>,
+    max_ts: Option<i64>,
+    watermark: i64,
+    settled: i64,
+    next_due: i64,
+    finished: Vec<Violation>,
+    refused: Vec<(super::Origin, String)>,
+}
+
+impl Evaluator {
+    /// The whole state as bytes of a versioned format.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down.
+    pub fn snapshot(&self) -> Result<Vec<u8>, String> {
+        let saved = Saved {
+            version: SNAPSHOT_VERSION,
+            bundle: self.rules.bundle_hash(),
+            books: &self.books,
+            undecided: &self.router.undecided,
+            interner: &self.interner,
+            stage: &self.stage,
+            events: &self.events,
+            windows: &self.windows,
+            max_ts: self.max_ts,
+            watermark: self.watermark,
+            settled: self.settled,
+            next_due: self.next_due,
+            finished: &self.finished,
+            refused: self.refused.iter().map(|r| (r.origin, r.id.as_str())).collect(),
+        };
+        postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))
+    }
+
+    /// An evaluator in the state of a snapshot.
+    ///
+    /// # Errors
+    /// A text that says why the bytes do not fit: another version, another rule set, damaged.
+    pub fn restore(rules: Arc<RuleSet>, options: EvalOptions, snapshot: &[u8]) -> Result<Self, String> {
+        let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
+        let (version, rest) = postcard::take_from_bytes::<u16>(snapshot).map_err(damaged)?;
+        if version != SNAPSHOT_VERSION {
+            return Err(format!(
+                "the saved state has version {version}, this program reads version {SNAPSHOT_VERSION}"
+            ));
+        }
+        let (bundle, rest) = postcard::take_from_bytes::<String>(rest).map_err(damaged)?;
+        if bundle != rules.bundle_hash() {
+            return Err("the saved state belongs to other rules, lists or registry".to_string());
+        }
+        let mut s: Loaded = postcard::from_bytes(rest).map_err(damaged)?;
+        s.interner.rebuild();
+        s.stage.rebuild();
+        let mut evaluator = Evaluator::new(rules, options);
+        if s.windows.len() != evaluator.windows.len() {
+            return Err("the saved state belongs to other rules".to_string());
+        }
+        evaluator.router.undecided = s.undecided;
+        let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
+        Ok(Evaluator {
+            books: s.books,
+            interner: s.interner,
+            stage: s.stage,
+            events: s.events,
+            windows: s.windows,
+            max_ts: s.max_ts,
+            watermark: s.watermark,
+            settled: s.settled,
+            next_due: s.next_due,
+            finished: s.finished,
+            refused: s.refused.into_iter().map(conflicting).collect(),
+            ..evaluator
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Where events wait until nothing earlier can come: out of order in, in order of (time, id) out; copies recognised.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Origin;
+use crate::time::SECOND_NS;
+use crate::violation::Violation;
+
+/// An event that waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) ts: i64,
+    pub(crate) content: u128,
+    pub(crate) account: u64,
+    pub(crate) origin: Origin,
+    /// Range of the bucket's text.
+    id: (u32, u32),
+    /// Range of the bucket's words.
+    words: (u32, u32),
+    /// Violations of rules on single events.
+    pub(crate) singles: Vec<Violation>,
+    /// Replaced by another record of its id.
+    pub(crate) displaced: bool,
+}
+
+/// The events of one second.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Bucket {
+    events: Vec<Waiting>,
+    text: String,
+    words: Vec<u64>,
+}
+
+impl Bucket {
+    pub(crate) fn id(&self, e: &Waiting) -> &str {
+        self.text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("")
+    }
+
+    pub(crate) fn words(&self, e: &Waiting) -> &[u64] {
+        self.words.get(e.words.0 as usize..e.words.1 as usize).unwrap_or(&[])
+    }
+
+    /// Takes the events out in order of (time, id).
+    pub(crate) fn take_sorted(&mut self) -> Vec<Waiting> {
+        let mut events = std::mem::take(&mut self.events);
+        let text = &self.text;
+        let id = |e: &Waiting| text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
+        if !events.is_sorted_by(|a, b| (a.ts, id(a)) <= (b.ts, id(b))) {
+            events.sort_by(|a, b| (a.ts, id(a)).cmp(&(b.ts, id(b))));
+        }
+        events
+    }
+
+    /// Puts back events that must wait longer.
+    pub(crate) fn put_back(&mut self, events: Vec<Waiting>) {
+        self.events = events;
+    }
+}
+
+/// What a new record is to those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// No record of its id waits.
+    New,
+    /// The same record.
+    Copy,
+    /// Another record of the id, with the smaller content hash.
+    Smaller,
+    /// Another record of the id, with the larger content hash, which the newcomer may replace.
+    Larger { ts: i64 },
+}
+
+/// All waiting events.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Stage {
+    buckets: BTreeMap<i64, Bucket>,
+    #[serde(skip)]
+    known: HashMap<u128, (i64, u128), foldhash::fast::FixedState>,
+}
+
+impl Stage {
+    /// Compares a record with those that wait at or after the watermark.
+    pub(crate) fn seen(&self, id: &str, content: u128, watermark: i64) -> Seen {
+        match self.known.get(&xxh3_128(id.as_bytes())) {
+            Some((ts, known)) if *ts >= watermark => {
+                if *known == content {
+                    Seen::Copy
+                } else if *known < content {
+                    Seen::Smaller
+                } else {
+                    Seen::Larger { ts: *ts }
+                }
+            }
+            _ => Seen::New,
+        }
+    }
+
+    /// Marks the waiting event of an id as replaced; where it came from.
+    pub(crate) fn displace(&mut self, id: &str, ts: i64) -> Option<Origin> {
+        let bucket = self.buckets.get_mut(&ts.div_euclid(SECOND_NS))?;
+        let text = &bucket.text;
+        let same =
+            |e: &&mut Waiting| e.ts == ts && !e.displaced && text.get(e.id.0 as usize..e.id.1 as usize) == Some(id);
+        let event = bucket.events.iter_mut().find(same)?;
+        event.displaced = true;
+        event.singles.clear();
+        Some(event.origin)
+    }
+
+    /// Takes in an event.
+    pub(crate) fn push(
+        &mut self,
+        id: &str,
+        ts: i64,
+        content: u128,
+        account: u64,
+        origin: Origin,
+        words: &[u64],
+        singles: Vec<Violation>,
+    ) {
+        self.known.insert(xxh3_128(id.as_bytes()), (ts, content));
+        let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
+        let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);
+        bucket.text.push_str(id);
+        bucket.words.extend_from_slice(words);
+        bucket.events.push(Waiting {
+            ts,
+            content,
+            account,
+            origin,
+            id: (text_at, bucket.text.len() as u32),
+            words: (words_at, bucket.words.len() as u32),
+            singles,
+            displaced: false,
+        });
+    }
+
+    /// The second of the earliest waiting event.
+    pub(crate) fn first_second(&self) -> Option<i64> {
+        self.buckets.first_key_value().map(|(s, _)| *s)
+    }
+
+    pub(crate) fn take_first(&mut self) -> Option<(i64, Bucket)> {
+        self.buckets.pop_first()
+    }
+
+    pub(crate) fn put_back(&mut self, second: i64, bucket: Bucket) {
+        self.buckets.insert(second, bucket);
+    }
+
+    /// Forgets the id of an event that waits no more.
+    pub(crate) fn release(&mut self, id: &str, ts: i64, content: u128) {
+        let key = xxh3_128(id.as_bytes());
+        if self.known.get(&key) == Some(&(ts, content)) {
+            self.known.remove(&key);
+        }
+    }
+
+    /// Call after reading a snapshot.
+    pub(crate) fn rebuild(&mut self) {
+        self.known = HashMap::default();
+        for bucket in self.buckets.values() {
+            for e in bucket.events.iter().filter(|e| !e.displaced) {
+                self.known.insert(xxh3_128(bucket.id(e).as_bytes()), (e.ts, e.content));
+            }
+        }
+    }
+
+    /// All waiting events with their words, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64])> {
+        self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e))))
+    }
+}

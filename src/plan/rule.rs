@@ -1,0 +1,342 @@
+//! One rule, ready to run: what is taken from an event, what is counted, when it is a violation, and how it is told.
+
+use smallvec::SmallVec;
+
+use super::lower::{Lower, is_symbol};
+use super::node::NodeId;
+use super::scalar::{Cond, Scalar};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::hir::{self, Compare, ExprKind, Function, Piece, Shape, canonical_expr, describe, rule_hash};
+use crate::time::{Duration, Timestamp};
+use crate::value::Type;
+use crate::violation::Scalar as Recorded;
+
+/// Most exceptions of a rule.
+pub(crate) const EXCEPTIONS_MAX: usize = 32;
+/// Most different conditions behind `where` in a rule.
+pub(crate) const FILTERS_MAX: usize = 64;
+/// Most different values that a rule takes from an event.
+pub(crate) const INPUTS_MAX: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct RulePlan {
+    pub(crate) hash: String,
+    pub(crate) filter: Option<NodeId>,
+    pub(crate) exceptions: Vec<ExceptionPlan>,
+    pub(crate) shape: ShapePlan,
+    pub(crate) because: Vec<(String, Option<(Type, Scalar)>)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ExceptionPlan {
+    pub(crate) node: NodeId,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) enum ShapePlan {
+    Single { values: Vec<ValuePlan> },
+    Windowed(WindowPlan),
+}
+
+#[derive(Debug)]
+pub(crate) struct WindowPlan {
+    /// Index among the windowed rules.
+    pub(crate) number: u32,
+    pub(crate) per: Vec<PartPlan>,
+    pub(crate) length: Duration,
+    pub(crate) step: i64,
+    /// Steps in a window.
+    pub(crate) panes: i64,
+    pub(crate) filters: Vec<NodeId>,
+    pub(crate) inputs: Vec<InputPlan>,
+    pub(crate) aggregates: Vec<AggregatePlan>,
+    pub(crate) when: Cond,
+    pub(crate) values: Vec<ValuePlan>,
+    pub(crate) cooldown: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct PartPlan {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
+    pub(crate) scalar: Scalar,
+}
+
+/// What is taken from an event, as one word of 64 bits and whether it is known.
+#[derive(Debug)]
+pub(crate) enum InputPlan {
+    /// A number as it is.
+    Number(Scalar),
+    /// A condition as 0 or 1.
+    Truth(NodeId),
+    /// A value told apart from others: a symbol, or the number itself where the type is one.
+    Value(Vec<(Scalar, Type)>),
+    /// `one per`: as a value, or the collapsing key where the condition is true.
+    OnePer { of: Vec<(Scalar, Type)>, key: (Scalar, Type), condition: Option<NodeId> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fold {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Average { micros: bool },
+    Distinct { symbols: bool },
+    Share,
+}
+
+#[derive(Debug)]
+pub(crate) struct AggregatePlan {
+    pub(crate) fold: Fold,
+    pub(crate) input: u8,
+    pub(crate) filter: Option<u8>,
+}
+
+/// A value that the record shows.
+#[derive(Debug)]
+pub(crate) struct ValuePlan {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
+    pub(crate) scalar: Scalar,
+    pub(crate) threshold: Option<(Compare, Recorded)>,
+}
+
+impl ValuePlan {
+    /// Whether the value is held against an upper limit, so that its peak is its least.
+    pub(crate) fn peaks_low(&self) -> bool {
+        matches!(self.threshold, Some((Compare::Less | Compare::LessEqual, _)))
+    }
+}
+
+impl RulePlan {
+    pub(crate) fn new(cx: &mut Lower<'_>, rule: &hir::Rule, windowed: &mut u32) -> RulePlan {
+        let filter = rule.filter.as_ref().map(|f| cx.node(f));
+        let exceptions = rule
+            .exceptions
+            .iter()
+            .take(EXCEPTIONS_MAX)
+            .map(|e| ExceptionPlan {
+                node: cx.node(&e.filter),
+                from: e.from.unwrap_or(Timestamp::MIN),
+                until: e.until.unwrap_or(Timestamp::MAX),
+            })
+            .collect();
+        let because = rule
+            .because
+            .iter()
+            .map(|p| match p {
+                Piece::Text(t) => (t.clone(), None),
+                Piece::Value(name, e) => (name.clone(), Some((e.ty.clone(), cx.scalar(e)))),
+            })
+            .collect();
+        let shape = match &rule.shape {
+            Shape::Single => ShapePlan::Single {
+                values: rule
+                    .lets
+                    .iter()
+                    .map(|(name, e)| ValuePlan {
+                        name: name.clone(),
+                        ty: e.ty.clone(),
+                        scalar: cx.scalar(e),
+                        threshold: None,
+                    })
+                    .collect(),
+            },
+            Shape::Windowed(w) => {
+                let number = *windowed;
+                *windowed += 1;
+                ShapePlan::Windowed(window(cx, rule, w, number))
+            }
+        };
+        let mut bound = |what: &str, n: usize, max: usize| {
+            if n > max {
+                let message = format!("rule `{}` has {n} {what}, the limit is {max}", rule.name);
+                cx.diagnostics.push(Diagnostic::new(Code::TOO_MANY, rule.span, message));
+            }
+        };
+        bound("exceptions", rule.exceptions.len(), EXCEPTIONS_MAX);
+        if let ShapePlan::Windowed(w) = &shape {
+            bound("different conditions behind `where`", w.filters.len(), FILTERS_MAX);
+            bound("different values to count", w.inputs.len(), INPUTS_MAX);
+        }
+        RulePlan { hash: rule_hash(cx.program, rule), filter, exceptions, shape, because }
+    }
+}
+
+fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) -> WindowPlan {
+    let mut names: Vec<String> = Vec::new();
+    let per = w
+        .per
+        .iter()
+        .map(|e| {
+            let name = unique(&mut names, describe(cx.program, e));
+            PartPlan { name, ty: e.ty.clone(), scalar: cx.scalar(e) }
+        })
+        .collect();
+    let mut filters: Vec<NodeId> = Vec::new();
+    let mut inputs: Vec<InputPlan> = Vec::new();
+    let mut known: Vec<String> = Vec::new();
+    let mut aggregates = Vec::new();
+    for aggregate in &w.aggregates {
+        let filter = aggregate.filter.as_ref().map(|f| {
+            let node = cx.node(f);
+            position_or_push(&mut filters, node).min(FILTERS_MAX) as u8
+        });
+        let mut input = |cx: &mut Lower<'_>,
+                         kind: &str,
+                         parts: &[&hir::Expr],
+                         make: &mut dyn FnMut(&mut Lower<'_>) -> InputPlan| {
+            let name =
+                format!("{kind}{}", parts.iter().map(|e| canonical_expr(cx.program, e)).collect::<Vec<_>>().join(" "));
+            match known.iter().position(|k| *k == name) {
+                Some(at) => at as u8,
+                None => {
+                    known.push(name);
+                    let made = make(cx);
+                    inputs.push(made);
+                    (inputs.len() - 1) as u8
+                }
+            }
+        };
+        let (fold, at) = match &aggregate.function {
+            Function::Count => (Fold::Count, 0),
+            Function::Sum(e) => (Fold::Sum, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e)))),
+            Function::Min(e) => (Fold::Min, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e)))),
+            Function::Max(e) => (Fold::Max, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e)))),
+            Function::Average(e) => {
+                let micros = matches!(e.ty, Type::Integer | Type::Tokens);
+                (Fold::Average { micros }, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e))))
+            }
+            Function::Share(e) => (Fold::Share, input(cx, "t", &[e], &mut |cx| InputPlan::Truth(cx.node(e)))),
+            Function::Distinct { of, one_per } => {
+                let mut parts: Vec<&hir::Expr> = of.iter().collect();
+                let mut kind = "v".to_string();
+                if let Some((key, condition)) = one_per {
+                    kind = format!("one-per{}", of.len());
+                    parts.push(key);
+                    parts.extend(condition.iter());
+                }
+                let symbols = one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty));
+                let at = input(cx, &kind, &parts, &mut |cx| {
+                    let of: Vec<(Scalar, Type)> = of.iter().map(|e| (cx.scalar(e), e.ty.clone())).collect();
+                    match one_per {
+                        None => InputPlan::Value(of),
+                        Some((key, condition)) => InputPlan::OnePer {
+                            of,
+                            key: (cx.scalar(key), key.ty.clone()),
+                            condition: condition.as_ref().map(|c| cx.node(c)),
+                        },
+                    }
+                });
+                (Fold::Distinct { symbols }, at)
+            }
+        };
+        aggregates.push(AggregatePlan { fold, input: at, filter });
+    }
+    let when = cx.cond(&w.when);
+    let values = values(cx, rule, w);
+    WindowPlan {
+        number,
+        per,
+        length: w.length,
+        step: w.step.0.max(1),
+        panes: (w.length.0 / w.step.0.max(1)).max(1),
+        filters,
+        inputs,
+        aggregates,
+        when,
+        values,
+        cooldown: rule.cooldown.map_or(0, |d| d.0).max(w.step.0),
+    }
+}
+
+/// The rule's named values, then the aggregates that `when` uses without a name.
+fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValuePlan> {
+    let mut shown: Vec<(String, hir::Expr)> = rule.lets.clone();
+    let mut names: Vec<String> = shown.iter().map(|(n, _)| n.clone()).collect();
+    w.when.walk(&mut |e| {
+        if let ExprKind::Aggregate(i) = &e.kind {
+            let text = canonical_expr(cx.program, e);
+            let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
+            if let (false, Some(aggregate)) = (named, w.aggregates.get(usize::from(*i))) {
+                let word = match aggregate.function {
+                    Function::Count => "count",
+                    Function::Sum(_) => "sum",
+                    Function::Min(_) => "min",
+                    Function::Max(_) => "max",
+                    Function::Average(_) => "average",
+                    Function::Distinct { .. } => "distinct",
+                    Function::Share(_) => "share",
+                };
+                shown.push((unique(&mut names, word.to_string()), e.clone()));
+            }
+        }
+    });
+    let mut out = Vec::new();
+    for (name, e) in shown {
+        let threshold = threshold(cx, &w.when, &canonical_expr(cx.program, &e));
+        out.push(ValuePlan { name, ty: e.ty.clone(), scalar: cx.scalar(&e), threshold });
+    }
+    out
+}
+
+/// The first comparison in `when` of just this value with a constant.
+fn threshold(cx: &Lower<'_>, when: &hir::Expr, value: &str) -> Option<(Compare, Recorded)> {
+    let mut found = None;
+    when.walk(&mut |e| {
+        let ExprKind::Compare(op, a, b) = &e.kind else { return };
+        let flipped = match op {
+            Compare::Less => Compare::Greater,
+            Compare::LessEqual => Compare::GreaterEqual,
+            Compare::Greater => Compare::Less,
+            Compare::GreaterEqual => Compare::LessEqual,
+            same => *same,
+        };
+        for (op, left, right) in [(*op, a, b), (flipped, b, a)] {
+            if let (None, ExprKind::Const(c)) = (&found, &right.kind)
+                && canonical_expr(cx.program, left) == value
+            {
+                found = Some((op, recorded(c)));
+            }
+        }
+    });
+    found
+}
+
+fn recorded(c: &hir::Const) -> Recorded {
+    match c {
+        hir::Const::Bool(b) => Recorded::Bool(*b),
+        hir::Const::Num(n) => Recorded::Num(*n),
+        hir::Const::Text(t) => Recorded::Text(t.clone()),
+        hir::Const::Ip(ip) => Recorded::Text(ip.to_string()),
+        hir::Const::Net(net) => Recorded::Text(net.to_string()),
+    }
+}
+
+fn unique(names: &mut Vec<String>, name: String) -> String {
+    let mut candidate = name.clone();
+    let mut n = 1;
+    while names.contains(&candidate) {
+        n += 1;
+        candidate = format!("{name}_{n}");
+    }
+    names.push(candidate.clone());
+    candidate
+}
+
+fn position_or_push(list: &mut Vec<NodeId>, node: NodeId) -> usize {
+    list.iter().position(|n| *n == node).unwrap_or_else(|| {
+        list.push(node);
+        list.len() - 1
+    })
+}
+
+/// Words of a routed record besides its two header words: the key, then the inputs.
+pub(crate) fn words(w: &WindowPlan) -> usize {
+    w.per.len() + w.inputs.len()
+}
+
+pub(crate) type Key = SmallVec<[u64; 2]>;
