@@ -136,8 +136,8 @@ pub fn except(filter: Expr) -> Exception {
     }
 }
 
-/// Rules with two versions of one document, from the epoch and from `second`, and the account registry.
-pub fn program(rules: Vec<Rule>, second: Timestamp) -> Program {
+/// Rules with two versions of one document, from `first` and from `second`, and the account registry.
+pub fn program(rules: Vec<Rule>, first: Timestamp, second: Timestamp) -> Program {
     let policy = |version: &str, from: Timestamp, until: Option<Timestamp>| Policy {
         name: "acme.usage".into(),
         version: version.into(),
@@ -155,7 +155,6 @@ pub fn program(rules: Vec<Rule>, second: Timestamp) -> Program {
         }],
         span: Span::default(),
     };
-    let first = Timestamp(0);
     Program {
         policies: vec![policy("1970-01-01", first, Some(second)), policy("1970-01-02", second, None)],
         lists: Vec::new(),

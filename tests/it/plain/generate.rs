@@ -125,7 +125,7 @@ pub fn setting(numbers: &[u16]) -> Setting {
     };
     let count = 1 + c.below(3);
     let rules = (0..count).map(|i| rule_of(c, scale, i)).collect();
-    let mut program = program(rules, Timestamp(scale.start + scale.span / 3));
+    let mut program = program(rules, Timestamp(scale.start + scale.span / 9), Timestamp(scale.start + scale.span / 3));
     program.tables = vec![
         table("account", field(FieldId::ACCOUNT), &[("org_verified", Type::Bool), ("tier", Type::String), ("limit", Type::Integer)]),
         table("models", field(FieldId::MODEL), &[("owner", Type::String)]),
