@@ -11,6 +11,7 @@ use fineprint::eval::{Evaluator, Origin, Refused};
 use fineprint::hir::canonical_rule;
 use fineprint::plan::RuleSet;
 use fineprint::violation::{Violation, to_json};
+use serde_json::Value;
 
 use crate::plain::generate::Setting;
 use crate::plain::{Arrival, PlainEvaluator, PlainResult};
@@ -116,7 +117,8 @@ pub fn violations_differ(expected: &[Violation], actual: &[Violation]) -> Option
         match actual_by_id.get(id) {
             None => out.push_str(&format!("missing: {}\n", to_json(v))),
             Some(other) if other != v => {
-                out.push_str(&format!("expected: {}\n     got: {}\n", to_json(v), to_json(other)));
+                out.push_str(&format!("{id} of {}, opened {}:\n", v.rule, v.opened_at));
+                parts_differ("", &to_json(v), &to_json(other), &mut out);
                 if to_json(v) == to_json(other) {
                     out.push_str(&format!("(alike as JSON) {v:?}\n                {other:?}\n"));
                 }
@@ -131,6 +133,17 @@ pub fn violations_differ(expected: &[Violation], actual: &[Violation]) -> Option
         out.push_str("the same violations in another order, or one of them twice\n");
     }
     Some(out)
+}
+
+/// Each part of two JSON values that differs.
+fn parts_differ(path: &str, expected: &Value, actual: &Value, out: &mut String) {
+    match (expected, actual) {
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
+            a.iter().for_each(|(key, value)| parts_differ(&format!("{path}.{key}"), value, &b[key], out));
+        }
+        (a, b) if a == b => {}
+        (a, b) => out.push_str(&format!("  {path}: expected {a}\n      got {b}\n")),
+    }
 }
 
 /// The rules and arrivals of a failed case.
