@@ -4,7 +4,10 @@
 
 use fineprint::eval::EvalOptions;
 use fineprint::event::{FieldId, Kind, Slot};
-use fineprint::hir::{Aggregate, Arithmetic, Compare, Const, Exception, Expr, ExprKind, Function, Piece, Rule, Shape, TableId, TextTest, Windowed};
+use fineprint::hir::{
+    Aggregate, Arithmetic, Compare, Const, Exception, Expr, ExprKind, Function, Piece, Rule, Shape, TableId, TextTest,
+    Windowed,
+};
 use fineprint::time::{Duration, SECOND_NS};
 use fineprint::value::Type;
 use fineprint::violation::{Role, Scalar, Violation};
@@ -30,7 +33,14 @@ struct Case {
 /// Events in order of arrival, then the end of the file.
 fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str]) -> Case {
     let arrivals = events.into_iter().map(Arrival::Event).chain([Arrival::Finish]).collect();
-    Case { rules, rows: Rows::default(), options: EvalOptions::default(), arrivals, found: found.to_vec(), also: |_| {} }
+    Case {
+        rules,
+        rows: Rows::default(),
+        options: EvalOptions::default(),
+        arrivals,
+        found: found.to_vec(),
+        also: |_| {},
+    }
 }
 
 impl Case {

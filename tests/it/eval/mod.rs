@@ -156,7 +156,10 @@ pub fn told(plain: &PlainEvaluator, arrivals: &[Arrival]) -> String {
     for arrival in arrivals {
         match arrival {
             Arrival::Event(e) => {
-                let fields: Vec<String> = e.fields().map(|(f, v)| format!("{}={v:?}", fineprint::event::FIELDS[usize::from(f.0)].name)).collect();
+                let fields: Vec<String> = e
+                    .fields()
+                    .map(|(f, v)| format!("{}={v:?}", fineprint::event::FIELDS[usize::from(f.0)].name))
+                    .collect();
                 out.push_str(&format!("{} {:?} {} {:x}\n", e.ts(), e.kind(), fields.join(" "), e.content() >> 112));
             }
             other => out.push_str(&format!("{other:?}\n")),

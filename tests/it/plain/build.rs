@@ -3,8 +3,8 @@
 use fineprint::event::fields::FIELDS;
 use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
 use fineprint::hir::{
-    Aggregate, Arithmetic, Clause, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function, List, ListColumns, Mode,
-    Piece, Policy, Program, Rule, Severity, Shape, Table, TextTest, Windowed,
+    Aggregate, Arithmetic, Clause, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function, List,
+    ListColumns, Mode, Piece, Policy, Program, Rule, Severity, Shape, Table, TextTest, Windowed,
 };
 use fineprint::source::Span;
 use fineprint::time::{Duration, SECOND_NS, Timestamp};
@@ -98,7 +98,11 @@ pub fn distinct(of: Vec<Expr>) -> Function {
 pub fn rule(name: &str, filter: Option<Expr>) -> Rule {
     Rule {
         name: name.to_string(),
-        enforces: vec![ClauseRef { policy: "acme.usage".into(), clause: "fair-use".into(), versions: vec![(0, 0), (1, 0)] }],
+        enforces: vec![ClauseRef {
+            policy: "acme.usage".into(),
+            clause: "fair-use".into(),
+            versions: vec![(0, 0), (1, 0)],
+        }],
         severity: Severity::Medium,
         confidence: Confidence::Medium,
         mode: Mode::Shadow,
@@ -121,7 +125,13 @@ pub fn threshold(per: Vec<Expr>, length: i64, step: i64, of: Aggregate, at_least
     let aggregates = vec![of];
     let value = result(&aggregates, 0);
     let when = compare(Compare::GreaterEqual, value.clone(), num(value.ty.clone(), at_least));
-    Shape::Windowed(Windowed { per, length: Duration::from_secs(length), step: Duration::from_secs(step), aggregates, when })
+    Shape::Windowed(Windowed {
+        per,
+        length: Duration::from_secs(length),
+        step: Duration::from_secs(step),
+        aggregates,
+        when,
+    })
 }
 
 pub fn except(filter: Expr) -> Exception {
@@ -169,7 +179,14 @@ pub fn table(name: &str, key: Expr, columns: &[(&str, Type)]) -> Table {
 }
 
 pub fn list(name: &str, ty: Type) -> List {
-    List { name: name.into(), ty, inline: None, path: Some("list.csv".into()), columns: ListColumns::default(), span: Span::default() }
+    List {
+        name: name.into(),
+        ty,
+        inline: None,
+        path: Some("list.csv".into()),
+        columns: ListColumns::default(),
+        span: Span::default(),
+    }
 }
 
 pub fn at(seconds: i64) -> Timestamp {

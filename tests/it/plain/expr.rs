@@ -160,7 +160,9 @@ impl<'a> Interpreter<'a> {
             },
             ExprKind::InSet(a, set) => match self.value(a, scope) {
                 Val::Unknown => Val::Unknown,
-                Val::Texts(items) => Val::Bool(items.iter().any(|i| set.iter().any(|c| holds(c, &Val::Text(i.clone()))))),
+                Val::Texts(items) => {
+                    Val::Bool(items.iter().any(|i| set.iter().any(|c| holds(c, &Val::Text(i.clone())))))
+                }
                 one => Val::Bool(set.iter().any(|c| holds(c, &one))),
             },
             ExprKind::InList(a, list) => match self.value(a, scope) {
@@ -185,7 +187,8 @@ impl<'a> Interpreter<'a> {
                 _ => Val::Unknown,
             },
             ExprKind::Network(a, v4, v6) => match self.value(a, scope) {
-                Val::Ip(ip) => IpNet::new(ip, if ip.is_ipv4() { *v4 } else { *v6 }).map_or(Val::Unknown, |net| Val::Net(net.trunc())),
+                Val::Ip(ip) => IpNet::new(ip, if ip.is_ipv4() { *v4 } else { *v6 })
+                    .map_or(Val::Unknown, |net| Val::Net(net.trunc())),
                 _ => Val::Unknown,
             },
             ExprKind::Lower(a) => match self.value(a, scope) {
@@ -224,7 +227,8 @@ impl<'a> Interpreter<'a> {
     fn matches(&self, pattern: &str, fold: bool, text: &str) -> bool {
         let mut compiled = self.compiled.borrow_mut();
         let key = (pattern.to_string(), fold);
-        let regex = compiled.entry(key).or_insert_with(|| RegexBuilder::new(pattern).case_insensitive(fold).build().unwrap());
+        let regex =
+            compiled.entry(key).or_insert_with(|| RegexBuilder::new(pattern).case_insensitive(fold).build().unwrap());
         regex.is_match(text)
     }
 }
@@ -259,7 +263,9 @@ pub fn narrow(n: i128) -> Val {
 /// The expressions directly below one.
 pub fn children(e: &Expr) -> Vec<&Expr> {
     match &e.kind {
-        ExprKind::Const(_) | ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => vec![],
+        ExprKind::Const(_) | ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => {
+            vec![]
+        }
         ExprKind::Not(a)
         | ExprKind::InSet(a, _)
         | ExprKind::InList(a, _)
@@ -285,7 +291,9 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         (ExprKind::Arithmetic(a, ..), ExprKind::Arithmetic(b, ..)) => a == b,
         (ExprKind::InSet(_, a), ExprKind::InSet(_, b)) => a == b,
         (ExprKind::InList(_, a), ExprKind::InList(_, b)) => a == b,
-        (ExprKind::Text { test: a, ignoring_case: i, .. }, ExprKind::Text { test: b, ignoring_case: j, .. }) => (a, i) == (b, j),
+        (ExprKind::Text { test: a, ignoring_case: i, .. }, ExprKind::Text { test: b, ignoring_case: j, .. }) => {
+            (a, i) == (b, j)
+        }
         (ExprKind::Network(_, a, i), ExprKind::Network(_, b, j)) => (a, i) == (b, j),
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),

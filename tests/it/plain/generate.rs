@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use fineprint::eval::EvalOptions;
 use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
 use fineprint::hir::{
-    Action, Aggregate, Arithmetic, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function, ListId, Mode, Piece, Program,
-    Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
+    Action, Aggregate, Arithmetic, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function, ListId,
+    Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
 };
 use fineprint::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 use fineprint::value::{MICROS, Type};
@@ -52,7 +52,18 @@ const COUNTRIES: [&str; 3] = ["DE", "CN", "US"];
 const HASHES: [&str; 3] = ["f0", "f1", "f2"];
 const FLAGS: [&str; 3] = ["beta", "Beta", "k"];
 /// `K` is the Kelvin sign: it folds to `k`, as `ſ` folds to `s`; `ß` folds to itself alone; `İ` lower-cases to two characters.
-const TEXTS: [&str; 10] = ["", "step by step", "STEP BY STEP", "ſtep by ſtep", "10 K", "10 k", "straße", "STRASSE", "İstanbul ΑΣ", "日本 step"];
+const TEXTS: [&str; 10] = [
+    "",
+    "step by step",
+    "STEP BY STEP",
+    "ſtep by ſtep",
+    "10 K",
+    "10 k",
+    "straße",
+    "STRASSE",
+    "İstanbul ΑΣ",
+    "日本 step",
+];
 const PHRASES: [&str; 9] = ["step", "Step", "k", "K", "ß", "s", "by", "日本", "ας"];
 const PATTERNS: [&str; 7] = ["step", "^s", r"\bby\b", "[[:upper:]]{2}", "(?i)K", "(a|e)+p?$", r"\d+ .$"];
 const ADDRESSES: [&str; 5] = ["10.0.0.1", "10.0.0.9", "10.0.1.1", "2001:db8::1", "2001:db8:0:1::1"];
@@ -73,7 +84,7 @@ pub struct Scale {
 }
 
 const DAY: i64 = 86_400;
-const SECONDS: &[(i64, i64)] = &[(10, 10), (10, 1), (60, 10), (60, 60), (10, 5), (60, 12), (86_400, 900)];
+const SECONDS: &[(i64, i64)] = &[(10, 10), (60, 10), (10, 1), (60, 60), (10, 5), (60, 12), (60, 1), (86_400, 900)];
 const DAYS: &[(i64, i64)] = &[(DAY, DAY), (DAY, 6 * 3600), (DAY, 2 * 3600), (3600, 3600), (3600, 900)];
 /// 2026-01-01, the epoch itself, and across it.
 const STARTS: [i64; 3] = [1_767_225_600 * SECOND_NS, 0, -40 * SECOND_NS];
@@ -90,7 +101,9 @@ impl Scale {
 
     fn moment(self, c: &mut Choices<'_>) -> Timestamp {
         let unit = self.span / 90;
-        let at = c.below(90) as i64 * unit;
+        // Half of all moments lie close together.
+        let within = c.pick(&[90, 12]);
+        let at = c.below(within) as i64 * unit;
         // On a boundary of steps, next to one, or anywhere.
         let fine = match c.below(6) {
             0..=2 => 0,
@@ -127,7 +140,11 @@ pub fn setting(numbers: &[u16]) -> Setting {
     let rules = (0..count).map(|i| rule_of(c, scale, i)).collect();
     let mut program = program(rules, Timestamp(scale.start + scale.span / 9), Timestamp(scale.start + scale.span / 3));
     program.tables = vec![
-        table("account", field(FieldId::ACCOUNT), &[("org_verified", Type::Bool), ("tier", Type::String), ("limit", Type::Integer)]),
+        table(
+            "account",
+            field(FieldId::ACCOUNT),
+            &[("org_verified", Type::Bool), ("tier", Type::String), ("limit", Type::Integer)],
+        ),
         table("models", field(FieldId::MODEL), &[("owner", Type::String)]),
     ];
     program.lists = vec![
@@ -169,7 +186,8 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
         rows(texts(&["ann", "ſam", "beta"]), c),
         rows(texts(&COUNTRIES), c),
         rows(NETS[..3].iter().map(|n| Const::Net(n.parse().unwrap())).collect(), c),
-        rows(texts(&["step by", "K", "ß"]), c),
+        // Phrases are of all times: a test for phrases does not ask when.
+        texts(&["step by", "K", "ß"]).into_iter().map(|value| ListRow { value, from: None, until: None }).collect(),
         rows(vec![Const::Num(200), Const::Num(429)], c),
     ];
     let mut accounts = Vec::new();
@@ -191,7 +209,8 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
             accounts.push(TableRow { key: key.to_string(), cells, from: *from, until: *until });
         }
     }
-    let models = vec![TableRow { key: "m1".into(), cells: vec![Some(Const::Text("acme".into()))], from: None, until: None }];
+    let models =
+        vec![TableRow { key: "m1".into(), cells: vec![Some(Const::Text("acme".into()))], from: None, until: None }];
     Rows { lists, tables: vec![accounts, models] }
 }
 
@@ -203,7 +222,7 @@ const KINDS: [&[Kind]; 4] = [&[Kind::Completion], &[Kind::Completion, Kind::Requ
 
 fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
     let windowed = !c.once_in(4);
-    let filter = (!windowed || c.once_in(2)).then(|| condition(c, 2));
+    let filter = (!windowed || c.once_in(3)).then(|| condition(c, 2));
     let mut made = rule(&format!("r{number}"), filter);
     if c.once_in(3) {
         made.kinds = c.pick(&KINDS).to_vec();
@@ -222,9 +241,15 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
         made.lets.push(("model".into(), text_of(c, 1)));
         made.because.extend(made.lets.iter().map(|(name, value)| Piece::Value(name.clone(), value.clone())));
     }
-    for _ in 0..c.pick(&[0, 0, 1, 2]) {
+    for _ in 0..c.pick(&[0, 1, 1, 2]) {
         let (from, until) = validity(c, scale);
-        made.exceptions.push(Exception { from, until, ..except(condition(c, 1)) });
+        // Often of one account: an exception that takes out some of a group, or all, is the one that tells.
+        let filter = match c.below(3) {
+            0 => equals(FieldId::ACCOUNT, c.pick(&ACCOUNTS)),
+            1 => is(FieldId::STATUS, Compare::Equal, c.pick(&[200, 429])),
+            _ => condition(c, 1),
+        };
+        made.exceptions.push(Exception { from, until, ..except(filter) });
     }
     if c.once_in(3) {
         made.cooldown = Some(Duration(c.pick(&[10 * SECOND_NS, 25 * SECOND_NS, 1, MINUTE_NS, HOUR_NS])));
@@ -233,7 +258,12 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
         made.actions = vec![
             Action { after_review: false, verb: Verb::Alert("ops".into()), scope: "", duration: None },
             Action { after_review: true, verb: Verb::Block, scope: "group", duration: Some(Duration(7 * DAY_NS)) },
-            Action { after_review: false, verb: Verb::Throttle(10, Duration(MINUTE_NS)), scope: "account", duration: None },
+            Action {
+                after_review: false,
+                verb: Verb::Throttle(10, Duration(MINUTE_NS)),
+                scope: "account",
+                duration: None,
+            },
         ];
         made.severity = Severity::High;
         made.confidence = Confidence::Low;
@@ -324,8 +354,15 @@ fn over_window(c: &mut Choices<'_>, aggregates: &[Aggregate], depth: usize) -> E
     }
 }
 
-fn window_condition(c: &mut Choices<'_>, aggregates: &[Aggregate], lets: &[(String, Expr)], per: &[Expr], depth: usize) -> Expr {
-    let ops = [Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less, Compare::Equal, Compare::NotEqual];
+fn window_condition(
+    c: &mut Choices<'_>,
+    aggregates: &[Aggregate],
+    lets: &[(String, Expr)],
+    per: &[Expr],
+    depth: usize,
+) -> Expr {
+    let ops =
+        [Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less, Compare::Equal, Compare::NotEqual];
     if depth > 0 && c.once_in(2) {
         let count = 1 + c.below(3);
         let parts: Vec<Expr> = (0..count).map(|_| window_condition(c, aggregates, lets, per, depth - 1)).collect();
@@ -349,7 +386,11 @@ fn window_condition(c: &mut Choices<'_>, aggregates: &[Aggregate], lets: &[(Stri
         Some((_, value)) => value.clone(),
         None => over_window(c, aggregates, 1),
     };
-    let scale = if matches!(value.ty, Type::Decimal | Type::Percentage | Type::Money) { c.pick(&[MICROS, MICROS / 2, MICROS / 3]) } else { 1 };
+    let scale = if matches!(value.ty, Type::Decimal | Type::Percentage | Type::Money) {
+        c.pick(&[MICROS, MICROS / 2, MICROS / 3])
+    } else {
+        1
+    };
     let bound = num(value.ty.clone(), c.pick(&[2, 1, 3, 0, 4, -1]) * scale);
     let op = c.pick(&ops);
     if c.once_in(6) { compare(op, bound, value) } else { compare(op, value, bound) }
@@ -369,7 +410,8 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
             _ => boolean(ExprKind::AtLeast(c.below(4) as u32, parts)),
         };
     }
-    let ops = [Compare::Equal, Compare::NotEqual, Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less];
+    let ops =
+        [Compare::Equal, Compare::NotEqual, Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less];
     match c.below(12) {
         0 => {
             let op = c.pick(&ops);
@@ -386,7 +428,8 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
             boolean(ExprKind::InSet(Box::new(text_of(c, 1)), items))
         }
         6 => {
-            let items = vec![Const::Net(c.pick(&NETS).parse().unwrap()), Const::Ip(c.pick(&ADDRESSES).parse().unwrap())];
+            let items =
+                vec![Const::Net(c.pick(&NETS).parse().unwrap()), Const::Ip(c.pick(&ADDRESSES).parse().unwrap())];
             boolean(ExprKind::InSet(Box::new(field(FieldId::IP)), items))
         }
         7 => {
@@ -404,16 +447,25 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
             boolean(ExprKind::InList(Box::new(of), ListId(list)))
         }
         9 => {
-            let of = c.pick(&[field(FieldId::ORG), field(FieldId::IP), column(1, Type::String), field(FieldId::REFUSED)]);
+            let of =
+                c.pick(&[field(FieldId::ORG), field(FieldId::IP), column(1, Type::String), field(FieldId::REFUSED)]);
             boolean(ExprKind::Exists(Box::new(of)))
         }
-        10 => c.pick(&[field(FieldId::REFUSED), column(0, Type::Bool), or_default(field(FieldId::REFUSED), boolean(ExprKind::Const(Const::Bool(true))))]),
-        _ => boolean(ExprKind::InSet(Box::new(field(FieldId::STATUS)), vec![Const::Num(200), Const::Num(c.pick(&[429, 403]))])),
+        10 => c.pick(&[
+            field(FieldId::REFUSED),
+            column(0, Type::Bool),
+            or_default(field(FieldId::REFUSED), boolean(ExprKind::Const(Const::Bool(true)))),
+        ]),
+        _ => boolean(ExprKind::InSet(
+            Box::new(field(FieldId::STATUS)),
+            vec![Const::Num(200), Const::Num(c.pick(&[429, 403]))],
+        )),
     }
 }
 
 fn text_condition(c: &mut Choices<'_>) -> Expr {
-    let phrases = |c: &mut Choices<'_>| (0..1 + c.below(3)).map(|_| c.pick(&PHRASES).to_string()).collect::<Vec<String>>();
+    let phrases =
+        |c: &mut Choices<'_>| (0..1 + c.below(3)).map(|_| c.pick(&PHRASES).to_string()).collect::<Vec<String>>();
     let test = match c.below(7) {
         0 => TextTest::ContainsAny(phrases(c)),
         1 => TextTest::ContainsAll(phrases(c)),
@@ -461,10 +513,16 @@ fn number_of(c: &mut Choices<'_>, ty: &Type, depth: usize) -> Expr {
             3 => make(ExprKind::Arithmetic(Arithmetic::MultiplyMicros, below(c, ty), below(c, &Type::Decimal))),
             4 => make(ExprKind::Arithmetic(Arithmetic::Divide, below(c, ty), below(c, &Type::Integer))),
             _ => match ty {
-                Type::Integer => make(ExprKind::Length(Box::new(c.pick(&[field(FieldId::PROMPT), field(FieldId::HEADER_FLAGS)])))),
+                Type::Integer => {
+                    make(ExprKind::Length(Box::new(c.pick(&[field(FieldId::PROMPT), field(FieldId::HEADER_FLAGS)]))))
+                }
                 Type::Decimal => match c.below(2) {
                     0 => make(ExprKind::ToMicros(below(c, &Type::Integer))),
-                    _ => make(ExprKind::Arithmetic(Arithmetic::Ratio, below(c, &Type::Integer), below(c, &Type::Integer))),
+                    _ => make(ExprKind::Arithmetic(
+                        Arithmetic::Ratio,
+                        below(c, &Type::Integer),
+                        below(c, &Type::Integer),
+                    )),
                 },
                 Type::Duration => {
                     let (ts, created) = (field(FieldId::TS), field(FieldId::ACCOUNT_CREATED));
@@ -564,7 +622,8 @@ pub struct Numbers {
 /// Numbers for a case of up to `most` events.
 pub fn numbers(most: usize) -> impl Strategy<Value = Numbers> {
     let event = (prop::collection::vec(0u16..1_000, 0..48), any::<u8>(), 0u16..3_000);
-    (prop::collection::vec(0u16..1_000, 0..160), prop::collection::vec(event, 0..most)).prop_map(|(setting, events)| Numbers { setting, events })
+    (prop::collection::vec(0u16..1_000, 0..400), prop::collection::vec(event, 0..most))
+        .prop_map(|(setting, events)| Numbers { setting, events })
 }
 
 /// The events of a case, in the order in which they are made. Some come twice, some with other content.
@@ -574,7 +633,13 @@ pub fn comings(numbers: &Numbers, scale: Scale, within_lateness: bool) -> Vec<Co
     for (number, (choices, what, delay)) in numbers.events.iter().enumerate() {
         let event = event(choices, scale, number);
         let delay = i64::from(*delay);
-        let delay = if within_lateness { delay % 1_001 } else if delay < 2_000 { delay / 2 } else { delay };
+        let delay = if within_lateness {
+            delay % 1_001
+        } else if delay < 2_000 {
+            delay / 2
+        } else {
+            delay
+        };
         let again = (delay * 7) % if within_lateness { 1_001 } else { 1_800 };
         match what % 12 {
             11 => all.push(Coming { event: event.clone(), delay: again }),

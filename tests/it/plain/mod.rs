@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use fineprint::eval::{Books, EvalOptions, Outcome, Refusal};
 use fineprint::event::FieldId;
 use fineprint::hir::{Program, Rule, Shape};
-use fineprint::time::Timestamp;
+use fineprint::time::{SECOND_NS, Timestamp};
 use fineprint::value::Value;
 use fineprint::violation::Violation;
 
@@ -94,7 +94,9 @@ impl PlainEvaluator {
                     let number = outcomes.len();
                     let behind = watermark.is_some_and(|watermark| event.ts() < watermark);
                     // An id is remembered until the watermark has passed its event.
-                    let remembered = accepted.iter().position(|a| a.event.id() == event.id() && watermark.is_none_or(|w| a.event.ts() >= w));
+                    let remembered = accepted
+                        .iter()
+                        .position(|a| a.event.id() == event.id() && watermark.is_none_or(|w| a.event.ts() >= w));
                     let outcome = if self.is_future(event) {
                         Outcome::Rejected(Refusal::Future)
                     } else if let Some(at) = remembered {
@@ -134,7 +136,9 @@ impl PlainEvaluator {
                     outcomes.push(outcome);
                 }
             }
-            for a in accepted.iter_mut().filter(|a| watermark.is_some_and(|watermark| a.event.ts() < watermark)) {
+            // Events are applied in whole seconds: when the last whole second of the watermark has passed them.
+            let settled = watermark.map(|watermark| Timestamp(watermark.0.div_euclid(SECOND_NS) * SECOND_NS));
+            for a in accepted.iter_mut().filter(|a| settled.is_some_and(|settled| a.event.ts() < settled)) {
                 a.applied.get_or_insert(moment);
             }
         }
@@ -167,10 +171,20 @@ impl PlainEvaluator {
         let mut found: BTreeMap<String, Violation> = BTreeMap::new();
         for rule in &self.program.rules {
             let records: Vec<Violation> = match &rule.shape {
-                Shape::Single => seen.iter().filter(|(_, e)| concerns(&calc, rule, e)).map(|(_, e)| record::single(&calc, rule, e)).collect(),
+                Shape::Single => seen
+                    .iter()
+                    .filter(|(_, e)| concerns(&calc, rule, e))
+                    .map(|(_, e)| record::single(&calc, rule, e))
+                    .collect(),
                 Shape::Windowed(w) => window::groups(&calc, rule, w, &events, horizon)
                     .iter()
-                    .flat_map(|group| group.episodes.iter().map(|episode| record::windowed(&calc, rule, w, group, episode)).collect::<Vec<_>>())
+                    .flat_map(|group| {
+                        group
+                            .episodes
+                            .iter()
+                            .map(|episode| record::windowed(&calc, rule, w, group, episode))
+                            .collect::<Vec<_>>()
+                    })
                     .collect(),
             };
             found.extend(records.into_iter().map(|v| (v.id.clone(), v)));

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::event::FieldId;
 use fineprint::event::fields::FIELDS;
-use fineprint::hir::{Action, ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Verb, Windowed, rule_hash};
+use fineprint::hir::{
+    Action, ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Verb, Windowed, rule_hash,
+};
 use fineprint::time::Timestamp;
 use fineprint::value::Value;
 use fineprint::violation::{
-    Considered, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, Enforced, EventRef, Evidence,
-    Observed, Role, Scalar, Status, Violation,
+    Considered, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, Enforced,
+    EventRef, Evidence, Observed, Role, Scalar, Status, Violation,
 };
 use sha2::{Digest, Sha256};
 
@@ -50,10 +52,19 @@ pub fn single(calc: &Interpreter<'_>, rule: &Rule, event: &Event) -> Violation {
 }
 
 /// The record of an episode.
-pub fn windowed(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, group: &Group<'_>, episode: &Episode<'_>) -> Violation {
+pub fn windowed(
+    calc: &Interpreter<'_>,
+    rule: &Rule,
+    w: &Windowed,
+    group: &Group<'_>,
+    episode: &Episode<'_>,
+) -> Violation {
     let (first, last) = (episode.looks.first().unwrap(), episode.looks.last().unwrap());
-    let scopes: Vec<Scope<'_>> =
-        episode.looks.iter().map(|look| Scope::Window { end: look.end, aggregates: &look.aggregates, keys: &group.keys }).collect();
+    let scopes: Vec<Scope<'_>> = episode
+        .looks
+        .iter()
+        .map(|look| Scope::Window { end: look.end, aggregates: &look.aggregates, keys: &group.keys })
+        .collect();
 
     let names = unique(w.per.iter().map(|part| key_name(calc.program, part)));
     let texts: Vec<String> = group.keys.iter().zip(&w.per).map(|(value, part)| value.text(&part.ty)).collect();
@@ -64,8 +75,10 @@ pub fn windowed(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, group: &Group
     let contributing: BTreeMap<(Timestamp, &str), &Event> =
         episode.looks.iter().flat_map(|look| &look.contributing).map(|e| ((e.ts(), e.id()), *e)).collect();
     let contributing: Vec<&Event> = contributing.into_values().collect();
-    let accounts: BTreeSet<&str> =
-        contributing.iter().filter_map(|e| if let Value::Text(account) = e.get(FieldId::ACCOUNT) { Some(account) } else { None }).collect();
+    let accounts: BTreeSet<&str> = contributing
+        .iter()
+        .filter_map(|e| if let Value::Text(account) = e.get(FieldId::ACCOUNT) { Some(account) } else { None })
+        .collect();
 
     Violation {
         status: match (episode.exempted, episode.closed_at) {
@@ -78,7 +91,10 @@ pub fn windowed(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, group: &Group
         group: names.into_iter().zip(texts).collect(),
         window: Some((Timestamp(first.end.0 - w.length.0), first.end)),
         accounts: accounts.into_iter().map(str::to_string).collect(),
-        values: named_values(rule, w).into_iter().map(|(name, value)| observed(calc, w, name, &value, &scopes)).collect(),
+        values: named_values(rule, w)
+            .into_iter()
+            .map(|(name, value)| observed(calc, w, name, &value, &scopes))
+            .collect(),
         evidence: evidence(&contributing, &first.contributing),
         exceptions: considered(calc, rule, &episode.first_window),
         because: because(calc, rule, scopes[0]),
@@ -191,7 +207,8 @@ pub fn key_name(program: &Program, part: &Expr) -> String {
 fn unique(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut taken: Vec<String> = Vec::new();
     for name in names {
-        let fresh = std::iter::once(name.clone()).chain((2..).map(|i| format!("{name}_{i}"))).find(|n| !taken.contains(n));
+        let fresh =
+            std::iter::once(name.clone()).chain((2..).map(|i| format!("{name}_{i}"))).find(|n| !taken.contains(n));
         taken.extend(fresh);
     }
     taken
@@ -255,7 +272,9 @@ fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, sc
 /// no `not` and in no larger expression than `and`, `or` and `at least`.
 fn threshold(when: &Expr, value: &Expr) -> Option<(Compare, Scalar)> {
     match &when.kind {
-        ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => all.iter().find_map(|e| threshold(e, value)),
+        ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => {
+            all.iter().find_map(|e| threshold(e, value))
+        }
         ExprKind::Compare(op, a, b) => match (&a.kind, &b.kind) {
             (_, ExprKind::Const(bound)) if same(a, value) => Some((*op, scalar(&Val::from(bound))?)),
             (ExprKind::Const(bound), _) if same(b, value) => Some((mirrored(*op), scalar(&Val::from(bound))?)),

@@ -45,13 +45,16 @@ pub fn holds(constant: &Const, value: &Val) -> bool {
 }
 
 fn net_holds(net: &ipnet::IpNet, ip: IpAddr) -> bool {
-    ipnet::IpNet::new(ip, net.prefix_len()).is_ok_and(|of_ip| of_ip.network() == net.network() && of_ip.max_prefix_len() == net.max_prefix_len())
+    ipnet::IpNet::new(ip, net.prefix_len())
+        .is_ok_and(|of_ip| of_ip.network() == net.network() && of_ip.max_prefix_len() == net.max_prefix_len())
 }
 
 impl Rows {
     /// Whether the list holds the value at a time. A value of several items is on it when any item is.
     pub fn contains(&self, list: ListId, value: &Val, at: Timestamp) -> bool {
-        let on_it = |value: &Val| self.lists[list.0 as usize].iter().any(|row| in_force(row.from, row.until, at) && holds(&row.value, value));
+        let on_it = |value: &Val| {
+            self.lists[list.0 as usize].iter().any(|row| in_force(row.from, row.until, at) && holds(&row.value, value))
+        };
         match value {
             Val::Texts(items) => items.iter().any(|item| on_it(&Val::Text(item.clone()))),
             one => on_it(one),

@@ -47,19 +47,38 @@ pub fn applies(calc: &Interpreter<'_>, exception: &Exception, event: &Event) -> 
 }
 
 /// All groups of a windowed rule over events sorted by (time, id), judged up to and including `horizon`.
-pub fn groups<'e>(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, events: &[&'e Event], horizon: Timestamp) -> Vec<Group<'e>> {
+pub fn groups<'e>(
+    calc: &Interpreter<'_>,
+    rule: &Rule,
+    w: &Windowed,
+    events: &[&'e Event],
+    horizon: Timestamp,
+) -> Vec<Group<'e>> {
     let mut by_key: BTreeMap<Vec<Val>, Vec<&'e Event>> = BTreeMap::new();
     for event in events {
         let scope = Scope::Event(event);
         let keys: Vec<Val> = w.per.iter().map(|part| calc.value(part, scope)).collect();
-        if rule.kinds.contains(&event.kind()) && calc.is_true(rule.filter.as_ref(), scope) && keys.iter().all(Val::is_known) {
+        if rule.kinds.contains(&event.kind())
+            && calc.is_true(rule.filter.as_ref(), scope)
+            && keys.iter().all(Val::is_known)
+        {
             by_key.entry(keys).or_default().push(event);
         }
     }
-    by_key.into_iter().map(|(keys, events)| Group { episodes: episodes(calc, rule, w, &keys, &events, horizon), keys }).collect()
+    by_key
+        .into_iter()
+        .map(|(keys, events)| Group { episodes: episodes(calc, rule, w, &keys, &events, horizon), keys })
+        .collect()
 }
 
-fn episodes<'e>(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, keys: &[Val], events: &[&'e Event], horizon: Timestamp) -> Vec<Episode<'e>> {
+fn episodes<'e>(
+    calc: &Interpreter<'_>,
+    rule: &Rule,
+    w: &Windowed,
+    keys: &[Val],
+    events: &[&'e Event],
+    horizon: Timestamp,
+) -> Vec<Episode<'e>> {
     let pause = w.step.max(rule.cooldown.unwrap_or(w.step));
     let mut violation = Machine { pause, exempted: false, open: None, over: Vec::new() };
     let mut exempted = Machine { pause, exempted: true, open: None, over: Vec::new() };
@@ -68,7 +87,8 @@ fn episodes<'e>(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, keys: &[Val],
     while end <= horizon {
         let start = Timestamp(end.0 - w.length.0);
         let all: Vec<&Event> = events.iter().copied().filter(|e| start <= e.ts() && e.ts() < end).collect();
-        let kept: Vec<&Event> = all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
+        let kept: Vec<&Event> =
+            all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
         let net = look(calc, w, keys, &kept, end);
         let raw = look(calc, w, keys, &all, end);
         exempted.step(end, if net.is_some() { None } else { raw }, &all);
@@ -80,7 +100,13 @@ fn episodes<'e>(calc: &Interpreter<'_>, rule: &Rule, w: &Windowed, keys: &[Val],
 }
 
 /// What there is to see in a window, if the condition is true there. Over no events it is never true.
-fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, keys: &[Val], window: &[&'e Event], end: Timestamp) -> Option<Look<'e>> {
+fn look<'e>(
+    calc: &Interpreter<'_>,
+    w: &Windowed,
+    keys: &[Val],
+    window: &[&'e Event],
+    end: Timestamp,
+) -> Option<Look<'e>> {
     if window.is_empty() {
         return None;
     }
@@ -120,7 +146,8 @@ impl<'e> Machine<'e> {
 
 /// One aggregate over the events of a window.
 fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &[&Event]) -> Val {
-    let counted: Vec<Scope<'_>> = window.iter().map(|e| Scope::Event(e)).filter(|e| calc.is_true(a.filter.as_ref(), *e)).collect();
+    let counted: Vec<Scope<'_>> =
+        window.iter().map(|e| Scope::Event(e)).filter(|e| calc.is_true(a.filter.as_ref(), *e)).collect();
     let numbers = |of| -> Vec<i64> {
         counted.iter().filter_map(|e| if let Val::Num(n) = calc.value(of, *e) { Some(n) } else { None }).collect()
     };
@@ -141,7 +168,10 @@ fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &[&Event]) -> Val {
         Function::Distinct { of, one_per } => {
             let mut seen: BTreeSet<(bool, Vec<Val>)> = BTreeSet::new();
             for e in &counted {
-                let key = one_per.as_ref().filter(|(_, condition)| calc.is_true(condition.as_ref(), *e)).map(|(key, _)| calc.value(key, *e));
+                let key = one_per
+                    .as_ref()
+                    .filter(|(_, condition)| calc.is_true(condition.as_ref(), *e))
+                    .map(|(key, _)| calc.value(key, *e));
                 let values: Vec<Val> = of.iter().map(|part| calc.value(part, *e)).collect();
                 match key {
                     Some(key) if key.is_known() => {
