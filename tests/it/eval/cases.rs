@@ -49,7 +49,7 @@ impl Case {
         self
     }
 
-    fn as_of(mut self, seconds: i64) -> Self {
+    fn known_until(mut self, seconds: i64) -> Self {
         self.options.as_of = Some(at(seconds));
         self
     }
@@ -606,7 +606,7 @@ cases! {
     /// `as_of` guards records without an ingest time, and those alone.
     as_of_guards_what_has_no_ingest_time:
         file(vec![], vec![call(400), call(401), ingested(call(500), 450)], &[])
-            .as_of(100)
+            .known_until(100)
             .also(|r| assert_eq!((r.books.rejected_future, r.books.evaluated), (1, 2)));
     /// A file that is read on after its end: what comes before its last event is late now.
     a_file_goes_on_after_its_end: {
@@ -616,8 +616,43 @@ cases! {
         case.also(|r| assert_eq!((r.books.late, r.books.evaluated), (1, 4)))
     };
 
+    /// What ended with a file may come again with what follows, at the very moment of its last event: a copy is a copy,
+    /// and what is new takes its place in the order of (time, id).
+    a_file_goes_on_at_its_last_moment: {
+        let mut case = file(vec![counting(60, 60, 2)], vec![call(10), call(10), completion("aaa", 10, vec![(FieldId::ACCOUNT, word("ann"))]), of("zoe", 60, vec![])], &[
+            "many open 60..60 account:ann count=2/2/2 #2",
+        ]);
+        case.arrivals.insert(1, Arrival::Finish);
+        case.also(|r| {
+            assert_eq!((r.books.duplicate, r.books.evaluated), (1, 3));
+            let ids: Vec<_> = r.violations[0].evidence.events.iter().map(|e| e.id.as_str()).collect();
+            assert_eq!(ids, ["aaa", "ann-000010"]);
+        })
+    };
+    /// Past the lateness an id is forgotten; a single-event rule finds its copy again, and hands it out once.
+    a_late_copy_is_found_once:
+        file(vec![rule("any", None)], calls(&[1, 12, 1]), &["any closed 1..1, 1 account:ann #1", "any closed 12..12, 12 account:ann #1"]).lateness(10);
+
     // ── the record ──
 
+    /// What stands under `not` is no threshold: the value would look as if it had to exceed what it must stay below.
+    under_not_is_no_threshold: {
+        let aggregates = vec![count()];
+        let when = not(compare(Compare::Less, result(&aggregates, 0), num(Type::Integer, 2)));
+        file(vec![Rule { shape: window(10, 10, aggregates, when), ..rule("many", None) }], later(10, calls(&[1, 2])), &[
+            "many open 10..10 account:ann count=2/2/2 #2",
+        ])
+        .also(|r| assert_eq!(r.violations[0].values[0].threshold, None))
+    };
+    /// An aggregate inside of what a `let` names has a name: the record shows what the rule speaks of.
+    what_a_let_names_is_shown_under_its_name: {
+        let aggregates = vec![count()];
+        let twice = arithmetic(Type::Integer, Arithmetic::Add, result(&aggregates, 0), result(&aggregates, 0));
+        let when = compare(Compare::GreaterEqual, twice.clone(), num(Type::Integer, 4));
+        let rule = Rule { shape: window(10, 10, aggregates, when), lets: vec![("twice".into(), twice)], ..rule("many", None) };
+        file(vec![rule], later(10, calls(&[1, 2])), &["many open 10..10 account:ann twice=4/4/4 #2"])
+            .also(|r| assert_eq!(r.violations[0].values[0].threshold, Some((">=", Scalar::Num(4)))))
+    };
     /// Past the bound: the first, those before the crossing, the last, a sample; each once, in order.
     evidence_beyond_the_bound_is_sampled: {
         let many: Vec<Event> = (0..1_200).map(|i| completion(&format!("{i:04}"), i, vec![(FieldId::ACCOUNT, word("ann"))])).collect();
@@ -637,7 +672,6 @@ cases! {
 
 /// The finding rests on this very record.
 fn same_root(result: &PlainResult, event: &Event) {
-    let alone = file(vec![rule("any", None)], vec![event.clone()], &[]);
-    let expected = alone.judge().run(&alone.arrivals);
+    let expected = file(vec![rule("any", None)], vec![], &[]).judge().violations(std::slice::from_ref(event));
     assert_eq!(result.violations[0].evidence.root, expected.violations[0].evidence.root);
 }

@@ -231,8 +231,5 @@ mod judge {
         seen.remove("merged");
         let rare: Vec<_> = seen.iter().filter(|(_, n)| **n < 20).collect();
         assert!(rare.is_empty(), "in fewer than 20 of 300 cases: {rare:?} of {seen:?}");
-        if std::env::var_os("FINEPRINT_PROPTEST_CASES").is_some() {
-            eprintln!("{seen:?}");
-        }
     }
 }

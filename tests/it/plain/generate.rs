@@ -376,11 +376,9 @@ fn window_condition(
     if c.once_in(8) {
         return expr(Type::Bool, ExprKind::Exists(Box::new(over_window(c, aggregates, 0))));
     }
-    if let (true, Some(part)) = (c.once_in(8), per.first()) {
-        if part.ty == Type::String {
-            let key = expr(part.ty.clone(), ExprKind::Key(0));
-            return compare(c.pick(&[Compare::Equal, Compare::NotEqual]), key, text(c.pick(&ACCOUNTS)));
-        }
+    if let (true, Some(part)) = (c.once_in(8), per.first().filter(|part| part.ty == Type::String)) {
+        let key = expr(part.ty.clone(), ExprKind::Key(0));
+        return compare(c.pick(&[Compare::Equal, Compare::NotEqual]), key, text(c.pick(&ACCOUNTS)));
     }
     let value = match lets.get(c.below(3)) {
         Some((_, value)) => value.clone(),
