@@ -1,12 +1,11 @@
 //! Fineprint turns the terms of service of a model API into rules, runs them over usage events, and keeps a violation log.
 
-
-pub mod source;
-pub mod time;
 pub mod diagnostic;
-pub mod value;
 pub mod event;
-pub mod reference;
 #[cfg(feature = "feed")]
 pub mod feed;
+pub mod reference;
+pub mod source;
 pub mod syntax;
+pub mod time;
+pub mod value;

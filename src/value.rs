@@ -49,7 +49,13 @@ impl Type {
     pub fn is_number(&self) -> bool {
         matches!(
             self,
-            Type::Integer | Type::Decimal | Type::Tokens | Type::Duration | Type::Timestamp | Type::Percentage | Type::Money
+            Type::Integer
+                | Type::Decimal
+                | Type::Tokens
+                | Type::Duration
+                | Type::Timestamp
+                | Type::Percentage
+                | Type::Money
         )
     }
 

@@ -49,17 +49,25 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
         group = group.element(snippet);
     } else {
         let at = sources.position(d.primary.span.source, d.primary.span.start);
-        group = group.element(annotate_snippets::Origin::path(source.name.as_str()).line(at.line as usize).char_column(at.column as usize));
+        group = group.element(
+            annotate_snippets::Origin::path(source.name.as_str())
+                .line(at.line as usize)
+                .char_column(at.column as usize),
+        );
     }
     for (span, _, label) in spans.iter().filter(|(s, ..)| s.source != d.primary.span.source) {
         if let Some(other) = sources.get(span.source) {
             let snippet = Snippet::source(other.text.as_str()).path(other.name.as_str()).fold(true);
-            group = group.element(snippet.annotation(AnnotationKind::Context.span(range(&other.text, *span)).label(printable(label))));
+            group = group.element(
+                snippet.annotation(AnnotationKind::Context.span(range(&other.text, *span)).label(printable(label))),
+            );
         }
     }
     let mut report = vec![group];
     match (&d.help, &d.fix) {
-        (help, Some(fix)) if drawable && fix.span.source == d.primary.span.source && drawable_fix(&source.text, fix.span) => {
+        (help, Some(fix))
+            if drawable && fix.span.source == d.primary.span.source && drawable_fix(&source.text, fix.span) =>
+        {
             let title = help.clone().unwrap_or_else(|| "write instead".to_string());
             let patch = Patch::new(range(&source.text, fix.span), fix.replacement.as_str());
             report.push(

@@ -58,9 +58,15 @@ pub struct Field {
 }
 
 macro_rules! ty {
-    (list_string) => { || Type::List(Box::new(Type::String)) };
-    (list_fingerprint) => { || Type::List(Box::new(Type::Fingerprint)) };
-    ($t:ident) => { || Type::$t };
+    (list_string) => {
+        || Type::List(Box::new(Type::String))
+    };
+    (list_fingerprint) => {
+        || Type::List(Box::new(Type::Fingerprint))
+    };
+    ($t:ident) => {
+        || Type::$t
+    };
 }
 
 macro_rules! fields {

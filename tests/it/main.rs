@@ -1,25 +1,33 @@
 //! All tests of the library and the command, in one binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
 
-/// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
-mod golden;
-/// Lexer, parser and formatter: trees, round trips, hostile input.
-mod syntax;
+/// The command line, as its user would call it.
+mod cli;
+/// Messages about wrong rule files: one golden file a case.
+mod diagnostics;
+/// Cases and properties of the evaluator, run on both evaluators.
+mod eval;
 /// Decoding of usage events and the field table.
 mod events;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
-/// Messages about wrong rule files: one golden file a case.
-mod diagnostics;
-/// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.
-mod plain;
-/// Cases and properties of the evaluator, run on both evaluators.
-mod eval;
-/// The violation log: schema, batches, resume, export.
-mod store;
-/// The command line, as its user would call it.
-mod cli;
-/// The shipped rules, and the documents' examples.
-mod packs;
+/// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
+mod golden;
 /// The borders between modules, and what each feature brings.
 mod layers;
+/// The shipped rules, and the documents' examples.
+mod packs;
+/// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.
+mod plain;
+/// The violation log: schema, batches, resume, export.
+mod store;
+/// Lexer, parser and formatter: trees, round trips, hostile input.
+mod syntax;
