@@ -13,3 +13,11 @@ pub mod compile;
 pub mod plan;
 pub mod violation;
 pub mod eval;
+#[cfg(feature = "feed")]
+pub mod feed;
+#[cfg(feature = "feed")]
+pub mod export;
+#[cfg(feature = "runtime")]
+pub mod journal;
+#[cfg(feature = "sqlite")]
+pub mod store;
