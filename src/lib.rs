@@ -12,3 +12,9 @@ pub mod violation;
 pub mod reference;
 pub mod plan;
 pub mod eval;
+
+// ── the edge ──
+#[cfg(feature = "feed")]
+pub mod export;
+#[cfg(feature = "sqlite")]
+pub mod store;
