@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod eval;
 pub mod event;
+pub mod fixture;
 pub mod hir;
 pub mod plan;
 pub mod reference;
