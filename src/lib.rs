@@ -1,5 +1,8 @@
 //! Fineprint turns the terms of service of a model API into rules, runs them over usage events, and keeps a violation log.
 
+// ── the pure core: no input or output, no clock, no threads ──
+pub mod check;
+pub mod compile;
 pub mod diagnostic;
 pub mod eval;
 pub mod event;
@@ -12,3 +15,17 @@ pub mod syntax;
 pub mod time;
 pub mod value;
 pub mod violation;
+
+// ── the edge ──
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "feed")]
+pub mod export;
+#[cfg(feature = "feed")]
+pub mod feed;
+#[cfg(feature = "feed")]
+pub mod pack;
+#[cfg(feature = "runtime")]
+pub mod runtime;
+#[cfg(feature = "sqlite")]
+pub mod store;
