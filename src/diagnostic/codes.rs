@@ -66,7 +66,8 @@ codes! {
     UNKNOWN_RULE "TOS0208" Error "a rule that is not declared";
     RESERVED_NAME "TOS0209" Error "a name that already means something";
     UNKNOWN_PLACEHOLDER "TOS0210" Error "a placeholder in a text that stands for nothing";
-    UNKNOWN_WORD "TOS0211" Error "an unknown severity, mode, confidence or scope";
+    UNKNOWN_WORD "TOS0211" Error "an unknown severity, mode, confidence or type";
+    CONTENT_IN_TEXT "TOS0212" Error "the text of a prompt in the text of a finding";
     // 03xx types and units
     TYPE_MISMATCH "TOS0301" Error "a value of another type than its place needs";
     UNIT_MISMATCH "TOS0302" Error "a comparison of unlike units";

@@ -1,0 +1,402 @@
+//! Functions of one event and aggregates over a window: their arguments and the type of their result.
+
+use super::expr::{self, node};
+use super::scope::{Place, Scope};
+use super::{Checker, later, limits, names, wording};
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::hir::{Aggregate, Const, Expr, ExprKind, Function};
+use crate::source::Span;
+use crate::syntax::ast::{self, Arg, Call};
+use crate::value::Type;
+
+/// A function with its signature.
+struct Signature {
+    name: &'static str,
+    aggregate: bool,
+    shown: &'static str,
+}
+
+const fn event(name: &'static str, shown: &'static str) -> Signature {
+    Signature { name, aggregate: false, shown }
+}
+
+const fn aggregate(name: &'static str, shown: &'static str) -> Signature {
+    Signature { name, aggregate: true, shown }
+}
+
+/// Functions that this version evaluates.
+const EVALUATED: &[Signature] = &[
+    event("network", "network(ip, v4 24, v6 48)"),
+    event("lower", "lower(model)"),
+    event("length", "length(prompt)"),
+    aggregate("count", "count() where status = 403"),
+    aggregate("sum", "sum(output_tokens)"),
+    aggregate("min", "min(latency)"),
+    aggregate("max", "max(output_tokens)"),
+    aggregate("average", "average(latency)"),
+    aggregate("distinct", "distinct(account, one per org if account.org_verified)"),
+    aggregate("share", "share(refused)"),
+];
+
+/// Functions of the language that this version only names.
+const LATER: &[Signature] = &[
+    event("template", "template(prompt)"),
+    event("fingerprint", "fingerprint(prompt)"),
+    event("network_class", "network_class(ip)"),
+    event("distance", "distance(ip)"),
+    aggregate("quantile", "quantile(latency, 95%)"),
+    aggregate("spread", "spread(output_tokens)"),
+    aggregate("top_share", "top_share(model)"),
+    aggregate("entropy", "entropy(model)"),
+    aggregate("first", "first(ts)"),
+    aggregate("last", "last(ts)"),
+    aggregate("rate", "rate() where rate_limited"),
+    aggregate("longest_idle", "longest_idle(ts)"),
+    aggregate("top_speed", "top_speed(country)"),
+    aggregate("usual", "usual(count(), over 30d)"),
+    aggregate("cohort", "cohort(count(), over 30d)"),
+];
+
+fn signatures() -> impl Iterator<Item = &'static Signature> {
+    EVALUATED.iter().chain(LATER)
+}
+
+/// Whether a word is a function, so that nothing else may have its name. Fields of the same name stay fields.
+pub(super) fn is_function(word: &str) -> bool {
+    signatures().any(|s| s.name == word)
+}
+
+/// The first aggregate within an expression as written, if any.
+pub(super) fn first_aggregate(e: &ast::Expr) -> Option<&ast::Name> {
+    use ast::ExprKind as K;
+    match &e.kind {
+        K::Call(c) => {
+            if signatures().any(|s| s.aggregate && s.name == c.name.text) {
+                return Some(&c.name);
+            }
+            c.args.iter().find_map(|a| match a {
+                Arg::Value(e) | Arg::Named(_, e) => first_aggregate(e),
+                Arg::OnePer { .. } | Arg::Over(_) => None,
+            })
+        }
+        K::Literal(_) | K::Path(_) | K::Outage(_) => None,
+        K::List(all) | K::And(all) | K::Or(all) | K::AtLeast(_, all) => all.iter().find_map(first_aggregate),
+        K::Paren(a)
+        | K::Not(a)
+        | K::Negate(a)
+        | K::In { operand: a, .. }
+        | K::TextTest { operand: a, .. }
+        | K::Exists { operand: a, .. }
+        | K::Memory { operand: a, .. } => first_aggregate(a),
+        K::Compare(a, _, b) | K::Arithmetic(a, _, b) | K::OrDefault(a, b) => {
+            first_aggregate(a).or_else(|| first_aggregate(b))
+        }
+    }
+}
+
+/// Lowers a call.
+pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Span) -> Option<Expr> {
+    let Some(signature) = signatures().find(|s| s.name == c.name.text) else {
+        let known: Vec<&str> = signatures().map(|s| s.name).collect();
+        let unknown =
+            Diagnostic::new(Code::UNKNOWN_FUNCTION, c.name.span, format!("there is no function `{}`", c.name.text))
+                .label("unknown function");
+        let unknown = match nearest(&c.name.text, known.iter().copied()) {
+            Some(meant) => unknown.help(format!("did you mean `{meant}`?")).fix(c.name.span, meant),
+            None => unknown.help(format!("functions are {}", names::quoted(&known))),
+        };
+        return cx.fail(unknown);
+    };
+    if LATER.iter().any(|s| s.name == signature.name) {
+        check_arguments(cx, scope, c);
+        return cx.fail(later::diagnostic(span, &format!("`{}(…)`", signature.name)));
+    }
+    if signature.aggregate {
+        return match scope.place {
+            Place::Window => window_aggregate(cx, scope, c, signature, span),
+            Place::Event | Place::Aggregate => {
+                let message = format!("`{}` counts over a window, but single events are looked at here", c.name.text);
+                let label =
+                    if scope.place == Place::Aggregate { "an aggregate within an aggregate" } else { "an aggregate" };
+                let help = "name it with `let` in a rule with `over 24h`, and test it in `when`";
+                cx.fail(Diagnostic::new(Code::AGGREGATE_HERE, c.name.span, message).label(label).help(help))
+            }
+        };
+    }
+    if let Some(filter) = &c.filter {
+        let message = format!("`{}` looks at one event, it has no `where`", c.name.text);
+        return cx.fail(wrong(signature, filter.span, message));
+    }
+    match signature.name {
+        "network" => network(cx, scope, c, signature, span),
+        "lower" => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "text", |t| *t == Type::String)?;
+            Some(node(Type::String, ExprKind::Lower(Box::new(e)), span))
+        }
+        _ => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "text or several values", |t| matches!(t, Type::String | Type::List(_)))?;
+            Some(node(Type::Integer, ExprKind::Length(Box::new(e)), span))
+        }
+    }
+}
+
+fn wrong(signature: &Signature, span: Span, message: String) -> Diagnostic {
+    Diagnostic::new(Code::WRONG_ARGUMENTS, span, message).help(format!("write it as `{}`", signature.shown))
+}
+
+/// Names within the arguments of a call that is not evaluated.
+fn check_arguments(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call) {
+    let usual = matches!(c.name.text.as_str(), "usual" | "cohort");
+    let place = if usual { scope.place } else { Place::Aggregate };
+    scope.within(place, |scope| {
+        for arg in &c.args {
+            match arg {
+                Arg::Value(e) | Arg::Named(_, e) => {
+                    expr::value(cx, scope, e);
+                }
+                Arg::OnePer { key, condition, .. } => {
+                    expr::value(cx, scope, key);
+                    if let Some(condition) = condition {
+                        expr::condition(cx, scope, condition);
+                    }
+                }
+                Arg::Over(_) => {}
+            }
+        }
+        if let Some(filter) = &c.filter {
+            expr::condition(cx, scope, filter);
+        }
+    });
+}
+
+/// The values among the arguments; anything else is reported.
+fn values<'a>(cx: &mut Checker<'_>, c: &'a Call, signature: &Signature) -> Option<Vec<&'a ast::Expr>> {
+    let mut out = Vec::new();
+    for arg in &c.args {
+        match arg {
+            Arg::Value(e) => out.push(e),
+            Arg::Named(name, _) => {
+                let message = format!("`{}` takes no `{}`", c.name.text, name.text);
+                return cx.fail(wrong(signature, name.span, message));
+            }
+            Arg::OnePer { span, .. } => {
+                let message = format!("`{}` takes no `one per`", c.name.text);
+                return cx.fail(wrong(signature, *span, message));
+            }
+            Arg::Over(d) => {
+                let message = format!("`{}` takes no `over`", c.name.text);
+                return cx.fail(wrong(signature, d.span, message));
+            }
+        }
+    }
+    Some(out)
+}
+
+fn counted(n: usize) -> String {
+    match n {
+        0 => "none".to_string(),
+        n => n.to_string(),
+    }
+}
+
+/// The one argument.
+fn one(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, signature: &Signature, span: Span) -> Option<Expr> {
+    let values = values(cx, c, signature)?;
+    match values.as_slice() {
+        [e] => expr::value(cx, scope, e),
+        _ => {
+            let message = format!("`{}` takes one value, found {}", c.name.text, counted(values.len()));
+            cx.fail(wrong(signature, span, message))
+        }
+    }
+}
+
+fn of_type(
+    cx: &mut Checker<'_>,
+    e: Expr,
+    signature: &Signature,
+    wanted: &str,
+    fits: impl Fn(&Type) -> bool,
+) -> Option<Expr> {
+    if fits(&e.ty) {
+        return Some(e);
+    }
+    let message = format!("`{}` takes {wanted}, found {}", signature.name, e.ty);
+    cx.fail(wrong(signature, e.span, message).label(e.ty.to_string()))
+}
+
+fn network(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, signature: &Signature, span: Span) -> Option<Expr> {
+    let (mut v4, mut v6) = (24, 48);
+    let mut positional = Vec::new();
+    for arg in &c.args {
+        let Arg::Named(name, value) = arg else {
+            positional.push(arg.clone());
+            continue;
+        };
+        let most = match name.text.as_str() {
+            "v4" => 32,
+            "v6" => 128,
+            _ => {
+                let message = format!("`network` takes no `{}`", name.text);
+                return cx.fail(wrong(signature, name.span, message));
+            }
+        };
+        let length = match &value.kind {
+            ast::ExprKind::Literal(ast::Literal::Integer(n)) => {
+                u8::try_from(*n).ok().filter(|n| (1..=most).contains(n))
+            }
+            _ => None,
+        };
+        let Some(length) = length else {
+            let message =
+                format!("the prefix length `{}` is not a whole number from 1 to {most}", wording::text(value));
+            return cx.fail(wrong(signature, value.span, message));
+        };
+        if most == 32 { v4 = length } else { v6 = length }
+    }
+    let rest = Call { args: positional, ..c.clone() };
+    let e = one(cx, scope, &rest, signature, span)?;
+    let e = of_type(cx, e, signature, "an IP address", |t| *t == Type::Ip)?;
+    Some(node(Type::Cidr, ExprKind::Network(Box::new(e), v4, v6), span))
+}
+
+/// An aggregate: the same text is the same aggregate.
+fn window_aggregate(
+    cx: &mut Checker<'_>,
+    scope: &mut Scope,
+    c: &Call,
+    signature: &Signature,
+    span: Span,
+) -> Option<Expr> {
+    let text = wording::text(&ast::Expr { kind: ast::ExprKind::Call(c.clone()), span });
+    if let Some(at) = scope.aggregates.iter().position(|(t, _)| *t == text) {
+        let ty = scope.aggregates.get(at)?.1.ty.clone();
+        return Some(node(ty, ExprKind::Aggregate(at as u16), span));
+    }
+    let lowered = scope.within(Place::Aggregate, |scope| {
+        let function = function(cx, scope, c, signature, span);
+        let filter = match &c.filter {
+            Some(filter) => expr::condition(cx, scope, filter).map(Some),
+            None => Some(None),
+        };
+        Some((function?, filter?))
+    });
+    let ((function, ty), filter) = lowered?;
+    if scope.aggregates.len() >= limits::AGGREGATES_MAX {
+        let message = format!("more than {} aggregates in one rule", limits::AGGREGATES_MAX);
+        return cx.fail(Diagnostic::new(Code::TOO_MANY, span, message).help("split the rule in two"));
+    }
+    let at = scope.aggregates.len();
+    scope.aggregates.push((text, Aggregate { function, filter, ty: ty.clone(), span }));
+    Some(node(ty, ExprKind::Aggregate(at as u16), span))
+}
+
+fn function(
+    cx: &mut Checker<'_>,
+    scope: &mut Scope,
+    c: &Call,
+    signature: &Signature,
+    span: Span,
+) -> Option<(Function, Type)> {
+    let number = |t: &Type| t.is_number();
+    let amount = |t: &Type| t.is_number() && *t != Type::Timestamp;
+    match signature.name {
+        "count" => {
+            let values = values(cx, c, signature)?;
+            if let Some(first) = values.first() {
+                let message = "`count` counts events, it takes no value".to_string();
+                let shown = wording::text(first);
+                let help = format!("write `count() where {shown} exists`, or `distinct({shown})` for different values");
+                return cx.fail(Diagnostic::new(Code::WRONG_ARGUMENTS, first.span, message).help(help));
+            }
+            Some((Function::Count, Type::Integer))
+        }
+        "sum" => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "a number", amount)?;
+            let ty = e.ty.clone();
+            Some((Function::Sum(e), ty))
+        }
+        "min" | "max" => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "a number or a point in time", number)?;
+            let ty = e.ty.clone();
+            Some((if signature.name == "min" { Function::Min(e) } else { Function::Max(e) }, ty))
+        }
+        "average" => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "a number", amount)?;
+            let ty = match &e.ty {
+                Type::Integer | Type::Tokens => Type::Decimal,
+                ty => ty.clone(),
+            };
+            Some((Function::Average(e), ty))
+        }
+        "share" => {
+            let values = values(cx, c, signature)?;
+            let [condition] = values.as_slice() else {
+                let message = format!("`share` takes one condition, found {}", counted(values.len()));
+                return cx.fail(wrong(signature, span, message));
+            };
+            let condition = expr::condition(cx, scope, condition)?;
+            Some((Function::Share(condition), Type::Percentage))
+        }
+        _ => distinct(cx, scope, c, signature, span).map(|f| (f, Type::Integer)),
+    }
+}
+
+fn distinct(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, signature: &Signature, span: Span) -> Option<Function> {
+    let mut of = Vec::new();
+    let mut one_per = None;
+    let mut complete = true;
+    for arg in &c.args {
+        match arg {
+            Arg::Value(e) => match expr::value(cx, scope, e).and_then(|e| single(cx, e)) {
+                Some(e) => of.push(e),
+                None => complete = false,
+            },
+            Arg::OnePer { key, condition, span } => {
+                let key = expr::value(cx, scope, key).and_then(|e| single(cx, e));
+                let condition = match condition {
+                    Some(condition) => expr::condition(cx, scope, condition).map(Some),
+                    None => Some(None),
+                };
+                if one_per.is_some() {
+                    return cx.fail(wrong(signature, *span, "a second `one per`".to_string()));
+                }
+                match (key, condition) {
+                    (Some(key), Some(condition)) => one_per = Some((key, condition)),
+                    _ => complete = false,
+                }
+            }
+            Arg::Named(name, _) => {
+                let message = format!("`distinct` takes no `{}`", name.text);
+                return cx.fail(wrong(signature, name.span, message));
+            }
+            Arg::Over(d) => return cx.fail(wrong(signature, d.span, "`distinct` takes no `over`".to_string())),
+        }
+    }
+    if !complete {
+        return None;
+    }
+    if of.is_empty() || of.len() > limits::KEY_PARTS_MAX {
+        let message = format!("`distinct` takes one to {} values, found {}", limits::KEY_PARTS_MAX, counted(of.len()));
+        return cx.fail(wrong(signature, span, message));
+    }
+    Some(Function::Distinct { of, one_per })
+}
+
+/// A value that is one, not several.
+pub(super) fn single(cx: &mut Checker<'_>, e: Expr) -> Option<Expr> {
+    if let Type::List(_) = e.ty {
+        return cx.fail(later::diagnostic(e.span, "grouping and counting by each item of a field of several values"));
+    }
+    Some(e)
+}
+
+/// Whether a constant stands for a number at or above zero.
+pub(super) fn is_non_negative(e: &Expr) -> bool {
+    matches!(e.kind, ExprKind::Const(Const::Num(n)) if n >= 0)
+}

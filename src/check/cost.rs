@@ -1,0 +1,41 @@
+//! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
+
+use crate::hir::{Function, Rule, Shape};
+
+/// The cost of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleCost {
+    /// Steps of the window that are kept at once.
+    pub panes: u64,
+    /// Panes times aggregates: what the budget is about.
+    pub cells_per_key: u64,
+    /// Bytes of one group at most, without what grows with different values.
+    pub bytes_per_key: u64,
+    /// Whether the state also grows with the number of different values (`distinct`).
+    pub grows_with_values: bool,
+}
+
+/// Bytes of one cell, by what it counts.
+fn cell_bytes(function: &Function) -> u64 {
+    match function {
+        Function::Count => 8,
+        Function::Min(_) | Function::Max(_) => 16,
+        Function::Sum(_) | Function::Share(_) => 24,
+        Function::Average(_) | Function::Distinct { .. } => 32,
+    }
+}
+
+/// The cost of a rule. A rule on single events keeps nothing.
+pub fn cost(rule: &Rule) -> RuleCost {
+    let Shape::Windowed(window) = &rule.shape else {
+        return RuleCost { panes: 0, cells_per_key: 0, bytes_per_key: 0, grows_with_values: false };
+    };
+    let panes = (window.length.0 / window.step.0.max(1)).unsigned_abs();
+    let per_pane: u64 = window.aggregates.iter().map(|a| cell_bytes(&a.function)).sum();
+    RuleCost {
+        panes,
+        cells_per_key: panes.saturating_mul(window.aggregates.len() as u64),
+        bytes_per_key: panes.saturating_mul(per_pane),
+        grows_with_values: window.aggregates.iter().any(|a| matches!(a.function, Function::Distinct { .. })),
+    }
+}

@@ -1,0 +1,57 @@
+//! What the language can say and this version does not evaluate. It is never read and ignored: each use is an error that
+//! names the construct.
+
+use super::scope::{Place, Scope};
+use super::{Checker, clause, expr};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+use crate::syntax::ast;
+
+/// The message about a construct that is not evaluated.
+pub(super) fn diagnostic(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::NOT_EVALUATED, span, format!("{what}: this version does not evaluate it"))
+        .label("not evaluated")
+        .help("take it out of the file; a rule must not rely on it yet")
+}
+
+/// Reports links, series and limits, and the mistakes within them.
+pub(super) fn declarations(cx: &mut Checker<'_>, items: &[&ast::Item]) {
+    for item in items {
+        match item {
+            ast::Item::Link(link) => {
+                cx.report(diagnostic(link.name.span, "`link`"));
+                for family in &link.families {
+                    expr::value(cx, &mut Scope::new(Place::Event), &family.by);
+                }
+            }
+            ast::Item::Series(series) => {
+                cx.report(diagnostic(series.name.span, "`series`"));
+                on(cx, &series.on);
+                for key in &series.per {
+                    expr::value(cx, &mut Scope::new(Place::Event), key);
+                }
+                expr::value(cx, &mut Scope::new(Place::Window), &series.value);
+            }
+            ast::Item::Limit(limit) => {
+                cx.report(diagnostic(limit.name.span, "`limit`"));
+                for path in &limit.enforces {
+                    clause::resolve(cx, path);
+                }
+                on(cx, &limit.on);
+                for e in limit.per.iter().chain(&limit.reserve).chain([&limit.settle]) {
+                    expr::value(cx, &mut Scope::new(Place::Event), e);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn on(cx: &mut Checker<'_>, on: &ast::On) {
+    if let ast::OnWhat::Events { kinds, filter } = &on.what {
+        super::rule::kinds(cx, kinds);
+        if let Some(filter) = filter {
+            expr::condition(cx, &mut Scope::new(Place::Event), filter);
+        }
+    }
+}
