@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-pub use sources::{FILES_MAX, PackError, SOURCE_BYTES_MAX, TOTAL_BYTES_MAX, read_sources};
+pub use sources::{FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
 
 use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors, sort};
@@ -74,20 +74,16 @@ pub fn load(options: &PackOptions<'_>) -> Result<Pack, PackError> {
         rules: None,
         pins: PackPins::default(),
     };
-    if let Some(program) = compiled.program {
-        let data = reference::load(&program, &pack.paths, options, &mut diagnostics)?;
-        pack.pins = pins(&program, &data);
-        if !has_errors(&diagnostics) {
-            match RuleSet::new(program, data) {
-                Ok(rules) => pack.rules = Some(Arc::new(rules)),
-                Err(more) => diagnostics.extend(more),
-            }
+    let program = compiled.program;
+    let data = reference::load(&program, &pack.paths, options, &mut diagnostics)?;
+    pack.pins = pins(&program, &data);
+    if !has_errors(&diagnostics) {
+        match RuleSet::new(program, data) {
+            Ok(rules) => pack.rules = Some(Arc::new(rules)),
+            Err(more) => diagnostics.extend(more),
         }
     }
     sort(&mut diagnostics);
-    if has_errors(&diagnostics) {
-        pack.rules = None;
-    }
     pack.diagnostics = diagnostics;
     Ok(pack)
 }
@@ -107,14 +103,14 @@ fn pins(program: &Program, data: &ReferenceData) -> PackPins {
     let mut lists = Sha256::new();
     for (list, contents) in program.lists.iter().zip(&data.lists) {
         part(&mut lists, &list.name);
-        part(&mut lists, &contents.hash());
+        part(&mut lists, &hex(&contents.hash()));
     }
     for (table, contents) in program.tables.iter().zip(&data.tables).skip(1) {
         part(&mut lists, &table.name);
-        part(&mut lists, &contents.hash());
+        part(&mut lists, &hex(&contents.hash()));
     }
-    let registry = data.tables.first().map_or_else(String::new, |t| t.hash());
-    PackPins { rules: hex(rules), lists: hex(lists), registry }
+    let registry = data.tables.first().map_or_else(String::new, |t| hex(&t.hash()));
+    PackPins { rules: hex(&rules.finalize()), lists: hex(&lists.finalize()), registry }
 }
 
 /// A length before each part, so that no two sequences of parts hash alike.
@@ -123,6 +119,6 @@ fn part(hash: &mut Sha256, text: &str) {
     hash.update(text.as_bytes());
 }
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

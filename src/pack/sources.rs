@@ -4,13 +4,12 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::{Code, Diagnostic};
-use crate::source::{SourceMap, Span};
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceId, SourceMap};
+use crate::syntax::{FILE_BYTES_MAX, decode};
 
 /// Most rule files of a pack.
 pub const FILES_MAX: usize = 10_000;
-/// Largest rule file, in bytes.
-pub const SOURCE_BYTES_MAX: u64 = 8 << 20;
 /// All rule files together, in bytes.
 pub const TOTAL_BYTES_MAX: u64 = 256 << 20;
 /// Deepest directory below the one that is named.
@@ -76,7 +75,7 @@ pub fn read_sources(path: &Path) -> Result<Sources, PackError> {
         if total > TOTAL_BYTES_MAX {
             return Err(PackError::TooMuch { path: path.to_owned(), most: TOTAL_BYTES_MAX, what: "bytes of rule files" });
         }
-        add(&mut sources, file, bytes);
+        add(&mut sources, file, &bytes);
     }
     Ok(sources)
 }
@@ -118,28 +117,20 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, PackError> {
 fn read(path: &Path) -> Result<Vec<u8>, PackError> {
     let failed = |source| PackError::Io { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    fs::File::open(path).map_err(failed)?.take(SOURCE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let most = FILE_BYTES_MAX as u64 + 1;
+    fs::File::open(path).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
-fn add(sources: &mut Sources, path: PathBuf, bytes: Vec<u8>) {
+fn add(sources: &mut Sources, path: PathBuf, bytes: &[u8]) {
     let name = path.to_string_lossy().into_owned();
-    let mistake = if bytes.len() as u64 > SOURCE_BYTES_MAX {
-        Some((Code::FILE_TOO_LARGE, format!("the file is larger than {SOURCE_BYTES_MAX} bytes"), "split it into several files"))
-    } else if let Err(e) = std::str::from_utf8(&bytes) {
-        let message = format!("the file is not UTF-8 text: byte {} begins no character", e.valid_up_to());
-        Some((Code::NOT_UTF8, message, "save the file as UTF-8"))
-    } else {
-        None
-    };
+    let next = SourceId(u32::try_from(sources.paths.len()).unwrap_or(u32::MAX));
     sources.paths.push(path);
-    let Some((code, message, help)) = mistake else {
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        sources.map.add(name, text);
-        return;
+    match decode(next, bytes) {
+        Ok(text) => sources.map.add(name, text),
+        Err(mistake) => {
+            sources.diagnostics.push(*mistake);
+            sources.map.add(name, "")
+        }
     };
-    // What could be read up to the mistake is kept for the picture of the place; it is not compiled.
-    let id = sources.map.add(name, "");
-    sources.diagnostics.push(Diagnostic::new(code, Span::new(id, 0, 0), message).help(help));
 }
