@@ -141,14 +141,14 @@ impl Reject {
     /// A field whose value means nothing.
     #[cold]
     pub(crate) fn bad_value(field: FieldId, value: &str) -> Self {
-        let detail =
-            format!("`{}` should be {}{}", json_name(field), Shape::of(field).expected(), shown(field, value));
+        let detail = format!("`{}` should be {}{}", json_name(field), Shape::of(field).expected(), shown(field, value));
         Reject::new(RejectReason::BadValue, Some(field), detail)
     }
 
     #[cold]
     fn out_of_range(field: FieldId, value: &str) -> Self {
-        let detail = format!("`{}` is too large for {}{}", json_name(field), Shape::of(field).expected(), shown(field, value));
+        let detail =
+            format!("`{}` is too large for {}{}", json_name(field), Shape::of(field).expected(), shown(field, value));
         Reject::new(RejectReason::NumberRange, Some(field), detail)
     }
 
@@ -197,7 +197,9 @@ impl From<JsonError> for Reject {
         let at = error.at;
         let (reason, detail) = match error.fault {
             Fault::Expected(what) => (RejectReason::Syntax, format!("expected {what} at byte {at}")),
-            Fault::NotANumber => (RejectReason::NotANumber, format!("`NaN` or `Infinity` at byte {at} is no JSON number")),
+            Fault::NotANumber => {
+                (RejectReason::NotANumber, format!("`NaN` or `Infinity` at byte {at} is no JSON number"))
+            }
             Fault::NumberRange => (RejectReason::NumberRange, format!("the number at byte {at} does not fit 64 bits")),
             Fault::LoneSurrogate => (RejectReason::LoneSurrogate, format!("half of a surrogate pair at byte {at}")),
             Fault::TooDeep => (RejectReason::TooDeep, format!("nested deeper than {DEPTH_MAX} at byte {at}")),
@@ -312,7 +314,11 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let mut entries: Vec<KeyEntry> = FIELDS
         .iter()
         .zip(QUOTED)
-        .map(|(field, quoted)| KeyEntry { name: field.json, quoted: quoted.as_bytes(), shape: Shape::of_type(&field.ty) })
+        .map(|(field, quoted)| KeyEntry {
+            name: field.json,
+            quoted: quoted.as_bytes(),
+            shape: Shape::of_type(&field.ty),
+        })
         .collect();
     entries.push(KeyEntry { name: "type", quoted: b"\"type\":", shape: Shape::Text });
     // About one seed in five puts all keys into slots of their own.

@@ -301,7 +301,9 @@ impl<'a> Scanner<'a> {
                     let c = self.escape()?;
                     out.push(c);
                 }
-                Some(_) => return Err(self.fault(Fault::Expected("no raw control character in a text: write it as an escape"))),
+                Some(_) => {
+                    return Err(self.fault(Fault::Expected("no raw control character in a text: write it as an escape")));
+                }
                 None => return Err(self.fault(Fault::Expected("a closing quote"))),
             }
             let from = self.at;
