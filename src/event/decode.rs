@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::event::fields::{FIELD_COUNT, FIELDS, FieldId, Privacy, QUOTED};
 use crate::event::json::{DEPTH_MAX, Fault, JsonError, Number, Scanner, Tree};
-use crate::event::{Kind, Slot, UsageEvent};
+use crate::event::{Kind, UsageEvent};
 use crate::time::Timestamp;
 use crate::value::Type;
 
@@ -568,19 +568,27 @@ pub(crate) fn kind_from(word: &str) -> Read<Kind> {
 fn read<'a>(scanner: &mut Scanner<'a>, event: &mut UsageEvent<'a>, field: FieldId, shape: Shape) -> Read<()> {
     match scanner.peek() {
         Some(b'"') => put_text(event, field, shape, scanner.string()?),
-        Some(b'0'..=b'9' | b'-') => put_number(event, field, shape, scanner.number()?),
+        Some(b'0'..=b'9' | b'-') => {
+            if shape == Shape::Whole
+                && let Some(n) = scanner.short_whole()
+            {
+                event.put_number(field, n);
+                return Ok(());
+            }
+            put_number(event, field, shape, scanner.number()?)
+        }
         Some(b'n') if scanner.word("null") => Ok(()),
         Some(b't') if shape == Shape::Bool && scanner.word("true") => {
-            event.put(field, Slot::Bool(true));
+            event.put_bool(field, true);
             Ok(())
         }
         Some(b'f') if shape == Shape::Bool && scanner.word("false") => {
-            event.put(field, Slot::Bool(false));
+            event.put_bool(field, false);
             Ok(())
         }
         Some(b'[') if matches!(shape, Shape::Texts | Shape::Fingerprints) => {
             let items = read_list(scanner, field, shape)?;
-            event.put(field, Slot::Texts(items));
+            event.put_texts(field, items);
             Ok(())
         }
         _ => Err(Reject::wrong_type(field, kind_of_value(scanner)?)),
@@ -640,21 +648,21 @@ fn kind_of_value(scanner: &Scanner<'_>) -> Read<&'static str> {
 #[inline]
 pub(crate) fn put_text<'a>(event: &mut UsageEvent<'a>, field: FieldId, shape: Shape, text: Cow<'a, str>) -> Read<()> {
     match shape {
-        Shape::Text | Shape::Fingerprint => event.put(field, Slot::Text(text)),
+        Shape::Text | Shape::Fingerprint => event.put_text(field, text),
         Shape::Time => match Timestamp::parse_rfc3339(&text) {
-            Some(ts) => event.put(field, Slot::Num(ts.0)),
+            Some(ts) => event.put_number(field, ts.0),
             None => return Err(Reject::bad_value(field, &text)),
         },
         Shape::Country => match *text.as_bytes() {
-            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => event.put(field, Slot::Text(text)),
+            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => event.put_text(field, text),
             [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
-                event.put(field, Slot::Text(Cow::Owned(text.to_ascii_uppercase())));
+                event.put_text(field, Cow::Owned(text.to_ascii_uppercase()));
             }
             _ => return Err(Reject::bad_value(field, &text)),
         },
         Shape::Ip => match text.parse::<IpAddr>() {
             // An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is the IPv4 address: one client, one value.
-            Ok(ip) => event.put(field, Slot::Ip(ip.to_canonical())),
+            Ok(ip) => event.put_ip(field, ip.to_canonical()),
             Err(_) => return Err(Reject::bad_value(field, &text)),
         },
         _ => return Err(Reject::wrong_type(field, "text")),
@@ -671,13 +679,13 @@ pub(crate) fn put_number(event: &mut UsageEvent<'_>, field: FieldId, shape: Shap
         Shape::Whole => return Err(Reject::wrong_type(field, "a number with a point or an exponent")),
         Shape::Micros | Shape::Millis => number.scaled(6),
         Shape::Fingerprint => {
-            event.put(field, Slot::Text(Cow::Owned(fingerprint(field, number)?)));
+            event.put_text(field, Cow::Owned(fingerprint(field, number)?));
             return Ok(());
         }
         _ => return Err(Reject::wrong_type(field, "a number")),
     };
     match n {
-        Some(n) => event.put(field, Slot::Num(n)),
+        Some(n) => event.put_number(field, n),
         None => return Err(Reject::out_of_range(field, number.text)),
     }
     Ok(())
@@ -698,7 +706,7 @@ pub(crate) fn put_tree<'a>(event: &mut UsageEvent<'a>, field: FieldId, tree: Tre
         (Tree::Null, _) => {}
         (Tree::Text(text), _) => put_text(event, field, shape, text)?,
         (Tree::Number(number), _) => put_number(event, field, shape, number)?,
-        (Tree::Bool(b), Shape::Bool) => event.put(field, Slot::Bool(b)),
+        (Tree::Bool(b), Shape::Bool) => event.put_bool(field, b),
         (Tree::List(list), Shape::Texts | Shape::Fingerprints) => {
             let mut items = Vec::new();
             for item in list {
@@ -709,7 +717,7 @@ pub(crate) fn put_tree<'a>(event: &mut UsageEvent<'a>, field: FieldId, tree: Tre
                 };
                 push_item(&mut items, field, item)?;
             }
-            event.put(field, Slot::Texts(items));
+            event.put_texts(field, items);
         }
         (other, _) => return Err(Reject::wrong_type(field, other.kind())),
     }

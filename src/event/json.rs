@@ -369,6 +369,27 @@ impl<'a> Scanner<'a> {
         self.string().map(drop)
     }
 
+    /// Reads a whole number of up to 18 digits without sign, which most are; takes nothing where it is another.
+    #[inline]
+    pub fn short_whole(&mut self) -> Option<i64> {
+        let mut n = 0i64;
+        let mut n_digits = 0;
+        let rest = self.rest();
+        while let Some(digit @ b'0'..=b'9') = rest.get(n_digits) {
+            n = n.wrapping_mul(10).wrapping_add(i64::from(*digit - b'0'));
+            n_digits += 1;
+            if n_digits > 18 {
+                return None;
+            }
+        }
+        let leading_zero = n_digits > 1 && rest.first() == Some(&b'0');
+        if n_digits == 0 || leading_zero || matches!(rest.get(n_digits), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += n_digits;
+        Some(n)
+    }
+
     /// Reads a number.
     #[inline]
     pub fn number(&mut self) -> Scanned<Number<'a>> {
