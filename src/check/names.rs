@@ -36,10 +36,9 @@ pub(super) struct Names<'a> {
 
 /// Words that mean something within expressions, and so cannot be names of values.
 const RESERVED: &[&str] = &[
-    "all", "and", "any", "at", "because", "by", "case", "contains", "default", "during", "each", "ends", "events",
-    "every", "except", "exists", "false", "first", "for", "from", "given", "has", "if", "ignoring", "in", "is",
-    "least", "link", "matches", "missing", "new", "no", "not", "of", "on", "one", "or", "outage", "over", "per",
-    "regex", "seen", "starts", "test", "then", "true", "until", "version", "when", "where", "with", "within",
+    "and", "at", "because", "contains", "default", "during", "ends", "except", "exists", "false", "first", "for",
+    "from", "given", "has", "if", "ignoring", "in", "is", "least", "link", "matches", "not", "of", "on", "one", "or",
+    "over", "per", "seen", "starts", "test", "then", "true", "until", "when", "where", "with", "within",
 ];
 
 /// Gathers all declarations; reports duplicates and reserved words.
