@@ -195,10 +195,11 @@ pub(super) fn unknown(cx: &Checker<'_>, code: Code, span: Span, word: &str, loca
     let diagnostic = Diagnostic::new(code, span, message).label("unknown name");
     match nearest(word, known) {
         Some(meant) => {
-            let doc = field(meant).map(|f| format!(": {}", field_doc(f))).unwrap_or_default();
+            let doc = field(meant).map(|f| format!(" ({})", field_doc(f))).unwrap_or_default();
             diagnostic.help(format!("did you mean `{meant}`{doc}?")).fix(span, meant)
         }
-        None => diagnostic.help(format!("define it before use: `let {word} = …`, or look up the fields of an event")),
+        None if word.contains('.') => diagnostic.help("a name has at most one dot: `table.column`"),
+        None => diagnostic.help(format!("define it: `let {word} = …`, or look up the fields of an event")),
     }
 }
 
