@@ -1,1 +1,5 @@
-fn main() {}
+//! The `fineprint` command.
+
+fn main() -> fineprint::cli::Exit {
+    fineprint::cli::main()
+}

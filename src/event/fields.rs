@@ -91,6 +91,9 @@ macro_rules! fields {
             doc: $doc,
         }),*]);
 
+        /// For each field its JSON key as a writer without white space writes it: `"key":`.
+        pub(crate) static QUOTED: [&str; FIELD_COUNT] = [$(concat!("\"", fields!(@json $name $($json)?), "\":")),*];
+
         /// The field with this name in rules.
         pub fn by_name(name: &str) -> Option<FieldId> {
             match name { $($name => Some(FieldId::$id),)* _ => None }

@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod fields;
+pub mod json;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -73,6 +74,7 @@ pub struct UsageEvent<'a> {
     kind: Kind,
     ts: Timestamp,
     content: u128,
+    unknown_keys: u32,
     index: [u8; FIELD_COUNT],
     slots: Vec<Slot<'a>>,
 }
@@ -80,11 +82,26 @@ pub struct UsageEvent<'a> {
 impl<'a> UsageEvent<'a> {
     /// An event with the three things that every event has.
     pub fn new(kind: Kind, id: impl Into<Cow<'a, str>>, ts: Timestamp) -> Self {
-        let mut event =
-            UsageEvent { kind, ts, content: 0, index: [ABSENT; FIELD_COUNT], slots: Vec::with_capacity(48) };
+        let mut event = UsageEvent { kind, ..UsageEvent::blank() };
         event.set(FieldId::ID, Slot::Text(id.into()));
         event.set(FieldId::TS, Slot::Num(ts.0));
         event
+    }
+
+    /// An event that a reader is about to fill.
+    pub(crate) fn blank() -> Self {
+        UsageEvent {
+            kind: Kind::Completion,
+            ts: Timestamp(0),
+            content: 0,
+            unknown_keys: 0,
+            index: [ABSENT; FIELD_COUNT],
+            slots: Vec::with_capacity(48),
+        }
+    }
+
+    pub(crate) fn set_kind(&mut self, kind: Kind) {
+        self.kind = kind;
     }
 
     /// What kind of record it is.
@@ -113,6 +130,16 @@ impl<'a> UsageEvent<'a> {
     /// Sets the content hash.
     pub fn set_content(&mut self, hash: u128) {
         self.content = hash;
+    }
+
+    /// How many keys the record had that no field of the table has; they were ignored.
+    pub fn unknown_keys(&self) -> u32 {
+        self.unknown_keys
+    }
+
+    /// Sets the number of ignored keys.
+    pub fn set_unknown_keys(&mut self, n_keys: u32) {
+        self.unknown_keys = n_keys;
     }
 
     /// The value of a field, [`Value::Unknown`] where the record lacks it.
@@ -144,6 +171,18 @@ impl<'a> UsageEvent<'a> {
         }
     }
 
+    /// Sets a field that is known to be missing still: what a reader does, which has told duplicate keys apart already.
+    #[inline]
+    pub(crate) fn put(&mut self, field: FieldId, slot: Slot<'a>) {
+        if let (FieldId::TS, Slot::Num(ns)) = (field, &slot) {
+            self.ts = Timestamp(*ns);
+        }
+        if let Some(at) = self.index.get_mut(usize::from(field.0)) {
+            *at = self.slots.len() as u8;
+            self.slots.push(slot);
+        }
+    }
+
     /// Whether the record has the field.
     pub fn has(&self, field: FieldId) -> bool {
         self.index.get(usize::from(field.0)).is_some_and(|at| *at != ABSENT)
@@ -163,6 +202,13 @@ impl<'a> UsageEvent<'a> {
             Slot::Ip(ip) => Slot::Ip(ip),
             Slot::Texts(t) => Slot::Texts(t),
         });
-        UsageEvent { kind: self.kind, ts: self.ts, content: self.content, index: self.index, slots: slots.collect() }
+        UsageEvent {
+            kind: self.kind,
+            ts: self.ts,
+            content: self.content,
+            unknown_keys: self.unknown_keys,
+            index: self.index,
+            slots: slots.collect(),
+        }
     }
 }

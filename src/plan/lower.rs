@@ -22,11 +22,11 @@ pub(crate) struct Lower<'a> {
 
 impl Lower<'_> {
     fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
-        self.data.lists.get(id.0 as usize).cloned().unwrap_or_default()
+        self.data.lists.get(id.0 as usize).cloned().unwrap_or_else(|| Arc::new(ListData::empty(Type::String)))
     }
 
     fn table(&self, id: crate::hir::TableId) -> Arc<TableData> {
-        self.data.tables.get(id.0 as usize).cloned().unwrap_or_default()
+        self.data.tables.get(id.0 as usize).cloned().unwrap_or_else(|| Arc::new(TableData::empty(Vec::new())))
     }
 
     /// The node of a condition on single events.

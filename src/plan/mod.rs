@@ -1,6 +1,7 @@
 //! How rules run: a checked program and its reference data, made ready for the evaluator.
 
 mod index;
+mod inline;
 mod lower;
 pub(crate) mod node;
 pub(crate) mod rule;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use self::index::Index;
+pub use self::inline::list_of;
 use self::lower::Lower;
 pub(crate) use self::lower::is_symbol;
 use self::node::{Node, NodeId, Nodes};
@@ -196,24 +198,24 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
 
 fn bundle_hash(program: &Program, data: &ReferenceData, rules: &[RulePlan]) -> String {
     let mut hash = Sha256::new();
-    let mut part = |text: &str| {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text.as_bytes());
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
     };
-    rules.iter().for_each(|r| part(&r.hash));
+    rules.iter().for_each(|r| part(r.hash.as_bytes()));
     for p in &program.policies {
-        part(&p.name);
-        part(&p.version);
+        part(p.name.as_bytes());
+        part(p.version.as_bytes());
         for c in &p.clauses {
-            part(&format!("{} {} {} {:?} {:?} {}", c.name, c.permits, c.section, c.from, c.until, c.says));
+            part(&format!("{} {} {} {:?} {:?} {}", c.name, c.permits, c.section, c.from, c.until, c.says).as_bytes());
         }
     }
     for (list, contents) in program.lists.iter().zip(&data.lists) {
-        part(&list.name);
+        part(list.name.as_bytes());
         part(&contents.hash());
     }
     for (table, contents) in program.tables.iter().zip(&data.tables) {
-        part(&table.name);
+        part(table.name.as_bytes());
         part(&contents.hash());
     }
     hash.finalize().iter().fold(String::with_capacity(64), |mut hex, b| {

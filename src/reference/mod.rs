@@ -1,34 +1,41 @@
-//! Reference data that rules look up at event time. (Stub until the module lands.)
-#![allow(missing_docs, reason = "stub")]
-use crate::time::Timestamp;
-use crate::value::Value;
+//! Turns rows of text into reference data that rules look up *at event time*: lists of values and tables by key. Knows
+//! no file and no rule; who reads the rows says where they came from.
 
-/// A set of values.
-#[derive(Debug, Clone, Default)]
-pub struct ListData {}
-impl ListData {
-    pub fn contains(&self, _v: &Value<'_>, _at: Timestamp) -> bool {
-        false
-    }
-    pub fn hash(&self) -> String {
-        String::new()
-    }
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
-    }
+mod list;
+mod table;
+mod value;
+
+pub use list::{ListData, ListError, Row};
+pub use table::{Cell, TableData, TableError, TableRow, account_columns};
+pub use value::{ValueError, ValueErrorKind};
+
+use crate::time::Timestamp;
+
+/// The most rows of one list or table.
+pub const LIST_ROWS_MAX: usize = 5_000_000;
+/// The largest file of a list or table, in bytes before compression.
+pub const LIST_FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// When a row counts: from its first moment (inclusive) to its last (exclusive); open where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Validity {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
 }
 
-/// Rows by key.
-#[derive(Debug, Clone, Default)]
-pub struct TableData {}
-impl TableData {
-    pub fn column(&self, _key: &str, _column: u16, _at: Timestamp) -> Value<'_> {
-        Value::Unknown
+impl Validity {
+    /// `None` when the span is empty.
+    pub(crate) fn new(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Self> {
+        let span = Validity { from: from.unwrap_or(Timestamp::MIN), to: to.unwrap_or(Timestamp::MAX) };
+        (span.from < span.to).then_some(span)
     }
-    pub fn hash(&self) -> String {
-        String::new()
+
+    pub(crate) fn always(self) -> bool {
+        self.from == Timestamp::MIN && self.to == Timestamp::MAX
     }
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+
+    /// The last moment that can be expressed counts as inside an open end.
+    pub(crate) fn holds(self, at: Timestamp) -> bool {
+        self.from <= at && (at < self.to || self.to == Timestamp::MAX)
     }
 }

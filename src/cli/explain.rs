@@ -1,0 +1,222 @@
+//! `fineprint explain`: the page of a diagnostic code, or a violation in prose.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::Format;
+use super::exit::Exit;
+use super::terminal::{output, printable};
+use super::violations::Log;
+use super::wrong::Wrong;
+use crate::diagnostic::{Code, nearest};
+
+/// Explains a diagnostic code, such as TOS0101, or a violation of a log
+#[derive(Debug, clap::Args)]
+pub(super) struct Explain {
+    /// A code, or the id of a violation (with `--db`)
+    #[arg(value_name = "CODE|VIOLATION")]
+    what: String,
+    /// The violation log
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let mut out = output();
+        if let Some(db) = &self.db {
+            let row = Log::open(db)?.one(&self.what)?;
+            let record: Value = serde_json::from_str(&row.record)?;
+            match self.format {
+                Format::Json => serde_json::to_writer_pretty(&mut out, &json!({ "record": record, "prose": prose(&record) }))?,
+                Format::Text => out.write_all(prose(&record).trim_end().as_bytes())?,
+            }
+        } else {
+            let code = Code::from_id(&self.what).ok_or_else(|| unknown(&self.what))?;
+            match self.format {
+                Format::Json => {
+                    let page = json!({ "code": code.id(), "title": code.title(), "page": code.page() });
+                    serde_json::to_writer_pretty(&mut out, &page)?;
+                }
+                Format::Text => out.write_all(code.page().trim_end().as_bytes())?,
+            }
+        }
+        writeln!(out)?;
+        out.flush()?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn unknown(what: &str) -> Wrong {
+    let what_is = format!("there is no code `{}`", printable(what));
+    let upper = what.to_ascii_uppercase();
+    if what.len() >= 8 && what.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Wrong::new(what_is, format!("for a violation, name its log: `fineprint explain {what} --db FILE`"));
+    }
+    match nearest(&upper, Code::all().map(Code::id)) {
+        Some(near) => Wrong::new(what_is, format!("did you mean `{near}`?")),
+        None => Wrong::new(what_is, "codes run from TOS0101 to TOS0905; a message shows its code in brackets"),
+    }
+}
+
+/// A record as sentences: what was found, under which clause, by which values, on which events. Observation only.
+pub(super) fn prose(record: &Value) -> String {
+    let mut out = String::new();
+    let r = Read(record);
+    // Writing to a String cannot fail.
+    let _ = sentences(&mut out, &r);
+    out
+}
+
+/// Events named in full.
+const EVENTS_SHOWN: usize = 20;
+/// Accounts named in full.
+const ACCOUNTS_SHOWN: usize = 20;
+
+fn sentences(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
+    writeln!(out, "Violation {}", r.text("id"))?;
+    writeln!(out, "{}", r.text("because"))?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "Rule `{}` ({} severity, {} confidence, mode {}) is {}.",
+        r.text("rule"),
+        r.text("severity"),
+        r.text("confidence"),
+        r.text("mode"),
+        r.text("status")
+    )?;
+    for clause in r.items("clauses") {
+        let c = Read(clause);
+        let section = c.text("section");
+        let section = if section.is_empty() { String::new() } else { format!(", section {section}") };
+        let force = if clause.get("in_force").and_then(Value::as_bool).unwrap_or(true) {
+            format!("in force since {}", c.text("in_force_from"))
+        } else {
+            "not in force at that time".to_string()
+        };
+        writeln!(
+            out,
+            "It enforces `{}` of {} version {}{section}, {force}: {}",
+            c.text("clause"),
+            c.text("policy"),
+            c.text("version"),
+            c.text("says")
+        )?;
+    }
+    writeln!(out)?;
+    if let Some(window) = r.0.get("window").filter(|w| w.is_object()) {
+        let w = Read(window);
+        writeln!(out, "Window: from {} to {} (not included).", w.text("start"), w.text("end"))?;
+    }
+    write!(out, "Opened {}, last true {}", r.text("opened_at"), r.text("updated_at"))?;
+    match r.0.get("closed_at").and_then(Value::as_str) {
+        Some(at) => writeln!(out, ", closed {}.", printable(at))?,
+        None => writeln!(out, ".")?,
+    }
+    if let Some(group) = r.0.get("group").and_then(Value::as_object).filter(|g| !g.is_empty()) {
+        let parts: Vec<String> = group.iter().map(|(k, v)| format!("{} = {}", printable(k), shown(v))).collect();
+        writeln!(out, "Group: {}.", parts.join(", "))?;
+    }
+    values(out, r)?;
+    accounts(out, r)?;
+    evidence(out, r)?;
+    for exception in r.items("exceptions") {
+        let e = Read(exception);
+        let took_out = exception.get("took_out").and_then(Value::as_u64).unwrap_or(0);
+        writeln!(
+            out,
+            "Exception considered: {} (owner {}, evidence {}); it took out {took_out} events.",
+            e.text("because"),
+            or_dash(e.text("owner")),
+            or_dash(e.text("evidence"))
+        )?;
+    }
+    let proposed: Vec<String> = r.items("proposed").map(shown).collect();
+    if !proposed.is_empty() {
+        writeln!(out, "Proposed: {}. Nothing has been done.", proposed.join("; "))?;
+    }
+    let mistaken: Vec<String> = r.items("mistaken_for").map(shown).collect();
+    if !mistaken.is_empty() {
+        writeln!(out, "Known innocent look-alikes: {}.", mistaken.join("; "))?;
+    }
+    Ok(())
+}
+
+fn values(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
+    let Some(values) = r.0.get("values").and_then(Value::as_object).filter(|v| !v.is_empty()) else { return Ok(()) };
+    writeln!(out, "Values:")?;
+    for (name, v) in values {
+        write!(out, "  {} = {} at crossing", printable(name), shown(v.get("crossing").unwrap_or(&Value::Null)))?;
+        if let Some(threshold) = v.get("threshold").filter(|t| t.is_object()) {
+            let t = Read(threshold);
+            write!(out, " (rule: {} {})", t.text("operator"), shown(threshold.get("value").unwrap_or(&Value::Null)))?;
+        }
+        let exact = if v.get("exact").and_then(Value::as_bool).unwrap_or(true) { "exact" } else { "an estimate" };
+        let peak = shown(v.get("peak").unwrap_or(&Value::Null));
+        writeln!(out, ", peak {peak}, last {}; {exact}", shown(v.get("last").unwrap_or(&Value::Null)))?;
+    }
+    Ok(())
+}
+
+fn accounts(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
+    let accounts: Vec<String> = r.items("accounts").map(shown).collect();
+    let more = accounts.len().saturating_sub(ACCOUNTS_SHOWN);
+    let named = accounts.iter().take(ACCOUNTS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    writeln!(out, "Accounts ({}): {named}{more}", accounts.len())
+}
+
+fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
+    let Some(evidence) = r.0.get("evidence") else { return Ok(()) };
+    let e = Read(evidence);
+    let n = |key: &str| evidence.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let complete = evidence.get("complete").and_then(Value::as_bool).unwrap_or(true);
+    let listed = e.items("events").count();
+    let all = if complete { "all in the record".to_string() } else { format!("{listed} of them in the record") };
+    writeln!(out, "Evidence: {} events, {all}; Merkle root {}", n("count"), e.text("root"))?;
+    if n("undecided") > 0 {
+        writeln!(out, "  {} further events could not be decided, because a field was missing.", n("undecided"))?;
+    }
+    for event in e.items("events").take(EVENTS_SHOWN) {
+        let x = Read(event);
+        let role = x.text("role");
+        let role = if role == "all" { String::new() } else { format!("  ({role})") };
+        writeln!(out, "  {}  {}{role}", x.text("ts"), x.text("id"))?;
+    }
+    if listed > EVENTS_SHOWN {
+        writeln!(out, "  … {} more: `fineprint violations show ID --db FILE --format json`", listed - EVENTS_SHOWN)?;
+    }
+    Ok(())
+}
+
+/// Reading of a record; what is missing reads as empty. All text is made harmless for a terminal.
+struct Read<'a>(&'a Value);
+
+impl<'a> Read<'a> {
+    fn text(&self, key: &str) -> String {
+        self.0.get(key).and_then(Value::as_str).map(|t| printable(t).into_owned()).unwrap_or_default()
+    }
+
+    fn items(&self, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+        self.0.get(key).and_then(Value::as_array).into_iter().flatten()
+    }
+}
+
+fn shown(v: &Value) -> String {
+    match v {
+        Value::Null => "unknown".to_string(),
+        Value::String(t) => printable(t).into_owned(),
+        v => v.to_string(),
+    }
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_string() } else { text }
+}

@@ -1,0 +1,101 @@
+//! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
+
+mod check;
+mod diagnostics;
+mod exit;
+mod explain;
+mod export;
+mod fields;
+mod fmt;
+mod progress;
+mod rejects;
+mod run;
+mod summary;
+mod terminal;
+mod test;
+mod violations;
+mod wrong;
+
+use std::io;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use exit::Exit;
+
+/// Turns the terms of service of a model API into rules, runs them over usage events, and keeps a violation log.
+#[derive(Debug, Parser)]
+#[command(name = "fineprint", version, about, after_help = exit::HELP, max_term_width = 120)]
+struct Cli {
+    /// What to log to standard error, such as `info` or `fineprint=debug`; prompt text is never logged
+    #[arg(long, global = true, value_name = "FILTER", env = "FINEPRINT_LOG")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Fmt(fmt::Fmt),
+    Test(test::Test),
+    Explain(explain::Explain),
+    Fields(fields::Fields),
+    Violations(violations::Violations),
+    Rejects(rejects::Rejects),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For machines
+    Json,
+}
+
+/// The command line as a whole: reads the arguments, runs the command, says what went wrong.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage } else { Exit::Fine };
+        }
+    };
+    if let Err(why) = log(cli.log.as_deref()) {
+        terminal::note(format!("error: {why}"));
+        return Exit::Usage;
+    }
+    let done = match cli.command {
+        Command::Run(c) => c.run(),
+        Command::Check(c) => c.run(),
+        Command::Fmt(c) => c.run(),
+        Command::Test(c) => c.run(),
+        Command::Explain(c) => c.run(),
+        Command::Fields(c) => c.run(),
+        Command::Violations(c) => c.run(),
+        Command::Rejects(c) => c.run(),
+    };
+    done.unwrap_or_else(|e| {
+        // Whoever reads our output has seen enough; that is no error of ours.
+        if e.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
+            return Exit::Fine;
+        }
+        terminal::note(format!("error: {e:#}"));
+        Exit::Usage
+    })
+}
+
+fn log(filter: Option<&str>) -> Result<(), String> {
+    let Some(filter) = filter else { return Ok(()) };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|e| format!("`--log {filter}` cannot be read: {e}\nhelp: write `--log info` or `--log fineprint=debug`"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(terminal::colour_errors())
+        .try_init()
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,278 @@
+//! `fineprint violations`: the log as a reviewer reads it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Format;
+use super::exit::Exit;
+use super::export::Export;
+use super::terminal::{cut, grouped, output, printable, table};
+use super::wrong::Wrong;
+use crate::hir::Severity;
+use crate::store::{Access, Filter, Row, Store, StoreError, Tally};
+use crate::time::Timestamp;
+use crate::violation::Status;
+
+/// Reads the violation log: list, show, stats, export
+#[derive(Debug, clap::Args)]
+pub(super) struct Violations {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(List),
+    Show(Show),
+    Stats(Stats),
+    Export(Export),
+}
+
+impl Violations {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::List(c) => c.run(),
+            Command::Show(c) => c.run(),
+            Command::Stats(c) => c.run(),
+            Command::Export(c) => c.run(),
+        }
+    }
+}
+
+/// Which violations.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Which {
+    /// Only of this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only of this policy, `provider.document`
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+    /// Only of this clause
+    #[arg(long, value_name = "CLAUSE")]
+    clause: Option<String>,
+    /// Only of this severity or worse: info, low, medium, high, critical
+    #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+    severity: Option<Severity>,
+    /// Only of this status: open, closed, exempted, merged
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    status: Option<Status>,
+    /// Only those that name this account
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    /// Only those opened at this time or later: 2026-03-02 or 2026-03-02T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Only those opened before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+impl Which {
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            rule: self.rule.clone(),
+            policy: self.policy.clone(),
+            clause: self.clause.clone(),
+            severity_min: self.severity,
+            status: self.status,
+            account: self.account.clone(),
+            opened_from: self.since,
+            opened_until: self.until,
+            limit: self.limit,
+            ..Filter::default()
+        }
+    }
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    let words = Severity::ALL.iter().map(|s| s.word()).collect::<Vec<_>>().join(", ");
+    Severity::from_word(text).ok_or_else(|| format!("write one of {words}"))
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    let words = Status::ALL.iter().map(|s| s.word()).collect::<Vec<_>>().join(", ");
+    Status::from_word(text).ok_or_else(|| format!("write one of {words}"))
+}
+
+/// A date or a moment.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text)
+        .or_else(|| Timestamp::parse_date(text))
+        .ok_or_else(|| "write a date such as 2026-03-02 or a moment such as 2026-03-02T12:00:00Z".to_string())
+}
+
+/// The log that is read, and what runs its queries.
+pub(super) struct Log {
+    pub(super) store: Store,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Log {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Log> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let store = runtime.block_on(Store::open(path, Access::Read))?;
+        Ok(Log { store, runtime })
+    }
+
+    pub(super) fn wait<T>(&self, ask: impl Future<Output = Result<T, StoreError>>) -> anyhow::Result<T> {
+        Ok(self.runtime.block_on(ask)?)
+    }
+
+    /// The one violation that an id or the beginning of one names.
+    pub(super) fn one(&self, id: &str) -> anyhow::Result<Row> {
+        let id = id.trim();
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let help = "`fineprint violations list --db FILE` shows the ids";
+            return Err(Wrong::new(format!("`{}` is no id of a violation", printable(id)), help).into());
+        }
+        self.wait(self.store.get(&id.to_ascii_lowercase()))?.ok_or_else(|| {
+            let help = "`fineprint violations list --db FILE` shows the ids";
+            Wrong::new(format!("the log holds no violation `{id}`"), help).into()
+        })
+    }
+}
+
+/// Lists violations
+#[derive(Debug, clap::Args)]
+struct List {
+    /// The violation log
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Rows of a list where no `--limit` is given.
+const LIST_ROWS: u64 = 100;
+
+impl List {
+    fn run(self) -> anyhow::Result<Exit> {
+        let log = Log::open(&self.db)?;
+        let mut filter = self.which.filter();
+        // One more, to know whether there are more.
+        filter.limit = Some(self.which.limit.unwrap_or(LIST_ROWS).saturating_add(u64::from(self.which.limit.is_none())));
+        let mut rows = log.wait(log.store.list(&filter))?;
+        let more = self.which.limit.is_none() && rows.len() as u64 > LIST_ROWS;
+        rows.truncate(filter.limit.unwrap_or(LIST_ROWS).min(usize::MAX as u64) as usize - usize::from(more));
+        let mut out = output();
+        match self.format {
+            Format::Json => {
+                let rows = rows.iter().map(|r| serde_json::from_str(&r.record)).collect::<Result<Vec<Value>, _>>()?;
+                serde_json::to_writer_pretty(&mut out, &rows)?;
+                writeln!(out)?;
+            }
+            Format::Text => {
+                let mut table = table(&["ID", "OPENED", "STATUS", "SEVERITY", "RULE", "CLAUSE", "ACCOUNTS", "BECAUSE"]);
+                for r in &rows {
+                    let because = record(r)?.get("because").and_then(Value::as_str).unwrap_or_default().to_string();
+                    table.add_row([
+                        r.id.chars().take(12).collect::<String>(),
+                        r.opened_at.to_string(),
+                        r.status.word().to_string(),
+                        r.severity.word().to_string(),
+                        cut(&r.rule, 40),
+                        cut(&format!("{}.{}", r.policy, r.clause), 60),
+                        r.n_accounts.to_string(),
+                        cut(&because, 100),
+                    ]);
+                }
+                writeln!(out, "{table}")?;
+                if more {
+                    writeln!(out, "… and more: `--limit N` shows more, `violations export` all")?;
+                }
+            }
+        }
+        out.flush()?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn record(row: &Row) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&row.record)?)
+}
+
+/// Shows one violation
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Its id, or the beginning of it
+    id: String,
+    /// The violation log
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Show {
+    fn run(self) -> anyhow::Result<Exit> {
+        let row = Log::open(&self.db)?.one(&self.id)?;
+        let record = record(&row)?;
+        let mut out = output();
+        match self.format {
+            Format::Json => serde_json::to_writer_pretty(&mut out, &record)?,
+            Format::Text => out.write_all(super::explain::prose(&record).trim_end().as_bytes())?,
+        }
+        writeln!(out)?;
+        out.flush()?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// Counts violations by rule, severity and status
+#[derive(Debug, clap::Args)]
+struct Stats {
+    /// The violation log
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Stats {
+    fn run(self) -> anyhow::Result<Exit> {
+        let log = Log::open(&self.db)?;
+        let tallies = log.wait(log.store.stats())?;
+        let books = log.wait(log.store.resume())?.map(|c| c.books).unwrap_or_default();
+        let mut out = output();
+        match self.format {
+            Format::Json => {
+                let rules: Vec<Value> = tallies.iter().map(tally_json).collect();
+                serde_json::to_writer_pretty(&mut out, &json!({ "violations": rules, "books": books }))?;
+                writeln!(out)?;
+            }
+            Format::Text => {
+                writeln!(out, "{}", tally_table(&tallies))?;
+                let books = super::summary::books_line(&books);
+                writeln!(out, "\n{books}")?;
+            }
+        }
+        out.flush()?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// A tally for machines.
+pub(super) fn tally_json(t: &Tally) -> Value {
+    json!({ "rule": t.rule, "severity": t.severity.word(), "status": t.status.word(), "count": t.n_violations })
+}
+
+/// Tallies for people.
+pub(super) fn tally_table(tallies: &[Tally]) -> comfy_table::Table {
+    let mut table = table(&["RULE", "SEVERITY", "STATUS", "VIOLATIONS"]);
+    for t in tallies {
+        table.add_row([cut(&t.rule, 60), t.severity.word().into(), t.status.word().into(), grouped(t.n_violations)]);
+    }
+    table
+}

@@ -1,0 +1,21 @@
+//! Streams in, records out: reads inputs, runs the evaluator over them, and commits what it found together with how far it
+//! read, so that a run that is killed at any point goes on as if nothing had happened. Knows no terminal.
+
+mod checkpoint;
+mod input;
+mod rejects;
+mod run;
+mod session;
+mod signal;
+mod sink;
+
+pub use checkpoint::CheckpointOptions;
+pub use input::{InputError, InputSpec, expand};
+pub use rejects::{RejectFile, Rejected};
+pub use run::{Ending, Progress, RunError, RunOptions, Summary, run};
+pub use session::RunBooks;
+pub use signal::stop_on_signal;
+pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink};
+
+/// The name of standard input among the inputs.
+pub const STDIN: &str = "-";

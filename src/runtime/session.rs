@@ -1,0 +1,232 @@
+//! One evaluator with everything that must survive beside it: which inputs there are, what was refused, and what of the log
+//! is only as final as the end of the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::rejects::Rejected;
+use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
+use crate::event::UsageEvent;
+use crate::event::decode::Reject;
+use crate::plan::RuleSet;
+use crate::violation::Violation;
+
+/// What became of all records, those that could not be read included. They balance, always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunBooks {
+    /// All records found in the inputs.
+    pub received: u64,
+    /// Taken in, and not refused since.
+    pub evaluated: u64,
+    /// Behind the watermark.
+    pub late: u64,
+    /// Copies.
+    pub duplicate: u64,
+    /// Refused, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Keys that no field has, over all records. They were ignored.
+    pub unknown_keys: u64,
+}
+
+impl RunBooks {
+    /// All that were refused.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Whether every record is accounted for exactly once.
+    pub fn balance(&self) -> bool {
+        self.received == self.evaluated + self.late + self.duplicate + self.rejected_total()
+    }
+
+    fn add(&mut self, books: &Books) {
+        self.received += books.received;
+        self.evaluated += books.evaluated;
+        self.late += books.late;
+        self.duplicate += books.duplicate;
+        for (reason, n) in [
+            (crate::eval::Refusal::Future, books.rejected_future),
+            (crate::eval::Refusal::Conflicting, books.rejected_conflicting),
+        ] {
+            if n > 0 {
+                *self.rejected.entry(reason.word().to_string()).or_default() += n;
+            }
+        }
+    }
+}
+
+/// What is saved of a session beside the evaluator's own state.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Saved {
+    version: u16,
+    /// Names of inputs by the number that origins hold.
+    inputs: Vec<String>,
+    /// Everything that the evaluator's own books do not hold: unread records, and what was before a change of rules.
+    before: RunBooks,
+    provisional: BTreeSet<String>,
+    evaluator: Vec<u8>,
+}
+
+/// Version of the form.
+const SESSION_VERSION: u16 = 1;
+
+/// The evaluator and what survives beside it.
+#[derive(Debug)]
+pub(super) struct Session {
+    evaluator: Evaluator,
+    inputs: Vec<String>,
+    before: RunBooks,
+    /// Violations that exist only because the files ended where they did. When the files go on, those that do not come up
+    /// again were never there.
+    provisional: BTreeSet<String>,
+    rejected: Vec<Rejected>,
+}
+
+impl Session {
+    pub(super) fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
+        Session {
+            evaluator: Evaluator::new(rules, options),
+            inputs: Vec::new(),
+            before: RunBooks::default(),
+            provisional: BTreeSet::new(),
+            rejected: Vec::new(),
+        }
+    }
+
+    /// Goes on from saved bytes.
+    ///
+    /// # Errors
+    /// A text that says why the bytes do not fit.
+    pub(super) fn restore(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8]) -> Result<Self, String> {
+        let saved = read(bytes)?;
+        Ok(Session {
+            evaluator: Evaluator::restore(rules, options, &saved.evaluator)?,
+            inputs: saved.inputs,
+            before: saved.before,
+            provisional: saved.provisional,
+            rejected: Vec::new(),
+        })
+    }
+
+    /// Goes on under other rules: the books and the numbers of inputs stay, windows begin empty.
+    ///
+    /// # Errors
+    /// A text that says why the bytes do not fit.
+    pub(super) fn keep(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8], books: RunBooks) -> Result<Self, String> {
+        let saved = read(bytes)?;
+        Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
+    }
+
+    pub(super) fn save(&self) -> Result<Vec<u8>, String> {
+        let saved = Saved {
+            version: SESSION_VERSION,
+            inputs: self.inputs.clone(),
+            before: self.before.clone(),
+            provisional: self.provisional.clone(),
+            evaluator: self.evaluator.snapshot()?,
+        };
+        postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))
+    }
+
+    /// The number by which origins name an input.
+    pub(super) fn input(&mut self, name: &str) -> u32 {
+        let at = self.inputs.iter().position(|n| n == name).unwrap_or_else(|| {
+            self.inputs.push(name.to_string());
+            self.inputs.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn observe(&mut self, event: &UsageEvent<'_>, origin: Origin) -> Outcome {
+        self.before.unknown_keys += u64::from(event.unknown_keys());
+        let outcome = self.evaluator.observe(event, origin);
+        if let Outcome::Rejected(refusal) = outcome {
+            self.reject(origin, refusal.word(), String::new());
+        }
+        outcome
+    }
+
+    /// Counts a record that could not be read.
+    pub(super) fn unread(&mut self, origin: Origin, reject: &Reject) {
+        self.before.received += 1;
+        *self.before.rejected.entry(reject.reason.word().to_string()).or_default() += 1;
+        let rejected = Rejected::unread(self.name(origin.input), origin.line, reject);
+        self.rejected.push(rejected);
+    }
+
+    fn reject(&mut self, origin: Origin, reason: &'static str, detail: String) {
+        let input = self.name(origin.input).to_string();
+        self.rejected.push(Rejected { input, line: origin.line, reason, field: None, detail });
+    }
+
+    fn name(&self, input: u32) -> &str {
+        self.inputs.get(input as usize).map_or("", String::as_str)
+    }
+
+    pub(super) fn project(&self, event: &UsageEvent<'_>, out: &mut Vec<u8>) {
+        self.evaluator.project(event, out);
+    }
+
+    /// Refused records since the last call, by input and line.
+    pub(super) fn take_rejected(&mut self) -> Vec<Rejected> {
+        for refused in self.evaluator.take_refused() {
+            self.reject(refused.origin, refused.refusal.word(), String::new());
+        }
+        let mut rejected = std::mem::take(&mut self.rejected);
+        rejected.sort();
+        rejected
+    }
+
+    /// Violations since the last call, as final as the evaluator's watermark.
+    pub(super) fn take_violations(&mut self) -> Vec<Violation> {
+        let found = self.evaluator.take_violations();
+        for v in &found {
+            self.provisional.remove(&v.id);
+        }
+        found
+    }
+
+    /// Ends the files: what follows from that, and which earlier such findings have not come up again. Afterwards the session
+    /// can only be thrown away; what is saved is the state before, so that a file may go on.
+    pub(super) fn end(mut self) -> End {
+        self.evaluator.finish();
+        let violations = self.evaluator.take_violations();
+        let again: BTreeSet<&str> = violations.iter().map(|v| v.id.as_str()).collect();
+        let stale = self.provisional.iter().filter(|id| !again.contains(id.as_str())).cloned().collect();
+        End { undecided: self.evaluator.undecided(), violations, stale }
+    }
+
+    /// Notes which findings rest on the end of the files.
+    pub(super) fn set_provisional(&mut self, ids: BTreeSet<String>) {
+        self.provisional = ids;
+    }
+
+    pub(super) fn books(&self) -> RunBooks {
+        let mut books = self.before.clone();
+        books.add(self.evaluator.books());
+        debug_assert!(books.balance(), "the books do not balance: {books:?}");
+        books
+    }
+
+    pub(super) fn undecided(&self) -> Vec<(String, u64)> {
+        self.evaluator.undecided()
+    }
+}
+
+/// What follows from the end of the files.
+pub(super) struct End {
+    pub(super) violations: Vec<Violation>,
+    pub(super) stale: Vec<String>,
+    pub(super) undecided: Vec<(String, u64)>,
+}
+
+fn read(bytes: &[u8]) -> Result<Saved, String> {
+    let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
+    let (version, _) = postcard::take_from_bytes::<u16>(bytes).map_err(damaged)?;
+    if version != SESSION_VERSION {
+        return Err(format!("the saved state has version {version}, this program reads version {SESSION_VERSION}"));
+    }
+    postcard::from_bytes(bytes).map_err(damaged)
+}

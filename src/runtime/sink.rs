@@ -1,0 +1,89 @@
+//! Where findings go. A run writes through two methods and asks two questions, so that a gateway can keep a log of its own.
+
+mod memory;
+mod sqlite;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use memory::MemorySink;
+pub use sqlite::SqliteSink;
+
+use super::rejects::Rejected;
+use crate::violation::Violation;
+
+/// A log that could not be read or written, in its own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl SinkError {
+    /// Wraps the log's own error.
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        SinkError(error.into())
+    }
+}
+
+/// How far an input was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumed {
+    /// As the run names it.
+    pub name: String,
+    /// Hash of the first `offset_bytes` bytes; lower-case hex.
+    pub content_hash: String,
+    /// Bytes read, uncompressed.
+    pub offset_bytes: u64,
+    /// Lines or items read.
+    pub n_lines: u64,
+    /// Whether its end was reached.
+    pub finished: bool,
+}
+
+/// Where the last run stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumed {
+    /// How far each input was read.
+    pub inputs: Vec<Consumed>,
+    /// Counters by name.
+    pub books: BTreeMap<String, u64>,
+    /// The state; opaque.
+    pub snapshot: Vec<u8>,
+    /// How far the journal belongs to that state.
+    pub journal: Option<String>,
+}
+
+/// What is written together or not at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    /// Violations in their present state; of two with one id the later counts.
+    pub violations: &'a [Violation],
+    /// Ids of violations that rested on the end of a file that has gone on, and do not hold any more.
+    pub retracted: &'a [String],
+    /// Refused records.
+    pub rejects: &'a [Rejected],
+    /// Where to go on from.
+    pub state: &'a Resumed,
+}
+
+/// A log.
+pub trait Sink {
+    /// Where the last run stopped; `None` for a new log.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    fn resume(&mut self) -> Result<Option<Resumed>, SinkError>;
+
+    /// Which of the ids the log holds already.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    fn known(&mut self, ids: &[&str]) -> Result<BTreeSet<String>, SinkError>;
+
+    /// Whether it can go on from a state: where it cannot, no state is made.
+    fn keeps_state(&self) -> bool;
+
+    /// Writes, and returns once it is safe. The same again changes nothing.
+    ///
+    /// # Errors
+    /// Where the log cannot be written; nothing of the commit is kept then.
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), SinkError>;
+}

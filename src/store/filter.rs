@@ -1,0 +1,160 @@
+//! Questions to the log: which violations, in order of (opened_at, id), page by page.
+
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::violations::{COLUMNS, Row, row};
+use crate::hir::{Mode, Severity};
+use crate::time::Timestamp;
+use crate::violation::Status;
+
+/// Which violations; every part that is given must hold. The default is all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Name of the rule.
+    pub rule: Option<String>,
+    /// `provider.document` of the first clause.
+    pub policy: Option<String>,
+    /// Name of the first clause.
+    pub clause: Option<String>,
+    /// At least this bad.
+    pub severity_min: Option<Severity>,
+    /// Where they stand.
+    pub status: Option<Status>,
+    /// What the rule may do.
+    pub mode: Option<Mode>,
+    /// An account that contributed.
+    pub account: Option<String>,
+    /// Opened at this moment or later.
+    pub opened_from: Option<Timestamp>,
+    /// Opened before this moment.
+    pub opened_until: Option<Timestamp>,
+    /// At most so many; `None` is all.
+    pub limit: Option<u64>,
+    /// After passing over so many.
+    pub offset: u64,
+}
+
+/// Rows that an export holds in memory at once.
+pub(super) const PAGE_ROWS: u64 = 500;
+
+/// Where a page ended.
+pub(super) type After = (Timestamp, String);
+
+pub(super) async fn page(
+    conn: &mut SqliteConnection,
+    filter: &Filter,
+    after: Option<&After>,
+    limit: u64,
+    offset: u64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let mut query = question("", filter, after, limit, offset);
+    query.build().fetch_all(conn).await?.iter().map(row).collect()
+}
+
+pub(super) async fn plan(
+    conn: &mut SqliteConnection,
+    filter: &Filter,
+    second_page: bool,
+) -> Result<Vec<String>, sqlx::Error> {
+    let after = second_page.then(|| (Timestamp(0), String::new()));
+    let mut query = question("EXPLAIN QUERY PLAN ", filter, after.as_ref(), PAGE_ROWS, filter.offset);
+    query.build().fetch_all(conn).await?.iter().map(|r| r.try_get(3)).collect()
+}
+
+/// The statement of a page. Each part of the filter has an index that ends in the export order. The one that tells most is
+/// named with INDEXED BY rather than left to the planner, which has no statistics here: the plan is then the same on every
+/// log, and a plan that would sort or scan the table is an error instead of a slow answer.
+fn question(prefix: &str, filter: &Filter, after: Option<&After>, limit: u64, offset: u64) -> QueryBuilder<Sqlite> {
+    let mut q = QueryBuilder::new(prefix);
+    if let Some(account) = &filter.account {
+        // An account has few violations: its own index is walked in order and each violation looked up.
+        q.push("SELECT ")
+            .push(COLUMNS)
+            .push(" FROM violation_accounts AS a CROSS JOIN violations AS v ON v.id = a.violation WHERE a.account = ");
+        q.push_bind(account.as_str());
+        bounds(&mut q, filter, after, "a.opened_at", "a.violation");
+        remaining(&mut q, filter);
+        q.push(" ORDER BY a.opened_at, a.violation");
+    } else if let Some((index, column, value)) = equality(filter) {
+        branch(&mut q, index);
+        q.push(column).push(" = ").push_bind(value.to_owned());
+        bounds(&mut q, filter, after, "v.opened_at", "v.id");
+        remaining(&mut q, filter);
+        q.push(" ORDER BY v.opened_at, v.id");
+    } else if let Some(least) = filter.severity_min.filter(|s| *s > Severity::Info) {
+        // One walk for each severity, each in order, merged: a range of severities would have to be sorted.
+        for (i, severity) in Severity::ALL.iter().filter(|s| **s >= least).enumerate() {
+            q.push(if i == 0 { "" } else { " UNION ALL " });
+            branch(&mut q, "violations_by_severity");
+            q.push("v.severity = ").push_bind(*severity as i64);
+            bounds(&mut q, filter, after, "v.opened_at", "v.id");
+        }
+        q.push(" ORDER BY opened_at, id");
+    } else {
+        branch(&mut q, "violations_by_opened");
+        q.push("true");
+        bounds(&mut q, filter, after, "v.opened_at", "v.id");
+        q.push(" ORDER BY v.opened_at, v.id");
+    }
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    q.push(" LIMIT ").push_bind(int(limit)).push(" OFFSET ").push_bind(int(offset));
+    q
+}
+
+fn branch(q: &mut QueryBuilder<Sqlite>, index: &str) {
+    q.push("SELECT ").push(COLUMNS).push(" FROM violations AS v INDEXED BY ").push(index).push(" WHERE ");
+}
+
+/// The part of the filter to walk by: a rule has fewer violations than its clause, a clause fewer than its document.
+fn equality(filter: &Filter) -> Option<(&'static str, &'static str, &str)> {
+    if let Some(rule) = &filter.rule {
+        return Some(("violations_by_rule", "v.rule", rule));
+    }
+    if let Some(clause) = &filter.clause {
+        return Some(("violations_by_clause", "v.clause", clause));
+    }
+    if let Some(policy) = &filter.policy {
+        return Some(("violations_by_policy", "v.policy", policy));
+    }
+    if let Some(status) = filter.status {
+        return Some(("violations_by_status", "v.status", status.word()));
+    }
+    filter.mode.map(|mode| ("violations_by_mode", "v.mode", mode.word()))
+}
+
+/// Where the walk begins and ends.
+fn bounds(q: &mut QueryBuilder<Sqlite>, filter: &Filter, after: Option<&After>, opened_at: &str, id: &str) {
+    match after {
+        Some((at, last)) => {
+            q.push(" AND (").push(opened_at).push(", ").push(id).push(") > (").push_bind(at.0).push(", ");
+            q.push_bind(last.as_str()).push(")");
+        }
+        // Without a beginning too, so that every walk is a search and one shape of plan serves.
+        None => {
+            let from = filter.opened_from.unwrap_or(Timestamp::MIN);
+            q.push(" AND ").push(opened_at).push(" >= ").push_bind(from.0);
+        }
+    }
+    if let Some(until) = filter.opened_until {
+        q.push(" AND ").push(opened_at).push(" < ").push_bind(until.0);
+    }
+}
+
+/// All other parts, tested on each row of the walk. The part walked by is tested again, which costs nothing worth a case.
+fn remaining(q: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    let texts = [
+        ("rule", filter.rule.as_deref()),
+        ("policy", filter.policy.as_deref()),
+        ("clause", filter.clause.as_deref()),
+        ("status", filter.status.map(Status::word)),
+        ("mode", filter.mode.map(Mode::word)),
+    ];
+    for (column, value) in texts {
+        if let Some(value) = value {
+            q.push(" AND +v.").push(column).push(" = ").push_bind(value.to_owned());
+        }
+    }
+    if let Some(least) = filter.severity_min {
+        q.push(" AND +v.severity >= ").push_bind(least as i64);
+    }
+}

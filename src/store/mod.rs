@@ -1,0 +1,214 @@
+//! The violation log: turns violations, rejects and checkpoints into rows of one SQLite file, each batch whole or not at
+//! all, and reads them back in a reviewer's order. Knows records and bytes; no rules, no inputs, no clock.
+//!
+//! A log is written by one run at a time, which an advisory lock on `DB.lock` holds, and read by any number meanwhile.
+//! Reading back never shows a wall clock or a row id, so two logs of the same events export the same bytes.
+
+mod accounts;
+mod books;
+mod checkpoint;
+mod error;
+mod filter;
+mod inputs;
+mod open;
+mod pins;
+mod rejects;
+mod rows;
+mod state;
+mod violations;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+
+pub use checkpoint::Checkpoint;
+pub use error::StoreError;
+pub use filter::Filter;
+pub use inputs::Input;
+pub use open::Access;
+pub use pins::{Pinned, Pins, RulesChanged};
+pub use rejects::{DETAIL_CHARS_MAX, Reject};
+pub use state::PIECE_BYTES;
+pub use violations::{Entry, Row, Tally, Written};
+
+use error::At;
+
+/// A violation log.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    readers: SqlitePool,
+    /// A connection of its own: its prepared statements stay, and no reader can take it away.
+    writer: Option<SqliteConnection>,
+    /// Held as long as the store lives; the operating system lets go of it even after a kill.
+    _lock: Option<File>,
+}
+
+/// What is written together. Violations and rejects may be written at any time, since writing them twice is harmless;
+/// whatever resuming depends on comes as one [`Checkpoint`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Batch<'a> {
+    /// Violations in their present state. Of two with one id the later counts.
+    pub violations: &'a [Entry],
+    /// Refused records.
+    pub rejects: &'a [Reject],
+    /// Where to go on from; `None` leaves the earlier one in force.
+    pub checkpoint: Option<&'a Checkpoint>,
+}
+
+impl Store {
+    /// Opens a log. For writing, a missing file is created (its directory is not) and an older schema brought up to date.
+    ///
+    /// # Errors
+    /// Everything that [`StoreError`] says of a path: missing, foreign, newer, locked, read-only. A file that is refused is
+    /// left as it was.
+    pub async fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
+        open::open(path, access).await
+    }
+
+    /// The database's path, as it was resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a batch in one transaction and returns once it is on the disk. The same batch again changes nothing.
+    ///
+    /// # Errors
+    /// Nothing of the batch is kept: opened for reading, disk full, locked for too long, a number beyond 63 bits.
+    pub async fn commit(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+        let path = &self.path;
+        let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
+        // IMMEDIATE: the write lock is taken here, where waiting is harmless, not at the first write.
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("begin a batch in", path)?;
+        let written = violations::upsert(path, &mut tx, batch.violations).await?;
+        rejects::insert(path, &mut tx, batch.rejects).await?;
+        if let Some(checkpoint) = batch.checkpoint {
+            checkpoint::write(path, &mut tx, checkpoint).await?;
+        }
+        tx.commit().await.at("commit a batch to", path)?;
+        Ok(written)
+    }
+
+    /// Where the last run stopped; `None` before the first checkpoint and after a reset.
+    ///
+    /// # Errors
+    /// Damaged: the snapshot is not the one that was written.
+    pub async fn resume(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        checkpoint::read(&self.path, &mut tx).await
+    }
+
+    /// What the log was last written under; `None` for a new one.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn pins(&self) -> Result<Option<Pins>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        pins::current(&mut conn).await.at("read the pins of", &self.path)
+    }
+
+    /// Holds `pins` against those in force. Equal ones and those of a new log are taken; others are refused, or taken with
+    /// what `changed` says: keep the state, or forget what was read (inputs, books, rejects, snapshot). Violations stay in
+    /// either case: a log does not forget what was found, each under the hash of its rule.
+    ///
+    /// # Errors
+    /// [`StoreError::PinsChanged`] where they differ and `changed` refuses.
+    pub async fn pin(&mut self, pins: &Pins, changed: RulesChanged) -> Result<Pinned, StoreError> {
+        let path = &self.path;
+        let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("pin", path)?;
+        let pinned = pins::pin(path, &mut tx, pins, changed).await?;
+        tx.commit().await.at("pin", path)?;
+        Ok(pinned)
+    }
+
+    /// Violations in order of (opened_at, id), at most `filter.limit`.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Row>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        let limit = filter.limit.unwrap_or(u64::MAX);
+        filter::page(&mut conn, filter, None, limit, filter.offset).await.at("list the violations of", &self.path)
+    }
+
+    /// The violation with this id, or the only one whose id begins so; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Ambiguous`] where several begin so.
+    pub async fn get(&self, id_or_prefix: &str) -> Result<Option<Row>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        violations::get(&self.path, &mut conn, id_or_prefix).await
+    }
+
+    /// How many violations there are of each rule, severity and status, in that order.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn stats(&self) -> Result<Vec<Tally>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        violations::stats(&mut conn).await.at("count the violations of", &self.path)
+    }
+
+    /// Hands out violations in order of (opened_at, id), as they stood at one moment, however many: they are read in pages.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Output`] with what `row` returned, which ends the export.
+    pub async fn export(
+        &self,
+        filter: &Filter,
+        row: &mut (dyn FnMut(&Row) -> std::io::Result<()> + Send),
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        let (mut offset, mut n, mut after) = (filter.offset, 0u64, None);
+        loop {
+            let want = left.min(filter::PAGE_ROWS);
+            let page = filter::page(&mut tx, filter, after.as_ref(), want, offset).await;
+            let page = page.at("export the violations of", &self.path)?;
+            for found in &page {
+                row(found).map_err(StoreError::Output)?;
+            }
+            let got = page.len() as u64;
+            (n, left, offset) = (n + got, left - got.min(left), 0);
+            after = page.last().map(|r| (r.opened_at, r.id.clone()));
+            if got < want || left == 0 || after.is_none() {
+                return Ok(n);
+            }
+        }
+    }
+
+    /// Hands out the refused records in order of (input, line), of one input or of all. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Output`] with what `reject` returned.
+    pub async fn rejects(
+        &self,
+        input: Option<&str>,
+        reject: &mut (dyn FnMut(&Reject) -> std::io::Result<()> + Send),
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        rejects::read(&self.path, &mut tx, input, reject).await
+    }
+
+    /// How SQLite answers a filter, one step a line. For tests.
+    #[doc(hidden)]
+    pub async fn query_plan(&self, filter: &Filter, second_page: bool) -> Result<Vec<String>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        filter::plan(&mut conn, filter, second_page).await.at("explain", &self.path)
+    }
+
+    /// Closes the log: the write-ahead log is folded into the file and the lock let go. Dropping does the same later.
+    ///
+    /// # Errors
+    /// Whatever SQLite says; the data are safe in the write-ahead log.
+    pub async fn close(mut self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        if let Some(writer) = self.writer.take() {
+            writer.close().await.at("close", &self.path)?;
+        }
+        Ok(())
+    }
+}

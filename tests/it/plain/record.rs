@@ -1,0 +1,358 @@
+//! The record of a finding, put together from what was seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fineprint::event::FieldId;
+use fineprint::event::fields::FIELDS;
+use fineprint::hir::{
+    Action, ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Verb, Windowed, rule_hash,
+};
+use fineprint::time::Timestamp;
+use fineprint::value::Value;
+use fineprint::violation::{
+    Considered, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, Enforced,
+    EventRef, Evidence, Observed, Role, Scalar, Status, Violation,
+};
+use sha2::{Digest, Sha256};
+
+use super::expr::{Interpreter, Scope, Val, children, mirrored, same};
+use super::window::{Episode, Event, Group, applies};
+
+/// The record of a single event.
+pub fn single(calc: &Interpreter<'_>, rule: &Rule, event: &Event) -> Violation {
+    let scope = Scope::Event(event);
+    let account = match event.get(FieldId::ACCOUNT) {
+        Value::Text(account) => Some(account.to_string()),
+        _ => None,
+    };
+    let excepted = rule.exceptions.iter().any(|x| applies(calc, x, event));
+    let values = rule.lets.iter().map(|(name, value)| {
+        let seen = scalar(&calc.value(value, scope));
+        Observed {
+            name: name.clone(),
+            ty: value.ty.clone(),
+            crossing: seen.clone(),
+            peak: seen.clone(),
+            last: seen,
+            threshold: None,
+            exact: true,
+        }
+    });
+    Violation {
+        status: if excepted { Status::Exempted } else { Status::Closed },
+        closed_at: Some(event.ts()),
+        group: account.iter().map(|a| ("account".to_string(), a.clone())).collect(),
+        accounts: account.into_iter().collect(),
+        values: values.collect(),
+        evidence: evidence(&[event], &[event]),
+        exceptions: considered(calc, rule, &[event]),
+        because: because(calc, rule, scope),
+        ..blank(calc.program, rule, event.ts(), &[event.id().to_string()])
+    }
+}
+
+/// The record of an episode.
+pub fn windowed(
+    calc: &Interpreter<'_>,
+    rule: &Rule,
+    w: &Windowed,
+    group: &Group<'_>,
+    episode: &Episode<'_>,
+) -> Violation {
+    let (first, last) = (episode.looks.first().unwrap(), episode.looks.last().unwrap());
+    let scopes: Vec<Scope<'_>> = episode
+        .looks
+        .iter()
+        .map(|look| Scope::Window { end: look.end, aggregates: &look.aggregates, keys: &group.keys })
+        .collect();
+
+    let names = unique(w.per.iter().map(|part| key_name(calc.program, part)));
+    let texts: Vec<String> = group.keys.iter().zip(&w.per).map(|(value, part)| value.text(&part.ty)).collect();
+    let mut id = texts.clone();
+    id.push(first.end.0.to_string());
+
+    // (time, id) tells events apart: of one id, no two of one time are taken in.
+    let contributing: BTreeMap<(Timestamp, &str), &Event> =
+        episode.looks.iter().flat_map(|look| &look.contributing).map(|e| ((e.ts(), e.id()), *e)).collect();
+    let contributing: Vec<&Event> = contributing.into_values().collect();
+    let accounts: BTreeSet<&str> = contributing
+        .iter()
+        .filter_map(|e| if let Value::Text(account) = e.get(FieldId::ACCOUNT) { Some(account) } else { None })
+        .collect();
+
+    Violation {
+        status: match (episode.exempted, episode.closed_at) {
+            (true, _) => Status::Exempted,
+            (false, None) => Status::Open,
+            (false, Some(_)) => Status::Closed,
+        },
+        updated_at: last.end,
+        closed_at: episode.closed_at,
+        group: names.into_iter().zip(texts).collect(),
+        window: Some((Timestamp(first.end.0 - w.length.0), first.end)),
+        accounts: accounts.into_iter().map(str::to_string).collect(),
+        values: named_values(rule, w)
+            .into_iter()
+            .map(|(name, value)| observed(calc, w, name, &value, &scopes))
+            .collect(),
+        evidence: evidence(&contributing, &first.contributing),
+        exceptions: considered(calc, rule, &episode.first_window),
+        because: because(calc, rule, scopes[0]),
+        ..blank(calc.program, rule, first.end, &id)
+    }
+}
+
+/// What follows from the rule and the moment alone.
+fn blank(program: &Program, rule: &Rule, opened_at: Timestamp, id: &[String]) -> Violation {
+    let hash = rule_hash(program, rule);
+    let mut sha = Sha256::new();
+    for part in [&rule.name, &hash].into_iter().chain(id) {
+        sha.update(u32::try_from(part.len()).unwrap().to_be_bytes());
+        sha.update(part.as_bytes());
+    }
+    Violation {
+        id: hex(&sha.finalize()[..16]),
+        rule: rule.name.clone(),
+        rule_hash: hash,
+        clauses: rule.enforces.iter().filter_map(|clause| enforced(program, clause, opened_at)).collect(),
+        severity: rule.severity,
+        confidence: rule.confidence,
+        mode: rule.mode,
+        status: Status::Open,
+        opened_at,
+        updated_at: opened_at,
+        closed_at: None,
+        group: Vec::new(),
+        window: None,
+        accounts: Vec::new(),
+        values: Vec::new(),
+        evidence: Evidence::default(),
+        exceptions: Vec::new(),
+        proposed: rule.actions.iter().map(proposed).collect(),
+        because: String::new(),
+        mistaken_for: rule.mistaken_for.clone(),
+    }
+}
+
+/// The latest version that had begun when the violation opened; before the first of them, that one, not in force.
+fn enforced(program: &Program, clause: &ClauseRef, opened_at: Timestamp) -> Option<Enforced> {
+    let version = |(policy, clause): &(u32, u32)| {
+        let policy = &program.policies[*policy as usize];
+        (policy, &policy.clauses[*clause as usize])
+    };
+    let versions: Vec<_> = clause.versions.iter().map(version).collect();
+    let begun = versions.iter().filter(|(_, clause)| clause.from <= opened_at).max_by_key(|(_, clause)| clause.from);
+    let (policy, found) = begun.or(versions.first())?;
+    Some(Enforced {
+        policy: clause.policy.clone(),
+        version: policy.version.clone(),
+        clause: clause.clause.clone(),
+        section: found.section.clone(),
+        says: found.says.clone(),
+        from: found.from,
+        in_force: found.from <= opened_at && found.until.is_none_or(|until| opened_at < until),
+    })
+}
+
+/// An action as it is written in a rule.
+fn proposed(action: &Action) -> String {
+    let review = if action.after_review { "after review: " } else { "" };
+    let scope = if action.scope.is_empty() { String::new() } else { format!(" {}", action.scope) };
+    let verb = match &action.verb {
+        Verb::Alert(channel) => format!("alert \"{channel}\""),
+        Verb::Flag => format!("flag{scope}"),
+        Verb::Throttle(n, per) => format!("throttle{scope} to {n} per {per}"),
+        Verb::Challenge => format!("challenge{scope}"),
+        Verb::Block => format!("block{scope}"),
+    };
+    let duration = action.duration.map_or(String::new(), |d| format!(" for {d}"));
+    format!("{review}{verb}{duration}")
+}
+
+fn because(calc: &Interpreter<'_>, rule: &Rule, scope: Scope<'_>) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Value(_, value) => calc.value(value, scope).text(&value.ty),
+    };
+    rule.because.iter().map(piece).collect()
+}
+
+/// Each exception by itself: what it took out of the first true window, others apart.
+fn considered(calc: &Interpreter<'_>, rule: &Rule, window: &[&Event]) -> Vec<Considered> {
+    let one = |x: &fineprint::hir::Exception| Considered {
+        because: x.because.clone(),
+        owner: x.owner.clone(),
+        evidence: x.evidence.clone(),
+        took_out: window.iter().filter(|e| applies(calc, x, e)).count() as u64,
+    };
+    rule.exceptions.iter().map(one).collect()
+}
+
+/// The name of a part of a group.
+pub fn key_name(program: &Program, part: &Expr) -> String {
+    match &part.kind {
+        ExprKind::Field(field) => FIELDS[usize::from(field.0)].name.to_string(),
+        ExprKind::Column(table, column) => {
+            let table = &program.tables[table.0 as usize];
+            format!("{}.{}", table.name, table.columns[usize::from(*column)].0)
+        }
+        ExprKind::Network(..) => "network".to_string(),
+        ExprKind::Lower(a) | ExprKind::OrDefault(a, _) | ExprKind::ToMicros(a) => key_name(program, a),
+        ExprKind::Length(_) => "length".to_string(),
+        _ => "value".to_string(),
+    }
+}
+
+/// Names made unique: the second of a name is `name_2`.
+fn unique(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut taken: Vec<String> = Vec::new();
+    for name in names {
+        let fresh =
+            std::iter::once(name.clone()).chain((2..).map(|i| format!("{name}_{i}"))).find(|n| !taken.contains(n));
+        taken.extend(fresh);
+    }
+    taken
+}
+
+/// The values of a record: every `let`, then the aggregates that stand in `when` outside of what a `let` names, under the
+/// name of their function, in the order of `when`.
+fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
+    fn nameless<'e>(e: &'e Expr, lets: &[(String, Expr)], found: &mut Vec<&'e Expr>) {
+        if lets.iter().any(|(_, value)| same(value, e)) || found.iter().any(|f| same(f, e)) {
+            return;
+        }
+        if matches!(e.kind, ExprKind::Aggregate(_)) {
+            found.push(e);
+        }
+        for child in children(e) {
+            nameless(child, lets, found);
+        }
+    }
+    let mut found = Vec::new();
+    nameless(&w.when, &rule.lets, &mut found);
+    let function = |e: &&Expr| match e.kind {
+        ExprKind::Aggregate(i) => match w.aggregates[usize::from(i)].function {
+            Function::Count => "count",
+            Function::Sum(_) => "sum",
+            Function::Min(_) => "min",
+            Function::Max(_) => "max",
+            Function::Average(_) => "average",
+            Function::Distinct { .. } => "distinct",
+            Function::Share(_) => "share",
+        }
+        .to_string(),
+        _ => unreachable!(),
+    };
+    let names = unique(rule.lets.iter().map(|(name, _)| name.clone()).chain(found.iter().map(function)));
+    names.into_iter().zip(rule.lets.iter().map(|(_, value)| value).chain(found).cloned()).collect()
+}
+
+fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, scopes: &[Scope<'_>]) -> Observed {
+    let seen: Vec<Option<Scalar>> = scopes.iter().map(|scope| scalar(&calc.value(value, *scope))).collect();
+    let threshold = threshold(&w.when, value);
+    let numbers = seen.iter().flatten().filter(|s| matches!(s, Scalar::Num(_))).cloned();
+    let peak = match threshold {
+        // What is no number has no peak of its own: it shows what it was at the crossing.
+        _ if !value.ty.is_number() => seen[0].clone(),
+        Some((Compare::Less | Compare::LessEqual, _)) => numbers.min(),
+        _ => numbers.max(),
+    };
+    Observed {
+        name,
+        ty: value.ty.clone(),
+        crossing: seen[0].clone(),
+        peak,
+        last: seen.last().unwrap().clone(),
+        threshold: threshold.map(|(op, bound)| (op.symbol(), bound)),
+        exact: true,
+    }
+}
+
+/// What a value is held against in `when`: the first comparison of it with a constant, on either side of it, that is under
+/// no `not` and in no larger expression than `and`, `or` and `at least`.
+fn threshold(when: &Expr, value: &Expr) -> Option<(Compare, Scalar)> {
+    match &when.kind {
+        ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => {
+            all.iter().find_map(|e| threshold(e, value))
+        }
+        ExprKind::Compare(op, a, b) => match (&a.kind, &b.kind) {
+            (_, ExprKind::Const(bound)) if same(a, value) => Some((*op, scalar(&Val::from(bound))?)),
+            (ExprKind::Const(bound), _) if same(b, value) => Some((mirrored(*op), scalar(&Val::from(bound))?)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn scalar(value: &Val) -> Option<Scalar> {
+    match value {
+        Val::Unknown => None,
+        Val::Bool(b) => Some(Scalar::Bool(*b)),
+        Val::Num(n) => Some(Scalar::Num(*n)),
+        Val::Text(t) => Some(Scalar::Text(t.clone())),
+        Val::Ip(ip) => Some(Scalar::Text(ip.to_string())),
+        Val::Net(net) => Some(Scalar::Text(net.to_string())),
+        Val::Texts(items) => Some(Scalar::Text(items.join(", "))),
+    }
+}
+
+/// The evidence of events in order of (time, id); `crossing` are those of the first true window.
+fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
+    let leaves: Vec<[u8; 32]> = events.iter().map(|e| leaf(e)).collect();
+    let place = |e: &Event| (e.ts(), e.id().to_string());
+    let mut roles: BTreeMap<(Timestamp, String), Role> = BTreeMap::new();
+    let complete = events.len() <= EVIDENCE_EVENTS_MAX;
+    if complete {
+        roles.extend(events.iter().map(|e| (place(e), Role::All)));
+    } else {
+        let mut by_leaf: Vec<(&[u8; 32], &&Event)> = leaves.iter().zip(events).collect();
+        by_leaf.sort_by_key(|(leaf, e)| (**leaf, place(e)));
+        let first = events.iter().take(EVIDENCE_FIRST);
+        let before = crossing.iter().rev().take(EVIDENCE_CROSSING);
+        let last = events.iter().rev().take(EVIDENCE_LAST);
+        let sample = by_leaf.into_iter().map(|(_, e)| e).take(EVIDENCE_SAMPLE);
+        let listed = first.map(|e| (e, Role::First)).chain(before.map(|e| (e, Role::Crossing)));
+        for (e, role) in listed.chain(last.map(|e| (e, Role::Last))).chain(sample.map(|e| (e, Role::Sample))) {
+            roles.entry(place(e)).or_insert(role);
+        }
+    }
+    Evidence {
+        count: events.len() as u64,
+        root: hex(&tree_hash(&leaves)),
+        events: roles.into_iter().map(|((ts, id), role)| EventRef { id, ts, role }).collect(),
+        complete,
+        undecided: 0,
+    }
+}
+
+fn leaf(event: &Event) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    sha.update([0]);
+    sha.update(event.id().as_bytes());
+    sha.update([0]);
+    sha.update(event.content().to_be_bytes());
+    sha.finalize().into()
+}
+
+/// The Merkle tree hash of RFC 6962 over leaves that are hashed already.
+fn tree_hash(leaves: &[[u8; 32]]) -> [u8; 32] {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [one] => *one,
+        _ => {
+            let mut split = 1;
+            while split * 2 < leaves.len() {
+                split *= 2;
+            }
+            let mut sha = Sha256::new();
+            sha.update([1]);
+            sha.update(tree_hash(&leaves[..split]));
+            sha.update(tree_hash(&leaves[split..]));
+            sha.finalize().into()
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

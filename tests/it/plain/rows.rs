@@ -1,0 +1,87 @@
+//! Reference data as bare rows, searched from the top each time. Shares nothing with `fineprint::reference`.
+
+use std::net::IpAddr;
+
+use fineprint::hir::{Const, ListId, TableId};
+use fineprint::time::Timestamp;
+
+use super::expr::Val;
+
+/// One value of a list, and when it is on it.
+#[derive(Debug, Clone)]
+pub struct ListRow {
+    pub value: Const,
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// One row of a table. Rows of one key do not overlap in time.
+#[derive(Debug, Clone)]
+pub struct TableRow {
+    pub key: String,
+    pub cells: Vec<Option<Const>>,
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// Lists and tables in the order of the program.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    pub lists: Vec<Vec<ListRow>>,
+    pub tables: Vec<Vec<TableRow>>,
+}
+
+/// `[from, until)`; an absent bound is no bound.
+pub fn in_force(from: Option<Timestamp>, until: Option<Timestamp>, at: Timestamp) -> bool {
+    from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until)
+}
+
+/// Whether a constant of a set is or holds the value: networks hold addresses, everything else must be equal.
+pub fn holds(constant: &Const, value: &Val) -> bool {
+    match (constant, value) {
+        (Const::Net(net), Val::Ip(ip)) => net_holds(net, *ip),
+        _ => Val::from(constant) == *value,
+    }
+}
+
+fn net_holds(net: &ipnet::IpNet, ip: IpAddr) -> bool {
+    ipnet::IpNet::new(ip, net.prefix_len())
+        .is_ok_and(|of_ip| of_ip.network() == net.network() && of_ip.max_prefix_len() == net.max_prefix_len())
+}
+
+impl Rows {
+    /// Whether the list holds the value at a time. A value of several items is on it when any item is.
+    pub fn contains(&self, list: ListId, value: &Val, at: Timestamp) -> bool {
+        let on_it = |value: &Val| {
+            self.lists[list.0 as usize].iter().any(|row| in_force(row.from, row.until, at) && holds(&row.value, value))
+        };
+        match value {
+            Val::Texts(items) => items.iter().any(|item| on_it(&Val::Text(item.clone()))),
+            one => on_it(one),
+        }
+    }
+
+    /// The texts on a list at a time.
+    pub fn phrases(&self, list: ListId, at: Timestamp) -> Vec<String> {
+        let valid = self.lists[list.0 as usize].iter().filter(|row| in_force(row.from, row.until, at));
+        valid.filter_map(|row| if let Const::Text(text) = &row.value { Some(text.clone()) } else { None }).collect()
+    }
+
+    /// A cell of the row that a key has at a time; unknown where there is no row or nothing in the cell.
+    pub fn column(&self, table: TableId, key: &Val, column: u16, at: Timestamp) -> Val {
+        let Val::Text(key) = key else { return Val::Unknown };
+        let row = self.tables[table.0 as usize].iter().find(|row| row.key == *key && in_force(row.from, row.until, at));
+        row.and_then(|row| row.cells[usize::from(column)].as_ref()).map_or(Val::Unknown, Val::from)
+    }
+}
+
+impl Rows {
+    /// The same rows as the engine holds them.
+    pub fn data(&self, program: &fineprint::hir::Program) -> fineprint::plan::ReferenceData {
+        // The engine's lists and tables hold nothing yet.
+        fineprint::plan::ReferenceData {
+            lists: program.lists.iter().map(|_| Default::default()).collect(),
+            tables: program.tables.iter().map(|_| Default::default()).collect(),
+        }
+    }
+}
