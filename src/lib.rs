@@ -23,6 +23,8 @@ pub mod export;
 pub mod feed;
 #[cfg(feature = "sqlite")]
 pub mod store;
+#[cfg(feature = "runtime")]
+pub mod journal;
 #[cfg(feature = "feed")]
 pub mod pack;
 #[cfg(feature = "runtime")]
