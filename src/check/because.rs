@@ -87,9 +87,10 @@ fn placeholder(cx: &mut Checker<'_>, scope: &mut Scope, per: &[Expr], name: &str
     if let Some(field) = content(&value, per) {
         let message = format!("`{{{name}}}` would write the text of `{field}` into the log");
         return cx.fail(Diagnostic::new(Code::CONTENT_IN_TEXT, span, message).label("what was said is not kept").help(
-            format!(
-                "name a count or a fingerprint instead, such as `{{{field}_hash}}`, or a `let` that tests the text"
-            ),
+            match names::field(&format!("{field}_hash")) {
+                Some(_) => format!("name its fingerprint instead, `{{{field}_hash}}`, or a `let` that tests the text"),
+                None => format!("name a `let` that tests the text, or its length: `let long = length({field})`"),
+            },
         ));
     }
     Some(value)
@@ -113,7 +114,7 @@ fn unknown(cx: &mut Checker<'_>, scope: &Scope, name: &str, span: Span, field_of
     let diagnostic = if let Some(meant) = meant {
         diagnostic.help(format!("did you mean `{{{meant}}}`?")).fix(span, format!("{{{meant}}}"))
     } else if field_of_window {
-        diagnostic.help(format!("name a value of the window first: `let {name}s = distinct({name})`"))
+        diagnostic.help(format!("name a value of the window first: `let different = distinct({name})`"))
     } else if known.is_empty() {
         diagnostic.help("name a value with `let`, or write `{{` for a brace itself")
     } else {

@@ -103,7 +103,10 @@ pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Spa
                 .label("unknown function");
         let unknown = match nearest(&c.name.text, known.iter().copied()) {
             Some(meant) => unknown.help(format!("did you mean `{meant}`?")).fix(c.name.span, meant),
-            None => unknown.help(format!("functions are {}", names::quoted(&known))),
+            None => {
+                let known: Vec<&str> = EVALUATED.iter().map(|s| s.name).collect();
+                unknown.help(format!("functions are {}", names::quoted(&known)))
+            }
         };
         return cx.fail(unknown);
     };

@@ -87,14 +87,14 @@ fn unknown(cx: &mut Checker<'_>, path: &ast::Path, shown: &str) -> Option<Clause
     let meant = near.map(String::as_str).or_else(|| nearest(shown, all.iter().map(String::as_str)));
     let diagnostic = match (meant, own.is_empty()) {
         (Some(meant), _) => diagnostic.help(format!("did you mean `{meant}`?")).fix(path.span, meant),
-        (None, false) => {
+        (None, false) if !policy.is_empty() => {
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
             diagnostic.help(format!("`{policy}` has {}", names::quoted(&own)))
         }
-        (None, true) if all.is_empty() => {
+        (None, _) if all.is_empty() => {
             diagnostic.help("declare it: `policy provider.document version 2026-01-01 { clause … }`")
         }
-        (None, true) => {
+        (None, _) => {
             let mut policies: Vec<&str> = cx.program.policies.iter().map(|p| p.name.as_str()).collect();
             policies.sort_unstable();
             policies.dedup();

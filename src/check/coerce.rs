@@ -82,7 +82,7 @@ pub(super) fn from_text(text: &str, to: &Type, span: Span) -> Option<Result<Cons
             Err(_) if text.parse::<ipnet::IpNet>().is_ok() => bad(
                 Code::TYPE_MISMATCH,
                 format!("`{text}` is a network, but an address is needed here"),
-                format!("write `in \"{text}\"`"),
+                format!("write `in \"{text}\"` instead of a comparison"),
             ),
             Err(_) => {
                 let help = "write an address such as `\"192.0.2.1\"` or `\"2001:db8::1\"`";
@@ -143,6 +143,9 @@ pub(super) fn suggestion(e: &Expr, to: &Type) -> String {
         }
         _ => return example(to),
     };
+    if *to == Type::String {
+        return format!("\"{}\"", wording::number(&e.ty, number));
+    }
     match &e.ty {
         Type::Integer | Type::Tokens => number.checked_mul(MICROS).map_or_else(|| example(to), |n| from_micros(n, to)),
         // The same millionths: 90% is 0.9.

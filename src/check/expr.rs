@@ -235,17 +235,17 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
         return grow(cx, scope, own.nodes, name.span).then_some(Expr { span: name.span, ..own.expr });
     }
     if let Some(field) = names::field(&name.text) {
-        if scope.place == Place::Window {
-            return cx.fail(event_value(scope, &name.text, name.span));
-        }
         let ty = FIELDS.get(usize::from(field.0))?.ty.clone();
+        if scope.place == Place::Window {
+            return cx.fail(event_value(scope, &name.text, &ty, name.span));
+        }
         return Some(node(ty, ExprKind::Field(field), name.span));
     }
     match cx.names.get(&name.text) {
         Some(Meaning::Let(i)) => {
             let inlined = cx.names.lowered.get(i).cloned().flatten()?;
             if scope.place == Place::Window && !is_constant(&inlined.expr) {
-                return cx.fail(event_value(scope, &name.text, name.span));
+                return cx.fail(event_value(scope, &name.text, &inlined.expr.ty, name.span));
             }
             grow(cx, scope, inlined.nodes, name.span).then_some(Expr { span: name.span, ..inlined.expr })
         }
@@ -287,19 +287,21 @@ pub(super) fn is_of_window(e: &Expr) -> bool {
 }
 
 /// The message about a value of single events where the window is judged.
-fn event_value(scope: &Scope, shown: &str, span: Span) -> Diagnostic {
+fn event_value(scope: &Scope, shown: &str, ty: &Type, span: Span) -> Diagnostic {
     let keys: Vec<&str> = scope.keys.iter().map(|(k, _)| k.as_str()).collect();
     let message = format!("`{shown}` is a value of single events, but a window of many events is judged here");
-    let help = format!(
-        "aggregate it: `distinct({shown})`, `max({shown})`, `share({shown} = …)`; or group by it: `per {shown}`"
-    );
-    let diagnostic =
-        Diagnostic::new(Code::EVENT_VALUE_HERE, span, message).label("differs from event to event").help(help);
-    if keys.is_empty() {
-        diagnostic
-    } else {
-        diagnostic.label(format!("differs from event to event; the groups are {}", names::quoted(&keys)))
-    }
+    let help = match ty {
+        Type::Bool => format!("count the events where it holds: `count() where {shown}`, or `share({shown})`"),
+        ty if ty.is_number() => {
+            format!("aggregate it: `max({shown})`, `distinct({shown})`; or group by it: `per {shown}`")
+        }
+        _ => format!("aggregate it: `distinct({shown})`; or group by it: `per {shown}`"),
+    };
+    let label = match keys.as_slice() {
+        [] => "differs from event to event".to_string(),
+        keys => format!("differs from event to event; the groups are {}", names::quoted(keys)),
+    };
+    Diagnostic::new(Code::EVENT_VALUE_HERE, span, message).label(label).help(help)
 }
 
 fn column(cx: &mut Checker<'_>, scope: &Scope, table: &ast::Name, column: &ast::Name, span: Span) -> Option<Expr> {
@@ -333,9 +335,9 @@ fn column(cx: &mut Checker<'_>, scope: &Scope, table: &ast::Name, column: &ast::
         let unknown = names::suggest(unknown, column, &known);
         return cx.fail(unknown);
     };
-    if scope.place == Place::Window {
-        return cx.fail(event_value(scope, &format!("{}.{}", table.text, column.text), span));
-    }
     let ty = columns.get(at)?.1.clone();
+    if scope.place == Place::Window {
+        return cx.fail(event_value(scope, &format!("{}.{}", table.text, column.text), &ty, span));
+    }
     Some(node(ty, ExprKind::Column(id, u16::try_from(at).unwrap_or(u16::MAX)), span))
 }

@@ -6,6 +6,7 @@ use super::{Checker, expr, membership};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FieldId;
 use crate::hir::{self, Column, ExprKind, ListColumns, TableId};
+use crate::reference::account_columns;
 use crate::source::Span;
 use crate::syntax::ast::{self, ColumnRef, ListValues};
 use crate::value::Type;
@@ -27,27 +28,6 @@ const TYPES: &[&str] = &[
     "bool",
 ];
 
-/// The columns of the account registry.
-/// To be replaced by `reference::account_columns()` when that module lands.
-fn account_columns() -> Vec<(String, Type)> {
-    let columns = [
-        ("org", Type::String),
-        ("plan", Type::String),
-        ("created", Type::Timestamp),
-        ("payment_fingerprint", Type::Fingerprint),
-        ("billing_country", Type::Country),
-        ("email_class", Type::String),
-        ("verification", Type::String),
-        ("org_verified", Type::Bool),
-        ("reseller", Type::Bool),
-        ("entitlements", Type::List(Box::new(Type::String))),
-        ("status", Type::String),
-        ("banned_at", Type::Timestamp),
-        ("signup_cohort", Type::String),
-    ];
-    columns.into_iter().map(|(name, ty)| (name.to_string(), ty)).collect()
-}
-
 /// Declares the registry, all lists and all tables. Keys of tables follow when the `let`s are known.
 pub(super) fn declare(cx: &mut Checker<'_>, items: &[&ast::Item]) {
     let nowhere = items.first().map(|i| i.span()).unwrap_or_default();
@@ -56,7 +36,7 @@ pub(super) fn declare(cx: &mut Checker<'_>, items: &[&ast::Item]) {
         key: expr::node(Type::String, ExprKind::Field(FieldId::ACCOUNT), nowhere),
         path: None,
         valid: None,
-        columns: account_columns(),
+        columns: account_columns().iter().map(|(name, ty)| ((*name).to_string(), ty.clone())).collect(),
         span: nowhere,
     });
     for item in cx.names.lists.clone() {

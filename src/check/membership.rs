@@ -113,7 +113,11 @@ pub(super) fn list(cx: &mut Checker<'_>, path: &ast::Path) -> Option<ListId> {
     let known: Vec<&str> = cx.names.list_names().collect();
     let diagnostic = match crate::diagnostic::nearest(&name, known.iter().copied()) {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).fix(path.span, meant),
-        None => diagnostic.help(format!("declare it: `list {name} : string from \"lists/{name}.csv\"`")),
+        None if what == "is a field, not a list" => diagnostic.help(format!("compare with `=`: `… = {name}`")),
+        None if what == "is not a declared list" => {
+            diagnostic.help(format!("declare it: `list {name} : string from \"lists/{name}.csv\"`"))
+        }
+        None => diagnostic.help("name a list that is declared with `list`"),
     };
     cx.fail(diagnostic)
 }

@@ -36,10 +36,9 @@ pub(super) struct Names<'a> {
 
 /// Words that mean something within expressions, and so cannot be names of values.
 const RESERVED: &[&str] = &[
-    "all", "and", "any", "at", "because", "by", "case", "contains", "default", "during", "each", "ends", "events",
-    "every", "except", "exists", "false", "first", "for", "from", "given", "has", "if", "ignoring", "in", "is",
-    "least", "link", "matches", "missing", "new", "no", "not", "of", "on", "one", "or", "outage", "over", "per",
-    "regex", "seen", "starts", "test", "then", "true", "until", "version", "when", "where", "with", "within",
+    "and", "at", "because", "contains", "default", "during", "ends", "except", "exists", "false", "first", "for",
+    "from", "given", "has", "if", "ignoring", "in", "is", "least", "link", "matches", "not", "of", "on", "one", "or",
+    "over", "per", "seen", "starts", "test", "then", "true", "until", "when", "where", "with", "within",
 ];
 
 /// Gathers all declarations; reports duplicates and reserved words.
@@ -196,10 +195,11 @@ pub(super) fn unknown(cx: &Checker<'_>, code: Code, span: Span, word: &str, loca
     let diagnostic = Diagnostic::new(code, span, message).label("unknown name");
     match nearest(word, known) {
         Some(meant) => {
-            let doc = field(meant).map(|f| format!(": {}", field_doc(f))).unwrap_or_default();
+            let doc = field(meant).map(|f| format!(" ({})", field_doc(f))).unwrap_or_default();
             diagnostic.help(format!("did you mean `{meant}`{doc}?")).fix(span, meant)
         }
-        None => diagnostic.help(format!("define it before use: `let {word} = …`, or look up the fields of an event")),
+        None if word.contains('.') => diagnostic.help("a name has at most one dot: `table.column`"),
+        None => diagnostic.help(format!("define it: `let {word} = …`, or look up the fields of an event")),
     }
 }
 

@@ -157,7 +157,11 @@ pub(super) fn arithmetic(
         if !e.ty.is_number() {
             let message =
                 format!("`{}` is {}, but `{}` computes with numbers", wording::text(written), e.ty, op.symbol());
-            return cx.fail(Diagnostic::new(Code::TYPE_MISMATCH, e.span, message).label(e.ty.to_string()));
+            let help = match &e.ty {
+                Type::Bool => format!("count events where it holds: `count() where {}`", wording::text(written)),
+                _ => format!("name a number here, such as `{}`", coerce::example(&Type::Integer)),
+            };
+            return cx.fail(Diagnostic::new(Code::TYPE_MISMATCH, e.span, message).label(e.ty.to_string()).help(help));
         }
     }
     let (left_ty, right_ty) = (left.ty.clone(), right.ty.clone());

@@ -1,6 +1,6 @@
 //! `over`: the length of a window and the distance between its ends.
 
-use super::{Checker, later, limits};
+use super::{Checker, later, limits, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{At, Over, Window};
@@ -50,9 +50,9 @@ fn check_step(cx: &mut Checker<'_>, length: Duration, step: &At<Duration>) -> Op
     let problem = if n < limits::STEP_MIN {
         format!("a step of {n} is shorter than {}", limits::STEP_MIN)
     } else if n > length {
-        format!("a step of {n} is longer than its window of {length}")
+        format!("a step of {n} is longer than its window of {}", wording::duration(length))
     } else if length.0 % n.0 != 0 {
-        format!("a step of {n} does not divide a window of {length}")
+        format!("a step of {n} does not divide a window of {}", wording::duration(length))
     } else if length.0 / n.0 > limits::STEPS_MAX {
         format!("a window of {length} would have {} steps of {n}, more than {}", length.0 / n.0, limits::STEPS_MAX)
     } else {

@@ -2,7 +2,7 @@
 //! name things.
 
 use crate::syntax::ast::{Arg, Call, Expr, ExprKind, Literal, Memory, TextTest};
-use crate::time::Timestamp;
+use crate::time::{DAY_NS, Duration, Timestamp};
 use crate::value::{Type, write_number};
 
 /// The one spelling of an expression.
@@ -46,6 +46,7 @@ pub(super) fn text(e: &Expr) -> String {
 /// In parentheses where it holds an operator.
 fn inner(e: &Expr) -> String {
     match &e.kind {
+        ExprKind::Negate(a) if matches!(a.kind, ExprKind::Literal(_)) => text(e),
         ExprKind::Paren(a) => inner(a),
         ExprKind::Literal(_) | ExprKind::Path(_) | ExprKind::List(_) | ExprKind::Call(_) => text(e),
         _ => format!("({})", text(e)),
@@ -93,7 +94,7 @@ fn literal(l: &Literal) -> String {
         }
         Literal::Percentage(n) => number(&Type::Percentage, *n),
         Literal::Money(n) => number(&Type::Money, *n),
-        Literal::Duration(d) => d.to_string(),
+        Literal::Duration(d) => duration(*d),
         Literal::Date(t) => date(*t),
         Literal::Text(t) => format!("{t:?}"),
     }
@@ -104,6 +105,11 @@ pub(super) fn number(ty: &Type, n: i64) -> String {
     let mut out = String::new();
     let _ = write_number(&mut out, ty, n);
     out
+}
+
+/// `24h`, not `1d`: as mostly written.
+pub(super) fn duration(d: Duration) -> String {
+    if d.0 == DAY_NS { "24h".to_string() } else { d.to_string() }
 }
 
 /// `2026-01-31`.

@@ -244,8 +244,9 @@ impl Evaluator {
     pub fn finish(&mut self) {
         let Some(max) = self.max_ts else { return };
         self.watermark = self.watermark.max(max);
-        self.settle(self.watermark.max(max.saturating_add(1)));
-        self.settled = self.watermark;
+        self.settle(self.watermark);
+        // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
+        self.finished.extend(self.stage.tell());
     }
 
     /// Applies every event before `until` and judges every step that ends at or before it.
@@ -275,8 +276,7 @@ impl Evaluator {
                 break;
             }
         }
-        // `finish` settles one past the largest event time to apply the last event, but judges only up to that time.
-        self.judge(until.min(self.watermark));
+        self.judge(until);
         self.settled = self.settled.max(until);
         self.events.forget_before(self.settled.saturating_sub(self.reach));
         if self.interner.wants_sweep() {
@@ -368,7 +368,7 @@ impl Evaluator {
         for (plan, rule) in rules.rules.iter().zip(&rules.program().rules) {
             let ShapePlan::Windowed(w) = &plan.shape else { continue };
             let Some(windows) = self.windows.get_mut(w.number as usize).filter(|w| w.has_episodes()) else { continue };
-            let judged = self.settled.min(self.watermark).div_euclid(w.step);
+            let judged = self.settled.div_euclid(w.step);
             let subject = Subject { program: rules.program(), rule, plan };
             let interner = &self.interner;
             windows.with_episodes(|group| {
@@ -385,6 +385,10 @@ impl Evaluator {
                 }
             });
         }
+        // An event that comes again after it was forgotten is found again: its violation stands once, as told last.
+        let mut told = std::collections::HashSet::with_capacity(out.len());
+        out.reverse();
+        out.retain(|v| told.insert(v.id.clone()));
         out.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
         out
     }

@@ -24,6 +24,8 @@ pub(crate) struct Waiting {
     pub(crate) singles: Vec<Violation>,
     /// Replaced by another record of its id.
     pub(crate) displaced: bool,
+    /// Its violations were told already, at the end of a file: nothing replaces it any more.
+    told: bool,
 }
 
 /// The events of one second.
@@ -67,7 +69,7 @@ pub(crate) enum Seen {
     New,
     /// The same record.
     Copy,
-    /// Another record of the id, with the smaller content hash.
+    /// Another record of the id that stays: it has the smaller content hash, or its violations were told.
     Smaller,
     /// Another record of the id, with the larger content hash, which the newcomer may replace.
     Larger { ts: i64 },
@@ -78,20 +80,27 @@ pub(crate) enum Seen {
 pub(crate) struct Stage {
     buckets: BTreeMap<i64, Bucket>,
     #[serde(skip)]
-    known: HashMap<u128, (i64, u128), foldhash::fast::FixedState>,
+    known: HashMap<u128, Known, foldhash::fast::FixedState>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    ts: i64,
+    content: u128,
+    told: bool,
 }
 
 impl Stage {
     /// Compares a record with those that wait at or after the watermark.
     pub(crate) fn seen(&self, id: &str, content: u128, watermark: i64) -> Seen {
         match self.known.get(&xxh3_128(id.as_bytes())) {
-            Some((ts, known)) if *ts >= watermark => {
-                if *known == content {
+            Some(known) if known.ts >= watermark => {
+                if known.content == content {
                     Seen::Copy
-                } else if *known < content {
+                } else if known.content < content || known.told {
                     Seen::Smaller
                 } else {
-                    Seen::Larger { ts: *ts }
+                    Seen::Larger { ts: known.ts }
                 }
             }
             _ => Seen::New,
@@ -121,7 +130,7 @@ impl Stage {
         words: &[u64],
         singles: Vec<Violation>,
     ) {
-        self.known.insert(xxh3_128(id.as_bytes()), (ts, content));
+        self.known.insert(xxh3_128(id.as_bytes()), Known { ts, content, told: false });
         let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
         let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);
         bucket.text.push_str(id);
@@ -135,7 +144,25 @@ impl Stage {
             words: (words_at, bucket.words.len() as u32),
             singles,
             displaced: false,
+            told: false,
         });
+    }
+
+    /// Hands out the violations of all waiting events, which go on waiting.
+    pub(crate) fn tell(&mut self) -> Vec<Violation> {
+        let mut out = Vec::new();
+        for bucket in self.buckets.values_mut() {
+            let text = &bucket.text;
+            for e in bucket.events.iter_mut().filter(|e| !e.displaced) {
+                e.told = true;
+                let id = text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
+                if let Some(known) = self.known.get_mut(&xxh3_128(id.as_bytes())) {
+                    known.told = true;
+                }
+                out.append(&mut e.singles);
+            }
+        }
+        out
     }
 
     /// The second of the earliest waiting event.
@@ -154,7 +181,7 @@ impl Stage {
     /// Forgets the id of an event that waits no more.
     pub(crate) fn release(&mut self, id: &str, ts: i64, content: u128) {
         let key = xxh3_128(id.as_bytes());
-        if self.known.get(&key) == Some(&(ts, content)) {
+        if self.known.get(&key).is_some_and(|k| (k.ts, k.content) == (ts, content)) {
             self.known.remove(&key);
         }
     }
@@ -164,7 +191,8 @@ impl Stage {
         self.known = HashMap::default();
         for bucket in self.buckets.values() {
             for e in bucket.events.iter().filter(|e| !e.displaced) {
-                self.known.insert(xxh3_128(bucket.id(e).as_bytes()), (e.ts, e.content));
+                let known = Known { ts: e.ts, content: e.content, told: e.told };
+                self.known.insert(xxh3_128(bucket.id(e).as_bytes()), known);
             }
         }
     }

@@ -487,15 +487,14 @@ pub enum ExprKind {
 }
 
 impl Expr {
-    /// Calls `f` on this expression and all below it.
-    pub fn walk<'a>(&'a self, f: &mut impl FnMut(&'a Expr)) {
-        f(self);
-        match &self.kind {
+    /// The expressions directly below this one, in order.
+    pub fn children(&self) -> impl Iterator<Item = &Expr> {
+        let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match &self.kind {
             ExprKind::Const(_)
             | ExprKind::Field(_)
             | ExprKind::Column(..)
             | ExprKind::Aggregate(_)
-            | ExprKind::Key(_) => {}
+            | ExprKind::Key(_) => (None, None, &[]),
             ExprKind::Not(a)
             | ExprKind::InSet(a, _)
             | ExprKind::InList(a, _)
@@ -504,12 +503,20 @@ impl Expr {
             | ExprKind::ToMicros(a)
             | ExprKind::Network(a, ..)
             | ExprKind::Lower(a)
-            | ExprKind::Length(a) => a.walk(f),
-            ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => all.iter().for_each(|a| a.walk(f)),
+            | ExprKind::Length(a) => (Some(a), None, &[]),
+            ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => (None, None, all),
             ExprKind::Compare(_, a, b) | ExprKind::OrDefault(a, b) | ExprKind::Arithmetic(_, a, b) => {
-                a.walk(f);
-                b.walk(f);
+                (Some(a), Some(b), &[])
             }
+        };
+        first.into_iter().chain(second).chain(rest)
+    }
+
+    /// Calls `f` on this expression and all below it.
+    pub fn walk<'a>(&'a self, f: &mut impl FnMut(&'a Expr)) {
+        f(self);
+        for child in self.children() {
+            child.walk(f);
         }
     }
 }

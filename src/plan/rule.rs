@@ -257,24 +257,24 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
 fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValuePlan> {
     let mut shown: Vec<(String, hir::Expr)> = rule.lets.clone();
     let mut names: Vec<String> = shown.iter().map(|(n, _)| n.clone()).collect();
-    w.when.walk(&mut |e| {
-        if let ExprKind::Aggregate(i) = &e.kind {
-            let text = canonical_expr(cx.program, e);
-            let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
-            if let (false, Some(aggregate)) = (named, w.aggregates.get(usize::from(*i))) {
-                let word = match aggregate.function {
-                    Function::Count => "count",
-                    Function::Sum(_) => "sum",
-                    Function::Min(_) => "min",
-                    Function::Max(_) => "max",
-                    Function::Average(_) => "average",
-                    Function::Distinct { .. } => "distinct",
-                    Function::Share(_) => "share",
-                };
-                shown.push((unique(&mut names, word.to_string()), e.clone()));
-            }
+    let mut nameless = Vec::new();
+    find_nameless(cx, &w.when, &rule.lets, &mut nameless);
+    for (i, e) in nameless {
+        let text = canonical_expr(cx.program, e);
+        let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
+        if let (false, Some(aggregate)) = (named, w.aggregates.get(usize::from(i))) {
+            let word = match aggregate.function {
+                Function::Count => "count",
+                Function::Sum(_) => "sum",
+                Function::Min(_) => "min",
+                Function::Max(_) => "max",
+                Function::Average(_) => "average",
+                Function::Distinct { .. } => "distinct",
+                Function::Share(_) => "share",
+            };
+            shown.push((unique(&mut names, word.to_string()), e.clone()));
         }
-    });
+    }
     let mut out = Vec::new();
     for (name, e) in shown {
         let threshold = threshold(cx, &w.when, &canonical_expr(cx.program, &e));
@@ -283,11 +283,30 @@ fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValueP
     out
 }
 
-/// The first comparison in `when` of just this value with a constant.
+/// Aggregates of a condition that stand in no `let` of the rule.
+fn find_nameless<'e>(
+    cx: &Lower<'_>,
+    e: &'e hir::Expr,
+    lets: &[(String, hir::Expr)],
+    found: &mut Vec<(u16, &'e hir::Expr)>,
+) {
+    let text = canonical_expr(cx.program, e);
+    if lets.iter().any(|(_, known)| canonical_expr(cx.program, known) == text) {
+        return;
+    }
+    if let ExprKind::Aggregate(i) = &e.kind {
+        found.push((*i, e));
+    }
+    e.children().for_each(|child| find_nameless(cx, child, lets, found));
+}
+
+/// The first comparison in `when` of just this value with a constant. Not under `not`, which would turn its meaning.
 fn threshold(cx: &Lower<'_>, when: &hir::Expr, value: &str) -> Option<(Compare, Recorded)> {
+    let mut comparisons = Vec::new();
+    find_comparisons(when, &mut comparisons);
     let mut found = None;
-    when.walk(&mut |e| {
-        let ExprKind::Compare(op, a, b) = &e.kind else { return };
+    for e in comparisons {
+        let ExprKind::Compare(op, a, b) = &e.kind else { continue };
         let flipped = match op {
             Compare::Less => Compare::Greater,
             Compare::LessEqual => Compare::GreaterEqual,
@@ -302,8 +321,19 @@ fn threshold(cx: &Lower<'_>, when: &hir::Expr, value: &str) -> Option<(Compare, 
                 found = Some((op, recorded(c)));
             }
         }
-    });
+    }
     found
+}
+
+fn find_comparisons<'e>(e: &'e hir::Expr, found: &mut Vec<&'e hir::Expr>) {
+    match &e.kind {
+        ExprKind::Not(_) => {}
+        ExprKind::Compare(..) => {
+            found.push(e);
+            e.children().for_each(|child| find_comparisons(child, found));
+        }
+        _ => e.children().for_each(|child| find_comparisons(child, found)),
+    }
 }
 
 fn recorded(c: &hir::Const) -> Recorded {

@@ -7,5 +7,5 @@ mod print;
 mod token;
 
 pub use lexer::{FILE_BYTES_MAX, LINE_BYTES_MAX, decode};
-pub use parser::{MISTAKES_MAX, NESTING_MAX, parse};
+pub use parser::{MISTAKES_MAX, NESTING_MAX, OPERATORS_MAX, parse};
 pub use print::print;

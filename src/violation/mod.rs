@@ -177,7 +177,7 @@ pub struct EventRef {
     pub role: Role,
 }
 
-/// Why an event is listed.
+/// Why an event is listed; the first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// All are listed.
@@ -186,10 +186,10 @@ pub enum Role {
     First,
     /// Among the last before the crossing.
     Crossing,
-    /// Sampled.
-    Sample,
     /// Among the last.
     Last,
+    /// Sampled.
+    Sample,
 }
 
 impl Role {

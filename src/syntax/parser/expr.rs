@@ -4,7 +4,9 @@
 use nom::multi::separated_list0;
 use nom::{Input, Parser};
 
-use super::input::{NESTING_MAX, Parsed, Tokens, after, count, duration, expected, name, said, symbol, text, word};
+use super::input::{
+    NESTING_MAX, OPERATORS_MAX, Parsed, Tokens, after, count, duration, expected, name, said, symbol, text, word,
+};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{Arg, ArithmeticOp, Call, CompareOp, Expr, ExprKind, Literal, Memory, Path, TextTest};
 use crate::syntax::token::Tok;
@@ -17,6 +19,9 @@ pub(super) fn expr(i: Tokens<'_>) -> Parsed<'_, Expr> {
 /// Counts the depth, so that hostile nesting ends in a message.
 fn nested<'a, T>(i: Tokens<'a>, mut parser: impl FnMut(Tokens<'a>) -> Parsed<'a, T>) -> Parsed<'a, T> {
     let depth = i.cx.depth.get();
+    if depth == 0 {
+        i.cx.operators.set(0);
+    }
     if depth >= NESTING_MAX {
         let d = Diagnostic::new(
             Code::NESTED_TOO_DEEPLY,
@@ -30,6 +35,18 @@ fn nested<'a, T>(i: Tokens<'a>, mut parser: impl FnMut(Tokens<'a>) -> Parsed<'a,
     let result = parser(i);
     i.cx.depth.set(depth);
     result
+}
+
+/// Counts an operator that deepens the tree.
+fn operator(i: Tokens<'_>) -> Parsed<'_, ()> {
+    let n = i.cx.operators.get() + 1;
+    i.cx.operators.set(n);
+    if n > OPERATORS_MAX {
+        let message = format!("more than {OPERATORS_MAX} operators in one expression");
+        let d = Diagnostic::new(Code::NESTED_TOO_DEEPLY, i.here(), message);
+        return said(i, d.help("name a part with `let` and use the name"));
+    }
+    Ok((i, ()))
 }
 
 fn disjunction(i: Tokens<'_>) -> Parsed<'_, Expr> {
@@ -190,6 +207,9 @@ fn text_test(i: Tokens<'_>) -> MaybeTest<'_> {
 
 /// Sums and differences.
 pub(super) fn sum(i: Tokens<'_>) -> Parsed<'_, Expr> {
+    if i.cx.depth.get() == 0 {
+        i.cx.operators.set(0);
+    }
     let (mut i, mut left) = product(i)?;
     loop {
         let op = match i.tok() {
@@ -197,6 +217,7 @@ pub(super) fn sum(i: Tokens<'_>) -> Parsed<'_, Expr> {
             Tok::Symbol("-") => ArithmeticOp::Subtract,
             _ => return Ok((i, left)),
         };
+        operator(i)?;
         if op == ArithmeticOp::Subtract {
             let (minus, next) = (i.here(), i.take_from(1).here());
             if left.span.end == minus.start || minus.end == next.start {
@@ -225,6 +246,7 @@ fn product(i: Tokens<'_>) -> Parsed<'_, Expr> {
             Tok::Symbol("/") => ArithmeticOp::Divide,
             _ => return Ok((i, left)),
         };
+        operator(i)?;
         let (next, right) = defaulted(i.take_from(1))?;
         i = next;
         let span = left.span.to(right.span);
@@ -235,6 +257,7 @@ fn product(i: Tokens<'_>) -> Parsed<'_, Expr> {
 fn defaulted(i: Tokens<'_>) -> Parsed<'_, Expr> {
     let (mut i, mut value) = primary(i)?;
     while i.are_words(&["or", "default"]) {
+        operator(i)?;
         let (next, default) = primary(i.take_from(2))?;
         i = next;
         let span = value.span.to(default.span);

@@ -13,11 +13,14 @@ use crate::time::Duration;
 
 /// Deepest nesting of expressions.
 pub const NESTING_MAX: u32 = 32;
+/// Most operators of arithmetic and `or default` in one expression: each of them deepens the tree by one.
+pub const OPERATORS_MAX: u32 = 512;
 
 /// What parsers share.
 pub(super) struct Context {
     pub(super) diagnostics: RefCell<Vec<Diagnostic>>,
     pub(super) depth: Cell<u32>,
+    pub(super) operators: Cell<u32>,
 }
 
 /// The tokens that are left.

@@ -9,7 +9,7 @@ mod test;
 
 use std::cell::{Cell, RefCell};
 
-pub use input::NESTING_MAX;
+pub use input::{NESTING_MAX, OPERATORS_MAX};
 use input::{Context, Failure, Tokens, explain};
 use nom::Input;
 
@@ -28,7 +28,7 @@ const ITEMS: &[&str] = &["policy", "list", "table", "let", "rule", "link", "seri
 /// Reads a rule file. The tree holds what could be understood; the diagnostics say what could not, sorted by place.
 pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
     let lexed = lex(source, text);
-    let cx = Context { diagnostics: RefCell::new(lexed.diagnostics), depth: Cell::new(0) };
+    let cx = Context { diagnostics: RefCell::new(lexed.diagnostics), depth: Cell::new(0), operators: Cell::new(0) };
     let mut i = Tokens { rest: &lexed.tokens, last: Span::new(source, 0, 0), cx: &cx };
     let mut items = Vec::new();
     while !i.is_end() {
