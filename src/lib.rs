@@ -18,3 +18,5 @@ pub mod eval;
 pub mod export;
 #[cfg(feature = "sqlite")]
 pub mod store;
+#[cfg(feature = "runtime")]
+pub mod journal;
