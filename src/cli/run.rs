@@ -19,7 +19,7 @@ use crate::export::JsonlWriter;
 use crate::hir::Severity;
 use crate::journal::{Journal, JournalOptions, Position};
 use crate::runtime::{
-    self, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand, stop_on_signal,
+    self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand, stop_on_signal,
 };
 use crate::store::{Pinned, Pins, RulesChanged, Tally};
 use crate::time::{Duration, Timestamp};
@@ -60,6 +60,9 @@ pub(super) struct Run {
     /// Keeps no journal of what the rules read; findings can then not be derived again
     #[arg(long)]
     no_journal: bool,
+    /// Commits after so many events at the latest; also every five seconds, but never so often that it takes a tenth of the time
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    commit_every: u64,
     /// Standard input ends as a file does; without this it is a pipe that may go on
     #[arg(long)]
     flush_at_end: bool,
@@ -144,7 +147,8 @@ impl Run {
 
     fn options(&self) -> RunOptions {
         let eval = EvalOptions { lateness: self.lateness, as_of: self.as_of, ..EvalOptions::default() };
-        RunOptions { eval, flush_at_end: self.flush_at_end, ..RunOptions::default() }
+        let checkpoint = CheckpointOptions { events: self.commit_every, ..CheckpointOptions::default() };
+        RunOptions { eval, checkpoint, flush_at_end: self.flush_at_end }
     }
 
     fn pins(&self, pack: &crate::pack::PackPins) -> Pins {

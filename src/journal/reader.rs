@@ -166,8 +166,7 @@ impl Open {
         let file = File::open(&path).at("open", &path)?;
         let mut file = BufReader::new(file).take(limit.unwrap_or(u64::MAX));
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let damaged =
-            |what: &str| JournalError::Damaged { path: path.clone(), offset: 0, what: what.to_owned() };
+        let damaged = |what: &str| JournalError::Damaged { path: path.clone(), offset: 0, what: what.to_owned() };
         match file.read_exact(&mut bytes) {
             Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Err(damaged("its header is cut off")),
             other => other.at("read", &path)?,

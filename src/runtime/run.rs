@@ -175,6 +175,7 @@ pub fn run(
     let flush = ending == Ending::Complete && !pipe;
     let (books, undecided, committing) = running.end(&mut merged, flush)?;
     let elapsed = start.elapsed();
+    tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
     Ok(Summary { ending, books, records, bytes, elapsed, committing, inputs, nothing_new, undecided, unknown_names })
 }
 
@@ -219,6 +220,7 @@ impl Running<'_> {
             let number = self.session.input(&name);
             let before = self.session.position(&name);
             let (input, resume) = Input::open(&spec, &name, number, before.as_ref())?;
+            tracing::info!(input = %name, offset_bytes = before.map_or(0, |p| p.offset), "opened");
             if let (Resume::Changed | Resume::Shorter, Some(position)) = (resume, before) {
                 return Err(RunError::Changed { name, offset_bytes: position.offset });
             }
@@ -279,8 +281,10 @@ impl Running<'_> {
         let positions = merged.consumed();
         self.session.set_positions(positions.iter().map(|(c, p)| (c.name.as_str(), *p)));
         let snapshot = self.session.save().map_err(RunError::State)?;
+        let bytes = snapshot.len();
         self.commit(merged, snapshot, &[])?;
         let cost = started.elapsed();
+        tracing::debug!(state_bytes = bytes, cost_ms = cost.as_millis() as u64, "committed");
         self.checkpoints.done(cost);
         self.committing += cost;
         Ok(())
