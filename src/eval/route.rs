@@ -4,7 +4,7 @@
 //! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`.
 
 use crate::event::{FieldId, UsageEvent};
-use crate::plan::RuleSet;
+use crate::plan::{Probe, RuleSet};
 use crate::plan::node::{Memo, NodeId, eval};
 use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Scalar, Val};
@@ -47,6 +47,8 @@ pub(crate) struct Router {
     generation: u32,
     stamps: Vec<u32>,
     reached: Vec<u32>,
+    texts: Vec<NodeId>,
+    probe: Probe,
     /// Rules whose filter holds, in no particular order.
     pub(crate) matched: Vec<u32>,
     /// Per rule, how often its filter or key was unknown.
@@ -74,23 +76,31 @@ impl Router {
             self.generation = 1;
         }
         let Some(index) = rules.index(event.kind()) else { return };
-        let (stamps, reached, generation) = (&mut self.stamps, &mut self.reached, self.generation);
-        let mut reach = |rule: u32| {
+        self.texts.clear();
+        for field in &index.text_fields {
+            let texts = &mut self.texts;
+            scan(rules, &mut self.memo, event, *field, &mut |node| texts.push(node));
+        }
+        let (stamps, reached, matched, generation) = (&mut self.stamps, &mut self.reached, &mut self.matched, self.generation);
+        index.probe(&mut self.probe, &self.texts, |f| event.get(f), |rule, certain| {
             if let Some(stamp) = stamps.get_mut(rule as usize)
                 && *stamp != generation
             {
-                *stamp = generation;
-                reached.push(rule);
+                if certain {
+                    *stamp = generation;
+                    matched.push(rule);
+                } else {
+                    reached.push(rule);
+                }
             }
-        };
-        for field in &index.text_fields {
-            scan(rules, &mut self.memo, event, *field, &mut |node| {
-                index.text_nodes.get(&node).into_iter().flatten().for_each(|r| reach(*r));
-            });
-        }
-        index.probe(|f| event.get(f), reach);
+        });
         let env = EventEnv { event };
         for rule in &self.reached {
+            // Reached by several rows, or certain by another.
+            match self.stamps.get_mut(*rule as usize) {
+                Some(stamp) if *stamp != self.generation => *stamp = self.generation,
+                _ => continue,
+            }
             let Some(plan) = rules.rules.get(*rule as usize) else { continue };
             let truth = match plan.filter {
                 None => Truth::True,

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::event::fields::{FIELD_COUNT, FIELDS, FieldId, Privacy, QUOTED};
 use crate::event::json::{DEPTH_MAX, Fault, JsonError, Number, Scanner, Tree};
-use crate::event::{Kind, Slot, UsageEvent};
+use crate::event::{Kind, UsageEvent};
 use crate::time::Timestamp;
 use crate::value::Type;
 
@@ -127,26 +127,26 @@ impl std::fmt::Display for Reject {
 impl std::error::Error for Reject {}
 
 impl Reject {
-    fn new(reason: RejectReason, field: Option<FieldId>, detail: String) -> Self {
-        Reject { reason, field, detail }
+    fn new(reason: RejectReason, field: Option<FieldId>, detail: String) -> Box<Self> {
+        Box::new(Reject { reason, field, detail })
     }
 
     /// A field that holds another type of value than it should; `found` names a kind of value.
     #[cold]
-    pub(crate) fn wrong_type(field: FieldId, found: &str) -> Self {
+    pub(crate) fn wrong_type(field: FieldId, found: &str) -> Box<Self> {
         let detail = format!("`{}` should be {}, but is {found}", json_name(field), Shape::of(field).expected());
         Reject::new(RejectReason::WrongType, Some(field), detail)
     }
 
     /// A field whose value means nothing.
     #[cold]
-    pub(crate) fn bad_value(field: FieldId, value: &str) -> Self {
+    pub(crate) fn bad_value(field: FieldId, value: &str) -> Box<Self> {
         let detail = format!("`{}` should be {}{}", json_name(field), Shape::of(field).expected(), shown(field, value));
         Reject::new(RejectReason::BadValue, Some(field), detail)
     }
 
     #[cold]
-    fn out_of_range(field: FieldId, value: &str) -> Self {
+    fn out_of_range(field: FieldId, value: &str) -> Box<Self> {
         let detail =
             format!("`{}` is too large for {}{}", json_name(field), Shape::of(field).expected(), shown(field, value));
         Reject::new(RejectReason::NumberRange, Some(field), detail)
@@ -154,7 +154,7 @@ impl Reject {
 
     /// The event lacks one of the three things that every event has.
     #[cold]
-    pub(crate) fn missing(key: &str) -> Self {
+    pub(crate) fn missing(key: &str) -> Box<Self> {
         let (field, help) = match key {
             "id" => (Some(FieldId::ID), "a text that no other event has".to_owned()),
             "ts" => (Some(FieldId::TS), "the time as RFC 3339 text, such as \"2026-03-02T00:00:07Z\"".to_owned()),
@@ -164,30 +164,40 @@ impl Reject {
     }
 
     #[cold]
-    pub(crate) fn unknown_kind(found: &str) -> Self {
+    pub(crate) fn unknown_kind(found: &str) -> Box<Self> {
         let detail = format!("`type` should be one of {}, but is {found}", kinds());
         Reject::new(RejectReason::BadValue, None, detail)
     }
 
     #[cold]
-    fn too_many_items(field: FieldId) -> Self {
+    fn too_many_items(field: FieldId) -> Box<Self> {
         let detail = format!("`{}` holds more than {LIST_ITEMS_MAX} items", json_name(field));
         Reject::new(RejectReason::TooManyItems, Some(field), detail)
     }
 
     #[cold]
-    pub(crate) fn invalid_utf8(at: usize) -> Self {
+    pub(crate) fn invalid_utf8(at: usize) -> Box<Self> {
         Reject::new(RejectReason::InvalidUtf8, None, format!("byte {at} is not UTF-8"))
     }
 
     #[cold]
-    pub(crate) fn too_long() -> Self {
+    pub(crate) fn too_long() -> Box<Self> {
         Reject::new(RejectReason::TooLong, None, format!("the record is longer than {EVENT_BYTES_MAX} bytes"))
     }
 
     #[cold]
-    pub(crate) fn not_an_object() -> Self {
+    pub(crate) fn not_an_object() -> Box<Self> {
         Reject::new(RejectReason::NotAnObject, None, "the record is not a JSON object `{…}`".to_owned())
+    }
+}
+
+/// Results inside are small, so that they travel in registers; what went wrong lies behind a pointer.
+pub(crate) type Read<T> = Result<T, Box<Reject>>;
+
+impl From<Box<JsonError>> for Box<Reject> {
+    #[cold]
+    fn from(error: Box<JsonError>) -> Self {
+        Box::new(Reject::from(*error))
     }
 }
 
@@ -209,7 +219,7 @@ impl From<JsonError> for Reject {
             }
             Fault::Trailing => (RejectReason::TrailingData, format!("something follows the object at byte {at}")),
         };
-        Reject::new(reason, None, detail)
+        Reject { reason, field: None, detail }
     }
 }
 
@@ -305,7 +315,36 @@ struct KeyEntry {
     name: &'static str,
     /// `"name":`
     quoted: &'static [u8],
+    /// The same as two little-endian words, and masks of the bytes that count.
+    words: [u128; 2],
+    masks: [u128; 2],
     shape: Shape,
+}
+
+impl KeyEntry {
+    fn new(name: &'static str, quoted: &'static str, shape: Shape) -> Self {
+        let quoted = quoted.as_bytes();
+        let (mut words, mut masks) = ([0; 2], [0; 2]);
+        for (at, byte) in quoted.iter().enumerate() {
+            if let (Some(word), Some(mask)) = (words.get_mut(at / 16), masks.get_mut(at / 16)) {
+                *word |= u128::from(*byte) << (at % 16 * 8);
+                *mask |= 0xff << (at % 16 * 8);
+            }
+        }
+        KeyEntry { name, quoted, words, masks, shape }
+    }
+
+    /// Whether the text goes on with this key and a colon. Two masked words beat a comparison of unknown length.
+    #[inline]
+    fn is_next(&self, rest: &[u8]) -> bool {
+        let ([word, more], [mask, more_mask]) = (self.words, self.masks);
+        match rest.first_chunk::<32>().map(|chunk| chunk.as_chunks::<16>().0) {
+            Some([a, b]) if self.quoted.len() <= 32 => {
+                u128::from_le_bytes(*a) & mask == word && u128::from_le_bytes(*b) & more_mask == more
+            }
+            _ => rest.starts_with(self.quoted),
+        }
+    }
 }
 
 const SLOT_BITS: u32 = 12;
@@ -314,13 +353,9 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let mut entries: Vec<KeyEntry> = FIELDS
         .iter()
         .zip(QUOTED)
-        .map(|(field, quoted)| KeyEntry {
-            name: field.json,
-            quoted: quoted.as_bytes(),
-            shape: Shape::of_type(&field.ty),
-        })
+        .map(|(field, quoted)| KeyEntry::new(field.json, quoted, Shape::of_type(&field.ty)))
         .collect();
-    entries.push(KeyEntry { name: "type", quoted: b"\"type\":", shape: Shape::Text });
+    entries.push(KeyEntry::new("type", "\"type\":", Shape::Text));
     // About one seed in five puts all keys into slots of their own.
     let mut seed = 1u64;
     loop {
@@ -383,6 +418,14 @@ impl Decoder {
 
     /// Decodes one line; see the module for what is refused.
     pub fn decode<'a>(&mut self, line: &'a [u8]) -> Result<UsageEvent<'a>, Reject> {
+        let mut event = UsageEvent::blank();
+        match self.fill(line, &mut event) {
+            Ok(()) => Ok(event),
+            Err(reject) => Err(*reject),
+        }
+    }
+
+    fn fill<'a>(&mut self, line: &'a [u8], event: &mut UsageEvent<'a>) -> Read<()> {
         let line = trim(line);
         if line.len() > EVENT_BYTES_MAX {
             return Err(Reject::too_long());
@@ -395,15 +438,14 @@ impl Decoder {
             return Err(Reject::not_an_object());
         }
         scanner.advance(1);
-        let mut event = UsageEvent::blank();
-        let kind = self.object(&mut scanner, &mut event)?;
+        let kind = self.object(&mut scanner, event)?;
         scanner.end()?;
-        finish(&mut event, kind)?;
+        finish(event, kind)?;
         event.set_content(xxh3_128(line));
-        Ok(event)
+        Ok(())
     }
 
-    fn object<'a>(&mut self, scanner: &mut Scanner<'a>, event: &mut UsageEvent<'a>) -> Result<Option<Kind>, Reject> {
+    fn object<'a>(&mut self, scanner: &mut Scanner<'a>, event: &mut UsageEvent<'a>) -> Read<Option<Kind>> {
         let keys = &*KEYS;
         let mut kind = None;
         let mut seen = 0u128;
@@ -417,7 +459,7 @@ impl Decoder {
         loop {
             let guess = self.next.get(before).and_then(|n| keys.entries.get(usize::from(*n)).map(|entry| (*n, entry)));
             let (number, entry) = match guess {
-                Some((number, entry)) if scanner.rest().starts_with(entry.quoted) => {
+                Some((number, entry)) if entry.is_next(scanner.rest()) => {
                     scanner.advance(entry.quoted.len());
                     scanner.skip_space();
                     (number, entry)
@@ -451,8 +493,8 @@ impl Decoder {
             seen |= bit;
             if number == KIND_KEY {
                 kind = read_kind(scanner)?;
-            } else if let Some(slot) = read(scanner, FieldId(number), entry.shape)? {
-                event.put(FieldId(number), slot);
+            } else {
+                read(scanner, event, FieldId(number), entry.shape)?;
             }
             if !scanner.another(b'}', "`,` or `}`")? {
                 break;
@@ -486,7 +528,7 @@ pub(crate) fn trim(line: &[u8]) -> &[u8] {
 }
 
 /// Checks what every event needs, once all keys are read.
-pub(crate) fn finish(event: &mut UsageEvent<'_>, kind: Option<Kind>) -> Result<(), Reject> {
+pub(crate) fn finish(event: &mut UsageEvent<'_>, kind: Option<Kind>) -> Read<()> {
     match event.id().len() {
         0 => return Err(Reject::missing("id")),
         1..=ID_BYTES_MAX => {}
@@ -502,7 +544,7 @@ pub(crate) fn finish(event: &mut UsageEvent<'_>, kind: Option<Kind>) -> Result<(
     Ok(())
 }
 
-fn read_kind(scanner: &mut Scanner<'_>) -> Result<Option<Kind>, Reject> {
+fn read_kind(scanner: &mut Scanner<'_>) -> Read<Option<Kind>> {
     if scanner.word("null") {
         return Ok(None);
     }
@@ -514,33 +556,52 @@ fn read_kind(scanner: &mut Scanner<'_>) -> Result<Option<Kind>, Reject> {
     kind_from(&scanner.string()?).map(Some)
 }
 
-pub(crate) fn kind_from(word: &str) -> Result<Kind, Reject> {
+pub(crate) fn kind_from(word: &str) -> Read<Kind> {
     Kind::from_word(word).ok_or_else(|| {
         let start: String = word.chars().take(40).collect();
         Reject::unknown_kind(&format!("\"{start}\""))
     })
 }
 
+/// Reads the value here into a field of the event.
 #[inline]
-fn read<'a>(scanner: &mut Scanner<'a>, field: FieldId, shape: Shape) -> Result<Option<Slot<'a>>, Reject> {
+fn read<'a>(scanner: &mut Scanner<'a>, event: &mut UsageEvent<'a>, field: FieldId, shape: Shape) -> Read<()> {
     match scanner.peek() {
-        Some(b'"') => slot_from_text(field, shape, scanner.string()?).map(Some),
-        Some(b'0'..=b'9' | b'-') => slot_from_number(field, shape, scanner.number()?).map(Some),
-        Some(b'n') if scanner.word("null") => Ok(None),
-        Some(b't') if shape == Shape::Bool && scanner.word("true") => Ok(Some(Slot::Bool(true))),
-        Some(b'f') if shape == Shape::Bool && scanner.word("false") => Ok(Some(Slot::Bool(false))),
-        Some(b'[') if matches!(shape, Shape::Texts | Shape::Fingerprints) => read_list(scanner, field, shape).map(Some),
+        Some(b'"') => put_text(event, field, shape, scanner.string()?),
+        Some(b'0'..=b'9' | b'-') => {
+            if shape == Shape::Whole
+                && let Some(n) = scanner.short_whole()
+            {
+                event.put_number(field, n);
+                return Ok(());
+            }
+            put_number(event, field, shape, scanner.number()?)
+        }
+        Some(b'n') if scanner.word("null") => Ok(()),
+        Some(b't') if shape == Shape::Bool && scanner.word("true") => {
+            event.put_bool(field, true);
+            Ok(())
+        }
+        Some(b'f') if shape == Shape::Bool && scanner.word("false") => {
+            event.put_bool(field, false);
+            Ok(())
+        }
+        Some(b'[') if matches!(shape, Shape::Texts | Shape::Fingerprints) => {
+            let items = read_list(scanner, field, shape)?;
+            event.put_texts(field, items);
+            Ok(())
+        }
         _ => Err(Reject::wrong_type(field, kind_of_value(scanner)?)),
     }
 }
 
-fn read_list<'a>(scanner: &mut Scanner<'a>, field: FieldId, shape: Shape) -> Result<Slot<'a>, Reject> {
+fn read_list(scanner: &mut Scanner<'_>, field: FieldId, shape: Shape) -> Read<Vec<String>> {
     scanner.advance(1);
     scanner.skip_space();
     let mut items = Vec::new();
     if scanner.peek() == Some(b']') {
         scanner.advance(1);
-        return Ok(Slot::Texts(items));
+        return Ok(items);
     }
     loop {
         let item = match scanner.peek() {
@@ -550,12 +611,12 @@ fn read_list<'a>(scanner: &mut Scanner<'a>, field: FieldId, shape: Shape) -> Res
         };
         push_item(&mut items, field, item)?;
         if !scanner.another(b']', "`,` or `]`")? {
-            return Ok(Slot::Texts(items));
+            return Ok(items);
         }
     }
 }
 
-fn push_item(items: &mut Vec<String>, field: FieldId, item: String) -> Result<(), Reject> {
+fn push_item(items: &mut Vec<String>, field: FieldId, item: String) -> Read<()> {
     if items.len() == LIST_ITEMS_MAX {
         return Err(Reject::too_many_items(field));
     }
@@ -564,13 +625,13 @@ fn push_item(items: &mut Vec<String>, field: FieldId, item: String) -> Result<()
 }
 
 #[cold]
-fn wrong_item(field: FieldId, found: &str) -> Reject {
+fn wrong_item(field: FieldId, found: &str) -> Box<Reject> {
     Reject::wrong_type(field, &format!("a list with {found} in it"))
 }
 
 /// The kind of value here, for messages; a fault when there is none.
 #[cold]
-fn kind_of_value(scanner: &Scanner<'_>) -> Result<&'static str, Reject> {
+fn kind_of_value(scanner: &Scanner<'_>) -> Read<&'static str> {
     let mut ahead = scanner.clone();
     ahead.skip_value(1)?;
     Ok(match scanner.peek() {
@@ -583,61 +644,69 @@ fn kind_of_value(scanner: &Scanner<'_>) -> Result<&'static str, Reject> {
     })
 }
 
-/// The slot of a field whose JSON value is a text.
+/// Sets a field from a JSON text.
 #[inline]
-pub(crate) fn slot_from_text<'a>(field: FieldId, shape: Shape, text: Cow<'a, str>) -> Result<Slot<'a>, Reject> {
+pub(crate) fn put_text<'a>(event: &mut UsageEvent<'a>, field: FieldId, shape: Shape, text: Cow<'a, str>) -> Read<()> {
     match shape {
-        Shape::Text | Shape::Fingerprint => Ok(Slot::Text(text)),
+        Shape::Text | Shape::Fingerprint => event.put_text(field, text),
         Shape::Time => match Timestamp::parse_rfc3339(&text) {
-            Some(ts) => Ok(Slot::Num(ts.0)),
-            None => Err(Reject::bad_value(field, &text)),
+            Some(ts) => event.put_number(field, ts.0),
+            None => return Err(Reject::bad_value(field, &text)),
         },
         Shape::Country => match *text.as_bytes() {
-            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Slot::Text(text)),
+            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => event.put_text(field, text),
             [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
-                Ok(Slot::Text(Cow::Owned(text.to_ascii_uppercase())))
+                event.put_text(field, Cow::Owned(text.to_ascii_uppercase()));
             }
-            _ => Err(Reject::bad_value(field, &text)),
+            _ => return Err(Reject::bad_value(field, &text)),
         },
         Shape::Ip => match text.parse::<IpAddr>() {
             // An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is the IPv4 address: one client, one value.
-            Ok(ip) => Ok(Slot::Ip(ip.to_canonical())),
-            Err(_) => Err(Reject::bad_value(field, &text)),
+            Ok(ip) => event.put_ip(field, ip.to_canonical()),
+            Err(_) => return Err(Reject::bad_value(field, &text)),
         },
-        _ => Err(Reject::wrong_type(field, "text")),
+        _ => return Err(Reject::wrong_type(field, "text")),
     }
+    Ok(())
 }
 
-/// The slot of a field whose JSON value is a number.
+/// Sets a field from a JSON number.
 #[inline]
-pub(crate) fn slot_from_number(field: FieldId, shape: Shape, number: Number<'_>) -> Result<Slot<'static>, Reject> {
+pub(crate) fn put_number(event: &mut UsageEvent<'_>, field: FieldId, shape: Shape, number: Number<'_>) -> Read<()> {
     let n = match shape {
         Shape::Whole if number.is_whole() => number.as_i64(),
         // Without point or exponent only: `5.0` may be a rounded 5.2.
         Shape::Whole => return Err(Reject::wrong_type(field, "a number with a point or an exponent")),
         Shape::Micros | Shape::Millis => number.scaled(6),
-        Shape::Fingerprint => return fingerprint(field, number).map(|text| Slot::Text(Cow::Owned(text))),
+        Shape::Fingerprint => {
+            event.put_text(field, Cow::Owned(fingerprint(field, number)?));
+            return Ok(());
+        }
         _ => return Err(Reject::wrong_type(field, "a number")),
     };
-    n.map(Slot::Num).ok_or_else(|| Reject::out_of_range(field, number.text))
+    match n {
+        Some(n) => event.put_number(field, n),
+        None => return Err(Reject::out_of_range(field, number.text)),
+    }
+    Ok(())
 }
 
 /// A number as a fingerprint: 16 hexadecimal digits.
-fn fingerprint(field: FieldId, number: Number<'_>) -> Result<String, Reject> {
+fn fingerprint(field: FieldId, number: Number<'_>) -> Read<String> {
     match number.as_u64() {
         Some(n) => Ok(format!("{n:016x}")),
         None => Err(Reject::wrong_type(field, "a number below zero or with a fraction")),
     }
 }
 
-/// The slot of a field from a value of a foreign record; `None` for `null`.
-pub(crate) fn slot_from_tree<'a>(field: FieldId, tree: Tree<'a>) -> Result<Option<Slot<'a>>, Reject> {
+/// Sets a field from a value of a foreign record; `null` leaves it missing.
+pub(crate) fn put_tree<'a>(event: &mut UsageEvent<'a>, field: FieldId, tree: Tree<'a>) -> Read<()> {
     let shape = Shape::of(field);
     match (tree, shape) {
-        (Tree::Null, _) => Ok(None),
-        (Tree::Text(text), _) => slot_from_text(field, shape, text).map(Some),
-        (Tree::Number(number), _) => slot_from_number(field, shape, number).map(Some),
-        (Tree::Bool(b), Shape::Bool) => Ok(Some(Slot::Bool(b))),
+        (Tree::Null, _) => {}
+        (Tree::Text(text), _) => put_text(event, field, shape, text)?,
+        (Tree::Number(number), _) => put_number(event, field, shape, number)?,
+        (Tree::Bool(b), Shape::Bool) => event.put_bool(field, b),
         (Tree::List(list), Shape::Texts | Shape::Fingerprints) => {
             let mut items = Vec::new();
             for item in list {
@@ -648,8 +717,9 @@ pub(crate) fn slot_from_tree<'a>(field: FieldId, tree: Tree<'a>) -> Result<Optio
                 };
                 push_item(&mut items, field, item)?;
             }
-            Ok(Some(Slot::Texts(items)))
+            event.put_texts(field, items);
         }
-        (other, _) => Err(Reject::wrong_type(field, other.kind())),
+        (other, _) => return Err(Reject::wrong_type(field, other.kind())),
     }
+    Ok(())
 }

@@ -138,7 +138,7 @@ pub enum Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Reads a whole text. Values of the keys that `skip` names (at any depth) are checked but not kept: they become `null`.
-    pub fn parse(text: &'a str, skip: &dyn Fn(&str) -> bool) -> Result<Self, JsonError> {
+    pub fn parse(text: &'a str, skip: &dyn Fn(&str) -> bool) -> Scanned<Self> {
         let mut scanner = Scanner::new(text);
         let tree = scanner.tree(0, skip)?;
         scanner.end()?;
@@ -173,7 +173,8 @@ pub struct Scanner<'a> {
     at: usize,
 }
 
-type Scanned<T> = Result<T, JsonError>;
+/// Faults are rare and large, results small and many: a boxed fault lets results travel in registers.
+type Scanned<T> = Result<T, Box<JsonError>>;
 
 impl<'a> Scanner<'a> {
     /// Starts at the first byte.
@@ -207,8 +208,8 @@ impl<'a> Scanner<'a> {
 
     /// A fault at this position.
     #[cold]
-    pub fn fault(&self, fault: Fault) -> JsonError {
-        JsonError { fault, at: self.at }
+    pub fn fault(&self, fault: Fault) -> Box<JsonError> {
+        Box::new(JsonError { fault, at: self.at })
     }
 
     /// Skips white space, of which machine-written lines have none or one.
@@ -231,7 +232,7 @@ impl<'a> Scanner<'a> {
 
     /// The fault of finding something else than `expected` here.
     #[cold]
-    pub fn unexpected(&self, expected: &'static str) -> JsonError {
+    pub fn unexpected(&self, expected: &'static str) -> Box<JsonError> {
         let rest = self.rest();
         let rest = rest.strip_prefix(b"-").unwrap_or(rest);
         let not_a_number = [b"NaN".as_slice(), b"nan", b"Infinity", b"inf"].iter().any(|word| rest.starts_with(word));
@@ -302,7 +303,9 @@ impl<'a> Scanner<'a> {
                     out.push(c);
                 }
                 Some(_) => {
-                    return Err(self.fault(Fault::Expected("no raw control character in a text: write it as an escape")));
+                    return Err(
+                        self.fault(Fault::Expected("no raw control character in a text: write it as an escape"))
+                    );
                 }
                 None => return Err(self.fault(Fault::Expected("a closing quote"))),
             }
@@ -364,6 +367,27 @@ impl<'a> Scanner<'a> {
     /// Passes over a text without building it; every escape is still checked.
     fn skip_string(&mut self) -> Scanned<()> {
         self.string().map(drop)
+    }
+
+    /// Reads a whole number of up to 18 digits without sign, which most are; takes nothing where it is another.
+    #[inline]
+    pub fn short_whole(&mut self) -> Option<i64> {
+        let mut n = 0i64;
+        let mut n_digits = 0;
+        let rest = self.rest();
+        while let Some(digit @ b'0'..=b'9') = rest.get(n_digits) {
+            n = n.wrapping_mul(10).wrapping_add(i64::from(*digit - b'0'));
+            n_digits += 1;
+            if n_digits > 18 {
+                return None;
+            }
+        }
+        let leading_zero = n_digits > 1 && rest.first() == Some(&b'0');
+        if n_digits == 0 || leading_zero || matches!(rest.get(n_digits), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += n_digits;
+        Some(n)
     }
 
     /// Reads a number.

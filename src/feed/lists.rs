@@ -415,7 +415,7 @@ fn malformed_line(path: &Path, text: &str, line: u64, what: String) -> FileError
 
 fn json<'a>(path: &Path, line: u64, text: &'a str) -> Result<Tree<'a>, FileError> {
     Tree::parse(text, &|_| false).map_err(|error| {
-        let what = crate::event::decode::Reject::from(error).detail;
+        let what = crate::event::decode::Reject::from(*error).detail;
         FileError::malformed(path, line, text, format!("not read as JSON: {what}"))
     })
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use self::index::Index;
+pub(crate) use self::index::Probe;
 pub use self::inline::list_of;
 use self::lower::Lower;
 pub(crate) use self::lower::is_symbol;
@@ -67,15 +68,12 @@ impl RuleSet {
             sort(&mut diagnostics);
             return Err(diagnostics);
         }
-        let mut indexes: [Index; 5] = Default::default();
-        for (number, (plan, rule)) in rules.iter().zip(&program.rules).enumerate() {
-            for kind in &rule.kinds {
-                if let Some(index) = indexes.get_mut(*kind as usize) {
-                    index.add(number as u32, plan.filter, &nodes);
-                }
-            }
-        }
-        indexes.iter_mut().for_each(Index::finish);
+        let indexes = Kind::ALL.map(|kind| {
+            let numbered = rules.iter().zip(&program.rules).enumerate();
+            let looks = numbered.filter(|(_, (_, rule))| rule.kinds.contains(&kind));
+            let filters: Vec<(u32, Option<NodeId>)> = looks.map(|(n, (plan, _))| (n as u32, plan.filter)).collect();
+            Index::new(&filters, &nodes)
+        });
         let prefilters = prefilters(&nodes);
         let fields_read = fields_read(&program);
         let bundle_hash = bundle_hash(&program, &data, &rules);
