@@ -80,8 +80,8 @@ impl Rows {
     pub fn data(&self, program: &fineprint::hir::Program) -> fineprint::plan::ReferenceData {
         // The engine's lists and tables hold nothing yet.
         fineprint::plan::ReferenceData {
-            lists: program.lists.iter().map(|_| Default::default()).collect(),
-            tables: program.tables.iter().map(|_| Default::default()).collect(),
+            lists: program.lists.iter().map(|l| fineprint::reference::ListData::empty(l.ty.clone()).into()).collect(),
+            tables: program.tables.iter().map(|_| fineprint::reference::TableData::empty(Vec::new()).into()).collect(),
         }
     }
 }
