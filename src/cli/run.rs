@@ -13,9 +13,10 @@ use super::summary::Report;
 use super::terminal::{note, output};
 use super::violations::time;
 use super::wrong::Wrong;
-use super::{Format, check, diagnostics};
+use super::{Format as Print, check, diagnostics};
 use crate::eval::EvalOptions;
 use crate::export::JsonlWriter;
+use crate::feed::{Format, Mapping, shipped_mappings};
 use crate::hir::Severity;
 use crate::journal::{Journal, JournalOptions, Position};
 use crate::runtime::{
@@ -45,6 +46,10 @@ pub(super) struct Run {
     /// The violation log; made where it is missing
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
+    /// How foreign records become events: a shipped mapping by name, or a mapping file; without it the records are native,
+    /// or of a shipped mapping that is recognised by their keys
+    #[arg(long, value_name = "NAME|FILE")]
+    mapping: Option<String>,
     /// Where to write refused records, as JSON lines: input, line, reason; appended to
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -71,7 +76,7 @@ pub(super) struct Run {
     exit_zero: bool,
     /// How to print the summary
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: Print,
     /// Files, directories, or `-` for standard input
     #[arg(value_name = "EVENTS")]
     events: Vec<PathBuf>,
@@ -110,7 +115,8 @@ impl Run {
         if warnings > 0 {
             note(format!("{} in the rules: `fineprint check {}` shows them", diagnostics::count(&pack.diagnostics), rules.display()));
         }
-        let pins = self.pins(&pack.pins);
+        let options = self.options()?;
+        let pins = self.pins(&pack.pins, &options)?;
         let rejects = match &self.rejects {
             None => None,
             Some(path) => Some(RejectFile::append(path).with_context(|| format!("cannot write `{}`", path.display()))?),
@@ -118,7 +124,6 @@ impl Run {
         let stop = stop_on_signal().context("cannot listen to signals")?;
         let mut progress = Progress::new(total_bytes(&inputs));
         let mut tell = |p: runtime::Progress| progress.update(p.bytes, p.records);
-        let options = self.options();
         let exit = match &self.db {
             None => {
                 let mut sink = MemorySink::default();
@@ -145,22 +150,42 @@ impl Run {
         Ok(if self.exit_zero && exit == Exit::Findings { Exit::Fine } else { exit })
     }
 
-    fn options(&self) -> RunOptions {
+    fn options(&self) -> anyhow::Result<RunOptions> {
         let eval = EvalOptions { lateness: self.lateness, as_of: self.as_of, ..EvalOptions::default() };
         let checkpoint = CheckpointOptions { events: self.commit_every, ..CheckpointOptions::default() };
-        RunOptions { eval, checkpoint, flush_at_end: self.flush_at_end }
+        Ok(RunOptions { eval, format: self.mapping()?, checkpoint, flush_at_end: self.flush_at_end })
     }
 
-    fn pins(&self, pack: &crate::pack::PackPins) -> Pins {
-        let options = self.options().eval;
-        let config = format!("lateness {} future {} as_of {:?}", options.lateness, options.future, options.as_of);
-        Pins {
+    fn mapping(&self) -> anyhow::Result<Format> {
+        let Some(named) = &self.mapping else { return Ok(Format::Auto) };
+        if let Some(mapping) = Mapping::shipped(named) {
+            return Ok(Format::Mapped(Box::new(mapping)));
+        }
+        let path = Path::new(named);
+        if !path.is_file() {
+            let shipped = shipped_mappings().collect::<Vec<_>>().join(", ");
+            let what = format!("there is no mapping `{named}`");
+            return Err(Wrong::new(what, format!("write one of {shipped}, or the path of a mapping file")).into());
+        }
+        Ok(Format::Mapped(Box::new(Mapping::open(path)?)))
+    }
+
+    fn pins(&self, pack: &crate::pack::PackPins, options: &RunOptions) -> anyhow::Result<Pins> {
+        let eval = &options.eval;
+        let mapping = match &self.mapping {
+            None => "auto".to_string(),
+            Some(name) if Mapping::shipped(name).is_some() => name.clone(),
+            Some(path) => std::fs::read_to_string(path)?,
+        };
+        let config =
+            format!("lateness {} future {} as_of {:?} mapping {mapping}", eval.lateness, eval.future, eval.as_of);
+        Ok(Pins {
             rules: pack.rules.clone(),
             lists: pack.lists.clone(),
             registry: pack.registry.clone(),
             config: Sha256::digest(config).iter().map(|b| format!("{b:02x}")).collect(),
             engine: env!("CARGO_PKG_VERSION").to_string(),
-        }
+        })
     }
 
     fn to_stdout(&self, summary: &Summary, sink: MemorySink) -> anyhow::Result<Exit> {
@@ -174,8 +199,8 @@ impl Run {
         let report = Report { summary, tallies: &tallies, db: None, next: String::new() };
         // Standard output holds the violations.
         match self.format {
-            Format::Text => note(report.text().trim_end()),
-            Format::Json => note(report.json().to_string()),
+            Print::Text => note(report.text().trim_end()),
+            Print::Json => note(report.json().to_string()),
         }
         Ok(exit(&tallies))
     }
@@ -187,8 +212,8 @@ impl Run {
         let report = Report { summary, tallies: &tallies, db: Some(db), next };
         let mut out = output();
         match self.format {
-            Format::Text => out.write_all(report.text().as_bytes())?,
-            Format::Json => {
+            Print::Text => out.write_all(report.text().as_bytes())?,
+            Print::Json => {
                 serde_json::to_writer_pretty(&mut out, &report.json())?;
                 writeln!(out)?;
             }

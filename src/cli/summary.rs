@@ -47,6 +47,9 @@ fn line(books: &RunBooks) -> String {
 /// Keys that are named in full.
 const KEYS_SHOWN: usize = 8;
 
+/// Rules that are named because events lack what they read.
+const UNDECIDED_SHOWN: usize = 5;
+
 impl Report<'_> {
     /// For people.
     pub(super) fn text(&self) -> String {
@@ -80,8 +83,13 @@ impl Report<'_> {
             let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
             writeln!(out, "unknown     {} values of keys that are no field were ignored{names}", grouped(s.books.unknown_keys))?;
         }
-        for (rule, n) in &s.undecided {
+        let mut undecided: Vec<&(String, u64)> = s.undecided.iter().collect();
+        undecided.sort_by_key(|(rule, n)| (std::cmp::Reverse(*n), rule));
+        for (rule, n) in undecided.iter().take(UNDECIDED_SHOWN) {
             writeln!(out, "undecided   {}: {} events lack a field that it reads", printable(rule), grouped(*n))?;
+        }
+        if undecided.len() > UNDECIDED_SHOWN {
+            writeln!(out, "            and {} more rules: `--format json` names them", undecided.len() - UNDECIDED_SHOWN)?;
         }
         let total: u64 = self.tallies.iter().map(|t| t.n_violations).sum();
         writeln!(out, "violations  {}", grouped(total))?;

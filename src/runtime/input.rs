@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::STDIN;
 use super::sink::Consumed;
 use crate::event::UsageEvent;
-use crate::event::decode::{Decoder, Reject};
-use crate::feed::{EventReader, Input as Place, Position, Resume, inputs};
+use crate::event::decode::Reject;
+use crate::feed::{Feed, Format, Input as Place, Mapping, Position, Resume, inputs};
 use crate::time::Timestamp;
 
 /// An input cannot be read.
@@ -64,13 +66,29 @@ pub fn expand(paths: &[PathBuf]) -> Result<Vec<InputSpec>, InputError> {
     Ok(found)
 }
 
+/// How far an input was read, and as what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Read {
+    /// Up to where its records have been handed over.
+    pub(super) position: Position,
+    /// The shipped mapping that its first record fitted.
+    mapping: Option<String>,
+}
+
+impl Read {
+    /// The format in which the input goes on: what its first record decided stays decided.
+    pub(super) fn format(&self) -> Format {
+        let shipped = self.mapping.as_deref().and_then(Mapping::shipped);
+        shipped.map_or(Format::Native, |mapping| Format::Mapped(Box::new(mapping)))
+    }
+}
+
 /// An input that is being read.
 #[derive(Debug)]
 pub(super) struct Input {
     name: String,
     number: u32,
-    reader: EventReader,
-    decoder: Decoder,
+    feed: Feed,
     /// Lines of earlier runs, where the input is a pipe and begins anew.
     line_base: u64,
     /// Where it was opened.
@@ -94,24 +112,24 @@ impl Input {
         name: &str,
         number: u32,
         before: Option<&Position>,
+        format: Format,
     ) -> Result<(Input, Resume), InputError> {
         let failed = |source| InputError::Read { name: name.to_string(), source };
         let place = spec.path.as_ref().map_or(Place::Stdin, |p| Place::File(p.clone()));
-        let mut reader = EventReader::open(&place).map_err(failed)?;
+        let mut feed = Feed::open(&place, format).map_err(failed)?;
         let mut resume = Resume::Continued;
         let mut line_base = 0;
         match before {
-            Some(position) if spec.path.is_some() => resume = reader.resume(position).map_err(failed)?,
+            Some(position) if spec.path.is_some() => resume = feed.resume(position).map_err(failed)?,
             // Whatever comes out of a pipe is new; only its numbers go on, so that each line keeps its own.
             Some(position) => line_base = position.line,
             None => {}
         }
-        let opened_at = reader.position().offset;
+        let opened_at = feed.position().offset;
         let input = Input {
             name: name.to_string(),
             number,
-            reader,
-            decoder: Decoder::new(),
+            feed,
             line_base,
             opened_at,
             at_end: false,
@@ -124,7 +142,7 @@ impl Input {
     fn position(&mut self) -> Position {
         let mut position = match &self.waiting {
             Some(waiting) => waiting.before,
-            None => self.reader.position(),
+            None => self.feed.position(),
         };
         position.line += self.line_base;
         position
@@ -136,11 +154,11 @@ impl Input {
         take: &mut impl FnMut(u32, u64, Result<UsageEvent<'_>, Reject>) -> Result<(), E>,
     ) -> Result<bool, E> {
         let failed = |source| InputError::Read { name: self.name.clone(), source };
-        let Some(record) = self.reader.next_record().map_err(failed)? else {
+        let Some(entry) = self.feed.next_entry().map_err(failed)? else {
             self.at_end = true;
             return Ok(false);
         };
-        take(self.number, record.line + self.line_base, self.decoder.decode(record.bytes))?;
+        take(self.number, entry.line + self.line_base, entry.event)?;
         Ok(true)
     }
 
@@ -151,14 +169,14 @@ impl Input {
     ) -> Result<u64, E> {
         let mut handed_over = 0;
         while self.waiting.is_none() && !self.at_end {
-            let before = self.reader.position();
+            let before = self.feed.position();
             let failed = |source| InputError::Read { name: self.name.clone(), source };
-            let Some(record) = self.reader.next_record().map_err(failed)? else {
+            let Some(entry) = self.feed.next_entry().map_err(failed)? else {
                 self.at_end = true;
                 break;
             };
-            let line = record.line + self.line_base;
-            match self.decoder.decode(record.bytes) {
+            let line = entry.line + self.line_base;
+            match entry.event {
                 Ok(event) => self.waiting = Some(Waiting { event: event.into_owned(), line, before }),
                 Err(reject) => {
                     handed_over += 1;
@@ -210,7 +228,7 @@ impl Merged {
 
     /// Bytes read of the files as they are stored.
     pub(super) fn stored_bytes(&self) -> u64 {
-        self.inputs.iter().map(|i| i.reader.progress().n_read).sum()
+        self.inputs.iter().map(|i| i.feed.progress().n_read).sum()
     }
 
     /// Bytes read by this run, uncompressed.
@@ -219,7 +237,7 @@ impl Merged {
     }
 
     /// How far each input was read: for the log, and to go on from.
-    pub(super) fn consumed(&mut self) -> Vec<(Consumed, Position)> {
+    pub(super) fn consumed(&mut self) -> Vec<(Consumed, Read)> {
         self.inputs
             .iter_mut()
             .map(|i| {
@@ -231,7 +249,7 @@ impl Merged {
                     n_lines: position.line,
                     finished: i.at_end && i.waiting.is_none(),
                 };
-                (consumed, position)
+                (consumed, Read { position, mapping: i.feed.mapping().map(str::to_string) })
             })
             .collect()
     }
@@ -247,6 +265,6 @@ impl Merged {
 
     /// Keys that no field has, as far as they are remembered.
     pub(super) fn unknown_names(&self) -> BTreeSet<String> {
-        self.inputs.iter().flat_map(|i| i.decoder.unknown_names()).map(str::to_string).collect()
+        self.inputs.iter().flat_map(|i| i.feed.unknown_names()).map(str::to_string).collect()
     }
 }

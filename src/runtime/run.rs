@@ -12,7 +12,7 @@ use super::sink::{Commit, Consumed, Resumed, Sink, SinkError};
 use crate::eval::{EvalOptions, Origin, Outcome};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
-use crate::feed::Resume;
+use crate::feed::{Format, Resume};
 use crate::journal::{self, Journal, JournalError, ProjectionSink};
 use crate::plan::RuleSet;
 use crate::store::Pinned;
@@ -24,6 +24,8 @@ use crate::violation::Violation;
 pub struct RunOptions {
     /// How the stream is read.
     pub eval: EvalOptions,
+    /// How the records of the inputs are written.
+    pub format: Format,
     /// When to commit.
     pub checkpoint: CheckpointOptions,
     /// Standard input ends as a file does: steps up to its last event are judged. Otherwise it is a pipe that may go on.
@@ -144,7 +146,7 @@ pub fn run(
         journal_keep: Duration(rules.longest_window().0.saturating_add(rules.longest_step().0).saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
-    let mut merged = running.open(inputs)?;
+    let mut merged = running.open(inputs, &options.format)?;
     if pinned == Pinned::Kept {
         // The saved state belongs to the rules before: from here on it is this one.
         running.checkpoint(&mut merged)?;
@@ -212,14 +214,19 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Opens all inputs, each behind what was read of it before.
-    fn open(&mut self, specs: Vec<InputSpec>) -> Result<Merged, RunError> {
+    fn open(&mut self, specs: Vec<InputSpec>, format: &Format) -> Result<Merged, RunError> {
         let mut opened = Vec::new();
         let named: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
         for spec in specs {
             let name = self.known_as(&spec, &named)?;
             let number = self.session.input(&name);
-            let before = self.session.position(&name);
-            let (input, resume) = Input::open(&spec, &name, number, before.as_ref())?;
+            let read = self.session.read(&name);
+            let before = read.map(|r| r.position);
+            let format = match (format, read) {
+                (Format::Auto, Some(read)) => read.format(),
+                (format, _) => format.clone(),
+            };
+            let (input, resume) = Input::open(&spec, &name, number, before.as_ref(), format)?;
             tracing::info!(input = %name, offset_bytes = before.map_or(0, |p| p.offset), "opened");
             if let (Resume::Changed | Resume::Shorter, Some(position)) = (resume, before) {
                 return Err(RunError::Changed { name, offset_bytes: position.offset });
@@ -232,15 +239,15 @@ impl Running<'_> {
     /// The name under which the log knows an input: its own or, where a file was moved, that of the input which begins with
     /// the same bytes.
     fn known_as(&self, spec: &InputSpec, named: &BTreeSet<String>) -> Result<String, RunError> {
-        if spec.path.is_none() || self.session.position(&spec.name).is_some() {
+        if spec.path.is_none() || self.session.read(&spec.name).is_some() {
             return Ok(spec.name.clone());
         }
         for earlier in self.earlier.iter().rev().take(MOVED_TRIED_MAX) {
             if earlier.offset_bytes == 0 || named.contains(&earlier.name) || earlier.name == super::STDIN {
                 continue;
             }
-            let Some(position) = self.session.position(&earlier.name) else { continue };
-            if let (_, Resume::Continued) = Input::open(spec, &earlier.name, 0, Some(&position))? {
+            let Some(position) = self.session.read(&earlier.name).map(|r| r.position) else { continue };
+            if let (_, Resume::Continued) = Input::open(spec, &earlier.name, 0, Some(&position), Format::Auto)? {
                 return Ok(earlier.name.clone());
             }
         }
@@ -278,8 +285,7 @@ impl Running<'_> {
             return Ok(());
         }
         let started = now();
-        let positions = merged.consumed();
-        self.session.set_positions(positions.iter().map(|(c, p)| (c.name.as_str(), *p)));
+        self.session.set_read(merged.consumed());
         let snapshot = self.session.save().map_err(RunError::State)?;
         let bytes = snapshot.len();
         self.commit(merged, snapshot, &[])?;
@@ -332,8 +338,7 @@ impl Running<'_> {
             self.pending.insert(v.id.clone(), v);
         }
         let started = now();
-        let positions = merged.consumed();
-        self.session.set_positions(positions.iter().map(|(c, p)| (c.name.as_str(), *p)));
+        self.session.set_read(merged.consumed());
         let keeps = self.outputs.sink.keeps_state();
         let mut saved = if keeps { Some(self.session.state().map_err(RunError::State)?) } else { None };
         let mut stale = Vec::new();

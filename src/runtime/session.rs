@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::input::Read;
 use super::rejects::Rejected;
+use super::sink::Consumed;
 use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
-use crate::feed::Position;
 use crate::plan::RuleSet;
 use crate::time::Timestamp;
 use crate::violation::Violation;
@@ -95,7 +96,7 @@ const REJECTED: &str = "rejected.";
 pub(super) struct Saved {
     version: u16,
     /// Inputs by the number that origins hold, and how far each was read.
-    inputs: Vec<(String, Option<Position>)>,
+    inputs: Vec<(String, Option<Read>)>,
     /// Everything that the evaluator's own books do not hold: unread records, and what was before a change of rules.
     before: RunBooks,
     /// See [`Session`].
@@ -116,7 +117,7 @@ const SESSION_VERSION: u16 = 1;
 #[derive(Debug)]
 pub(super) struct Session {
     evaluator: Evaluator,
-    inputs: Vec<(String, Option<Position>)>,
+    inputs: Vec<(String, Option<Read>)>,
     before: RunBooks,
     /// Violations that exist only because the files ended where they did. When the files go on, those that do not come up
     /// again were never there.
@@ -140,7 +141,7 @@ impl Session {
     /// # Errors
     /// A text that says why the bytes do not fit.
     pub(super) fn restore(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8]) -> Result<Self, String> {
-        let saved = read(bytes)?;
+        let saved = load(bytes)?;
         Ok(Session {
             evaluator: Evaluator::restore(rules, options, &saved.evaluator)?,
             inputs: saved.inputs,
@@ -155,7 +156,7 @@ impl Session {
     /// # Errors
     /// A text that says why the bytes do not fit.
     pub(super) fn keep(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8], books: RunBooks) -> Result<Self, String> {
-        let saved = read(bytes)?;
+        let saved = load(bytes)?;
         Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
     }
 
@@ -174,16 +175,16 @@ impl Session {
         self.state()?.to_bytes()
     }
 
-    /// Up to where an input was read.
-    pub(super) fn position(&self, name: &str) -> Option<Position> {
-        self.inputs.iter().find(|(n, _)| n == name).and_then(|(_, position)| *position)
+    /// How far an input was read, and as what.
+    pub(super) fn read(&self, name: &str) -> Option<&Read> {
+        self.inputs.iter().find(|(n, _)| n == name).and_then(|(_, read)| read.as_ref())
     }
 
     /// Notes up to where inputs were read.
-    pub(super) fn set_positions<'n>(&mut self, positions: impl Iterator<Item = (&'n str, Position)>) {
-        for (name, position) in positions {
-            if let Some((_, known)) = self.inputs.iter_mut().find(|(n, _)| n == name) {
-                *known = Some(position);
+    pub(super) fn set_read(&mut self, inputs: Vec<(Consumed, Read)>) {
+        for (Consumed { name, .. }, read) in inputs {
+            if let Some((_, known)) = self.inputs.iter_mut().find(|(n, _)| *n == name) {
+                *known = Some(read);
             }
         }
     }
@@ -274,7 +275,7 @@ impl Session {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Saved, String> {
+fn load(bytes: &[u8]) -> Result<Saved, String> {
     let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
     let (version, _) = postcard::take_from_bytes::<u16>(bytes).map_err(damaged)?;
     if version != SESSION_VERSION {

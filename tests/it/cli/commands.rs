@@ -22,6 +22,7 @@ fn wrong_usage_says_what_to_write_instead() {
         ("run --rules rules --db missing/v.db e.jsonl", "does not exist"),
         ("run --rules rules --accounts missing.jsonl e.jsonl", "missing.jsonl"),
         ("run --rules rules --lateness soon e.jsonl", "5m"),
+        ("run --rules rules --mapping nothing e.jsonl", "litellm"),
         ("run --rules rules --as-of yesterday e.jsonl", "2026-03-02"),
         ("run --rules rules --log ==x== e.jsonl", "--log"),
         ("violations list --db missing.db", "missing.db"),
