@@ -102,7 +102,16 @@ fn costs(program: &Program) -> comfy_table::Table {
     for rule in &program.rules {
         let (window, step, steps, aggregates, keys) = shape(rule);
         let name = printable(&rule.name).into_owned();
-        table.add_row([name, rule.severity.word().into(), rule.mode.word().into(), window, step, steps, aggregates, keys]);
+        table.add_row([
+            name,
+            rule.severity.word().into(),
+            rule.mode.word().into(),
+            window,
+            step,
+            steps,
+            aggregates,
+            keys,
+        ]);
     }
     table
 }

@@ -11,9 +11,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["event", "syntax"]),
     ("core", &["reference"]),
     ("core", &["hir"]),
+    ("core", &["violation"]),
     ("core", &["check", "plan"]),
     ("core", &["compile"]),
-    ("core", &["violation"]),
     ("core", &["eval"]),
     ("core", &["fixture"]),
     ("edge", &["export", "feed", "pack", "store", "journal", "runtime", "cli"]),
@@ -92,10 +92,7 @@ fn module_of(file: &Path) -> String {
 fn code(file: &Path) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
-    text.lines()
-        .map(|line| without_texts(line.split("//").next().unwrap_or("")))
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().map(|line| without_texts(line.split("//").next().unwrap_or(""))).collect::<Vec<_>>().join("\n")
 }
 
 fn without_texts(line: &str) -> String {
@@ -153,7 +150,9 @@ fn modules_use_only_what_stands_before_them() {
             let shown = file.strip_prefix(root()).unwrap().display();
             match place(&used) {
                 None => wrong.push(format!("{shown}: `crate::{used}` is no module: name things where they live")),
-                Some(there) if there > here => wrong.push(format!("{shown}: `{module}` must not use `{used}`, which stands after it")),
+                Some(there) if there > here => {
+                    wrong.push(format!("{shown}: `{module}` must not use `{used}`, which stands after it"))
+                }
                 Some(_) if STRANGERS.contains(&(module.as_str(), used.as_str())) => {
                     wrong.push(format!("{shown}: `{module}` must not know `{used}`"));
                 }
@@ -167,7 +166,11 @@ fn modules_use_only_what_stands_before_them() {
 #[test]
 fn imports_are_not_grouped_at_the_root() {
     for file in sources(&root().join("src")) {
-        assert!(!code(&file).contains("crate::{"), "{}: one `use crate::module::…` a line, so that the layers can be read", file.display());
+        assert!(
+            !code(&file).contains("crate::{"),
+            "{}: one `use crate::module::…` a line, so that the layers can be read",
+            file.display()
+        );
     }
 }
 
@@ -182,7 +185,9 @@ fn the_core_touches_nothing_of_the_world() {
         }
         let code = code(&file);
         for word in FORBIDDEN_IN_CORE {
-            let found = code.match_indices(word).any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            let found = code
+                .match_indices(word)
+                .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
             if found {
                 wrong.push(format!("{}: `{word}`", file.strip_prefix(root()).unwrap().display()));
             }
@@ -226,7 +231,9 @@ fn crates(features: &[&str]) -> BTreeSet<String> {
 #[test]
 fn an_embedder_gets_parser_and_evaluator_alone() {
     let core = crates(&["--no-default-features"]);
-    for heavy in ["tokio", "sqlx", "clap", "serde_yaml", "yaml_serde", "zstd", "flate2", "indicatif", "tracing", "anyhow"] {
+    for heavy in
+        ["tokio", "sqlx", "clap", "serde_yaml", "yaml_serde", "zstd", "flate2", "indicatif", "tracing", "anyhow"]
+    {
         assert!(!core.contains(heavy), "`{heavy}` comes with no features at all");
     }
     let brings = BTreeMap::from([("feed", "zstd"), ("sqlite", "sqlx"), ("runtime", "tracing"), ("cli", "clap")]);
@@ -243,6 +250,7 @@ fn an_embedder_gets_parser_and_evaluator_alone() {
 fn the_core_compiles_without_features() {
     let target = root().join("target").join("layers");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(target, |t| PathBuf::from(t).join("layers"));
-    let checked = cargo(&["check", "--no-default-features", "--lib", "--quiet", "--target-dir", target.to_str().unwrap()]);
+    let checked =
+        cargo(&["check", "--no-default-features", "--lib", "--quiet", "--target-dir", target.to_str().unwrap()]);
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
