@@ -12,11 +12,19 @@ use crate::syntax::ast::{Arg, ArithmeticOp, Call, CompareOp, Expr, ExprKind, Lit
 use crate::syntax::token::Tok;
 
 /// Most terms of one sum, product or row of defaults: each is a level of the tree.
-const TERMS_MAX: usize = 1_000;
+const TERMS_MAX: usize = 100;
+/// Most levels of the tree of an expression.
+const DEPTH_MAX: usize = 120;
 
 /// An expression.
 pub(super) fn expr(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    nested(i, disjunction)
+    let start = i;
+    let (i, e) = nested(i, disjunction)?;
+    // Chains nest to the left, so that each term is a level: what is built of them must stay shallow enough to walk.
+    if start.cx.depth.get() == 0 && e.depth() > DEPTH_MAX {
+        return long_chain(start);
+    }
+    Ok((i, e))
 }
 
 /// Counts the depth, so that hostile nesting ends in a message.
@@ -248,8 +256,12 @@ pub(super) fn sum(i: Tokens<'_>) -> Parsed<'_, Expr> {
 
 /// Refuses a chain that would make the tree too deep.
 fn long_chain<'a, T>(i: Tokens<'a>) -> Parsed<'a, T> {
-    let d = Diagnostic::new(Code::NESTED_TOO_DEEPLY, i.here(), format!("more than {TERMS_MAX} terms in a row"))
-        .help("name parts with `let` and use the names");
+    let d = Diagnostic::new(
+        Code::NESTED_TOO_DEEPLY,
+        i.here(),
+        "this expression is nested too deeply, or has too many terms in a row",
+    )
+    .help("name parts with `let` and use the names");
     said(i, d)
 }
 
