@@ -177,7 +177,13 @@ fn more_lets_than_the_limit_are_refused() {
 #[test]
 fn a_sum_of_many_terms_is_refused_without_running_out_of_stack() {
     let sum = |terms| vec!["output_tokens"; terms].join(" + ");
-    assert_eq!(codes(&rule_with(&format!("on completion where {} > 5", sum(500)))), [""; 0]);
+    assert_eq!(codes(&rule_with(&format!("on completion where {} > 5", sum(128)))), [""; 0]);
+    // As deep as the parser lets through.
+    let mut deep = sum(90);
+    for _ in 0..28 {
+        deep = format!("1 * ({deep})");
+    }
+    assert_eq!(codes(&rule_with(&format!("on completion where {deep} > 5"))), [""; 0]);
     let sum = sum(30_000);
     assert!(!codes(&rule_with(&format!("on completion where {sum} > 5"))).is_empty());
 }
@@ -330,7 +336,8 @@ proptest! {
         let compiled = compile(&sources);
         let text = diagnostic::to_text(&compiled.diagnostics, &sources, false);
         prop_assert_eq!(text.is_empty(), compiled.diagnostics.is_empty());
-        let places: BTreeSet<_> = compiled.diagnostics.iter().map(|d| (d.primary.span, d.code, d.message.clone())).collect();
-        prop_assert_eq!(places.len(), compiled.diagnostics.len());
+        let own = compiled.diagnostics.iter().filter(|d| d.code.id() >= "TOS0200");
+        let places: BTreeSet<_> = own.clone().map(|d| (d.primary.span, d.code, d.message.clone())).collect();
+        prop_assert_eq!(places.len(), own.count(), "{}", text);
     }
 }
