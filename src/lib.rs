@@ -73,6 +73,8 @@ pub mod pack;
 #[cfg(feature = "sqlite")]
 pub mod store;
 #[cfg(feature = "runtime")]
+pub mod journal;
+#[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "cli")]
 pub mod cli;

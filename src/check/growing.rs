@@ -8,7 +8,7 @@ use crate::hir::{Aggregate, Arithmetic, Compare, Const, Expr, ExprKind, Function
 use crate::value::Type;
 
 /// Whether a condition over a window only ever turns from false to true as events come.
-pub(super) fn is_growing(e: &Expr, aggregates: &[Aggregate]) -> bool {
+pub(crate) fn is_growing(e: &Expr, aggregates: &[Aggregate]) -> bool {
     match &e.kind {
         ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => {
             all.iter().all(|e| is_growing(e, aggregates))

@@ -8,7 +8,7 @@ mod clause;
 mod coerce;
 pub mod cost;
 mod expr;
-mod growing;
+pub(crate) mod growing;
 mod later;
 pub mod limits;
 mod lints;

@@ -34,7 +34,7 @@ impl Fmt {
                 mistakes.extend(found);
                 continue;
             }
-            let formatted = syntax::print(&file);
+            let formatted = syntax::print(&file, &source.text);
             if formatted == std::fs::read_to_string(path).unwrap_or_default() {
                 continue;
             }

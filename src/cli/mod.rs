@@ -83,9 +83,22 @@ pub fn main() -> Exit {
         if e.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
             return Exit::Fine;
         }
-        terminal::note(format!("error: {e:#}"));
+        terminal::note(format!("error: {}", told(&e)));
         Exit::Usage
     })
+}
+
+/// An error with its causes, as far as they say something that has not been said.
+fn told(e: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in e.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 fn log(filter: Option<&str>) -> Result<(), String> {

@@ -117,7 +117,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn open(path: &Path) -> anyhow::Result<Log> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let store = runtime.block_on(Store::open(path, Access::Read))?;
+        let store = runtime.block_on(Store::open(path, Access::ReadOnly))?;
         Ok(Log { store, runtime })
     }
 

@@ -59,6 +59,11 @@ impl<'a> Number<'a> {
         Some(number)
     }
 
+    /// A whole number that no record holds: a count of something in it.
+    pub fn from_count(n: u64) -> Self {
+        Number { text: "", whole: Some(Whole { negative: false, magnitude: n }) }
+    }
+
     /// Whether it was written without point and exponent.
     pub fn is_whole(&self) -> bool {
         self.whole.is_some()

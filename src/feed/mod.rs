@@ -2,7 +2,102 @@
 //! compression, no rule; nothing below it touches the disk.
 
 mod lists;
+mod mapping;
 mod reader;
 
+use std::io;
+
 pub use lists::{AccountsFile, ColumnRef, FileError, ListFile, TableFile, read_accounts, read_list, read_table};
+pub use mapping::{Mapping, MappingError, detect, shipped_mappings};
 pub use reader::{EventReader, Input, Position, PrefixHash, Progress, Record, Resume, inputs};
+
+use crate::event::UsageEvent;
+use crate::event::decode::{Decoder, Reject};
+
+/// How the records of an input are written.
+#[derive(Debug, Clone, Default)]
+pub enum Format {
+    /// Native, unless the first record has the keys of a shipped mapping ([`detect`]).
+    #[default]
+    Auto,
+    /// One flat object of the keys of the field table.
+    Native,
+    /// As a mapping says.
+    Mapped(Box<Mapping>),
+}
+
+/// A record of an input, taken in or rejected.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The line at which it begins, from 1.
+    pub line: u64,
+    /// Uncompressed bytes before it.
+    pub offset: u64,
+    /// The event, or why there is none.
+    pub event: Result<UsageEvent<'a>, Reject>,
+}
+
+/// Events of one input, one after the other.
+#[derive(Debug)]
+pub struct Feed {
+    reader: EventReader,
+    format: Format,
+    decoder: Decoder,
+}
+
+impl Feed {
+    /// Opens an input.
+    pub fn open(input: &Input, format: Format) -> io::Result<Self> {
+        EventReader::open(input).map(|reader| Feed::new(reader, format))
+    }
+
+    /// Events of a reader.
+    pub fn new(reader: EventReader, format: Format) -> Self {
+        Feed { reader, format, decoder: Decoder::new() }
+    }
+
+    /// The next record, `None` at the end. A record that cannot be taken in is an entry too: the books must balance.
+    /// Errors are those of [`EventReader::next_record`].
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry<'_>>> {
+        let Some(record) = self.reader.next_record()? else { return Ok(None) };
+        if let Format::Auto = self.format {
+            self.format = match detect(record.bytes).and_then(Mapping::shipped) {
+                Some(mapping) => Format::Mapped(Box::new(mapping)),
+                None => Format::Native,
+            };
+        }
+        let event = match &self.format {
+            Format::Mapped(mapping) => mapping.decode(record.bytes),
+            Format::Auto | Format::Native => self.decoder.decode(record.bytes),
+        };
+        Ok(Some(Entry { line: record.line, offset: record.offset, event }))
+    }
+
+    /// The name of the mapping in use, once the first record was seen.
+    pub fn mapping(&self) -> Option<&str> {
+        match &self.format {
+            Format::Mapped(mapping) => Some(mapping.name()),
+            Format::Auto | Format::Native => None,
+        }
+    }
+
+    /// Names of unknown keys of native records so far, sorted, at most 32.
+    pub fn unknown_names(&self) -> impl Iterator<Item = &str> {
+        self.decoder.unknown_names()
+    }
+
+    /// See [`EventReader::position`].
+    pub fn position(&mut self) -> Position {
+        self.reader.position()
+    }
+
+    /// See [`EventReader::resume`].
+    pub fn resume(&mut self, position: &Position) -> io::Result<Resume> {
+        self.reader.resume(position)
+    }
+
+    /// See [`EventReader::progress`].
+    pub fn progress(&self) -> Progress {
+        self.reader.progress()
+    }
+}

@@ -54,16 +54,12 @@ impl Checkpoints {
         (many || since >= Duration::from_millis(self.options.interval_ms)) && since >= self.pause
     }
 
-    /// Runs a commit and notes what it cost.
-    pub(super) fn timed<T>(&mut self, commit: impl FnOnce() -> T) -> T {
-        let start = now();
-        let done = commit();
-        let cost = start.elapsed();
+    /// Notes that a commit was made, and what it cost.
+    pub(super) fn done(&mut self, cost: Duration) {
         let share = self.options.cost_percent_max.clamp(1, 99);
         self.pause = cost * (100 - share) / share;
         self.last = now();
         self.events = 0;
-        done
     }
 }
 

@@ -12,7 +12,7 @@ mod sink;
 pub use checkpoint::CheckpointOptions;
 pub use input::{InputError, InputSpec, expand};
 pub use rejects::{RejectFile, Rejected};
-pub use run::{Ending, Progress, RunError, RunOptions, Summary, run};
+pub use run::{Ending, Outputs, Progress, RunError, RunOptions, Summary, run};
 pub use session::RunBooks;
 pub use signal::stop_on_signal;
 pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink};

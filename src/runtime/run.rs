@@ -1,7 +1,6 @@
 //! The run: inputs in order of event time through the evaluator into the log, with commits on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,12 +9,14 @@ use super::input::{Input, InputError, InputSpec, Merged};
 use super::rejects::RejectFile;
 use super::session::{RunBooks, Session};
 use super::sink::{Commit, Consumed, Resumed, Sink, SinkError};
-use crate::eval::{EvalOptions, Origin};
+use crate::eval::{EvalOptions, Origin, Outcome};
 use crate::event::UsageEvent;
-use crate::feed::mapping::Mapping;
-use crate::journal::{Journal, JournalError};
+use crate::event::decode::Reject;
+use crate::feed::{Format, Resume};
+use crate::journal::{self, Journal, JournalError, ProjectionSink};
 use crate::plan::RuleSet;
 use crate::store::Pinned;
+use crate::time::Duration;
 use crate::violation::Violation;
 
 /// How a run goes.
@@ -23,8 +24,8 @@ use crate::violation::Violation;
 pub struct RunOptions {
     /// How the stream is read.
     pub eval: EvalOptions,
-    /// How foreign records become events; `None` for native ones.
-    pub mapping: Option<Arc<Mapping>>,
+    /// How the records of the inputs are written.
+    pub format: Format,
     /// When to commit.
     pub checkpoint: CheckpointOptions,
     /// Standard input ends as a file does: steps up to its last event are judged. Otherwise it is a pipe that may go on.
@@ -134,36 +135,30 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let start = now();
     let resumed = outputs.sink.resume()?;
-    let session = session(rules, options, resumed.as_ref(), pinned)?;
     let mut running = Running {
-        session,
-        consumed: resumed.map_or_else(BTreeMap::new, |r| r.inputs.into_iter().map(|i| (i.name.clone(), i)).collect()),
+        session: session(rules, options, resumed.as_ref(), pinned)?,
+        earlier: resumed.map_or_else(Vec::new, |r| r.inputs),
         outputs,
         checkpoints: Checkpoints::new(options.checkpoint),
         pending: BTreeMap::new(),
         projection: Vec::new(),
         committing: std::time::Duration::ZERO,
+        journal_keep: Duration(rules.longest_window().0.saturating_add(rules.longest_step().0).saturating_mul(2)),
     };
-    let stdin = inputs.iter().any(|i| i.path.is_none());
-    let mut merged = running.open(inputs, options)?;
-    let nothing_new = Vec::new();
+    let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
+    let mut merged = running.open(inputs, &options.format)?;
+    if pinned == Pinned::Kept {
+        // The saved state belongs to the rules before: from here on it is this one.
+        running.checkpoint(&mut merged)?;
+    }
     let mut records = 0u64;
     let mut ending = Ending::Complete;
     loop {
-        let Running { session, outputs, projection, .. } = &mut running;
-        let more = merged.next(
-            |number, line, read| match read {
-                Ok(event) => take(session, outputs.journal.as_mut(), projection, &event, Origin { input: number, line }),
-                Err(reject) => {
-                    session.unread(Origin { input: number, line }, &reject);
-                    Ok(())
-                }
-            },
-        )?;
-        if !more {
+        let n = merged.next(|number, line, read| running.take(Origin { input: number, line }, read))?;
+        if n == 0 {
             break;
         }
-        records += 1;
+        records += n;
         if records.is_multiple_of(TELL_EVERY) {
             progress(Progress { bytes: merged.stored_bytes(), records });
             if stop.load(Ordering::Relaxed) {
@@ -172,22 +167,207 @@ pub fn run(
             }
         }
         if running.checkpoints.due() {
-            running.checkpoint(&merged)?;
+            running.checkpoint(&mut merged)?;
         }
     }
     progress(Progress { bytes: merged.stored_bytes(), records });
-    let pipe = stdin && !options.flush_at_end;
-    let (books, undecided) = running.end(&merged, ending == Ending::Complete && !pipe)?;
-    Ok(Summary {
-        ending,
-        books,
-        records,
-        bytes: merged.bytes(),
-        elapsed: start.elapsed(),
-        committing: running.committing,
-        inputs: merged.consumed(),
-        nothing_new,
-        undecided,
-        unknown_names: merged.unknown_names(),
-    })
+    let (bytes, nothing_new) = (merged.bytes(), merged.nothing_new());
+    let unknown_names = merged.unknown_names();
+    let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
+    let flush = ending == Ending::Complete && !pipe;
+    let (books, undecided, committing) = running.end(&mut merged, flush)?;
+    let elapsed = start.elapsed();
+    tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
+    Ok(Summary { ending, books, records, bytes, elapsed, committing, inputs, nothing_new, undecided, unknown_names })
 }
+
+/// The state from which the run goes on.
+fn session(
+    rules: &Arc<RuleSet>,
+    options: &RunOptions,
+    resumed: Option<&Resumed>,
+    pinned: Pinned,
+) -> Result<Session, RunError> {
+    let (rules, eval) = (Arc::clone(rules), options.eval.clone());
+    let restored = match resumed {
+        None => Ok(Session::new(rules, eval)),
+        Some(r) if pinned == Pinned::Kept => Session::keep(rules, eval, &r.snapshot, RunBooks::from_names(&r.books)),
+        Some(r) => Session::restore(rules, eval, &r.snapshot),
+    };
+    restored.map_err(RunError::State)
+}
+
+/// A run under way.
+struct Running<'a> {
+    session: Session,
+    /// Inputs of earlier runs.
+    earlier: Vec<Consumed>,
+    outputs: Outputs<'a>,
+    checkpoints: Checkpoints,
+    /// Violations since the last commit, without a log that keeps a state.
+    pending: BTreeMap<String, Violation>,
+    projection: Vec<u8>,
+    committing: std::time::Duration,
+    /// How far back the journal must reach.
+    journal_keep: Duration,
+}
+
+impl Running<'_> {
+    /// Opens all inputs, each behind what was read of it before.
+    fn open(&mut self, specs: Vec<InputSpec>, format: &Format) -> Result<Merged, RunError> {
+        let mut opened = Vec::new();
+        let named: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
+        for spec in specs {
+            let name = self.known_as(&spec, &named)?;
+            let number = self.session.input(&name);
+            let read = self.session.read(&name);
+            let before = read.map(|r| r.position);
+            let format = match (format, read) {
+                (Format::Auto, Some(read)) => read.format(),
+                (format, _) => format.clone(),
+            };
+            let (input, resume) = Input::open(&spec, &name, number, before.as_ref(), format)?;
+            tracing::info!(input = %name, offset_bytes = before.map_or(0, |p| p.offset), "opened");
+            if let (Resume::Changed | Resume::Shorter, Some(position)) = (resume, before) {
+                return Err(RunError::Changed { name, offset_bytes: position.offset });
+            }
+            opened.push(input);
+        }
+        Ok(Merged::new(opened))
+    }
+
+    /// The name under which the log knows an input: its own or, where a file was moved, that of the input which begins with
+    /// the same bytes.
+    fn known_as(&self, spec: &InputSpec, named: &BTreeSet<String>) -> Result<String, RunError> {
+        if spec.path.is_none() || self.session.read(&spec.name).is_some() {
+            return Ok(spec.name.clone());
+        }
+        for earlier in self.earlier.iter().rev().take(MOVED_TRIED_MAX) {
+            if earlier.offset_bytes == 0 || named.contains(&earlier.name) || earlier.name == super::STDIN {
+                continue;
+            }
+            let Some(position) = self.session.read(&earlier.name).map(|r| r.position) else { continue };
+            if let (_, Resume::Continued) = Input::open(spec, &earlier.name, 0, Some(&position), Format::Auto)? {
+                return Ok(earlier.name.clone());
+            }
+        }
+        Ok(spec.name.clone())
+    }
+
+    fn take(&mut self, origin: Origin, read: Result<UsageEvent<'_>, Reject>) -> Result<(), RunError> {
+        let event = match read {
+            Ok(event) => event,
+            Err(reject) => {
+                self.session.unread(origin, &reject);
+                return Ok(());
+            }
+        };
+        let outcome = self.session.observe(&event, origin);
+        if let Some(journal) = self.outputs.journal.as_mut()
+            && matches!(outcome, Outcome::Evaluated | Outcome::Late)
+        {
+            self.projection.clear();
+            self.session.project(&event, &mut self.projection);
+            journal.append(event.ts(), &self.projection)?;
+        }
+        Ok(())
+    }
+
+    /// Commits everything up to the last record.
+    fn checkpoint(&mut self, merged: &mut Merged) -> Result<(), RunError> {
+        for v in self.session.take_violations() {
+            self.pending.insert(v.id.clone(), v);
+        }
+        if !self.outputs.sink.keeps_state() {
+            // Nothing is gained by a state that nobody keeps.
+            self.commit(merged, Vec::new(), &[])?;
+            self.checkpoints.done(std::time::Duration::ZERO);
+            return Ok(());
+        }
+        let started = now();
+        self.session.set_read(merged.consumed());
+        let snapshot = self.session.save().map_err(RunError::State)?;
+        let bytes = snapshot.len();
+        self.commit(merged, snapshot, &[])?;
+        let cost = started.elapsed();
+        tracing::debug!(state_bytes = bytes, cost_ms = cost.as_millis() as u64, "committed");
+        self.checkpoints.done(cost);
+        self.committing += cost;
+        Ok(())
+    }
+
+    fn commit(&mut self, merged: &mut Merged, snapshot: Vec<u8>, retracted: &[String]) -> Result<(), RunError> {
+        let rejects = self.session.take_rejected();
+        let position = self.outputs.journal.as_mut().map_or(Ok(None), Journal::sync)?;
+        let mut inputs = self.earlier.clone();
+        for (consumed, _) in merged.consumed() {
+            match inputs.iter_mut().find(|i| i.name == consumed.name) {
+                Some(known) => *known = consumed,
+                None => inputs.push(consumed),
+            }
+        }
+        let state = Resumed {
+            inputs,
+            books: self.session.books().by_name(),
+            snapshot,
+            journal: position.map(|p| p.to_string()),
+        };
+        let violations: Vec<Violation> = std::mem::take(&mut self.pending).into_values().collect();
+        let commit = Commit { violations: &violations, retracted, rejects: &rejects, state: &state };
+        self.outputs.sink.commit(&commit)?;
+        self.earlier = state.inputs;
+        if let Some(file) = self.outputs.rejects.as_mut() {
+            file.write(&rejects).map_err(RunError::Rejects)?;
+        }
+        self.drop_old(position)
+    }
+
+    /// Drops journal segments that no window can reach any more.
+    fn drop_old(&mut self, committed: Option<journal::Position>) -> Result<(), RunError> {
+        let (Some(journal), Some(committed)) = (self.outputs.journal.as_mut(), committed) else { return Ok(()) };
+        if let Some(watermark) = self.session.watermark() {
+            journal.drop_before(watermark, self.journal_keep, &committed)?;
+        }
+        Ok(())
+    }
+
+    /// The last commit. Where the files have ended, what follows from that is found on a copy of the state: what is saved is
+    /// the state before, since a file may go on.
+    fn end(mut self, merged: &mut Merged, flush: bool) -> Result<Ended, RunError> {
+        for v in self.session.take_violations() {
+            self.pending.insert(v.id.clone(), v);
+        }
+        let started = now();
+        self.session.set_read(merged.consumed());
+        let keeps = self.outputs.sink.keeps_state();
+        let mut saved = if keeps { Some(self.session.state().map_err(RunError::State)?) } else { None };
+        let mut stale = Vec::new();
+        if flush {
+            let end = self.session.end();
+            let ids: Vec<&str> = end.iter().map(|v| v.id.as_str()).collect();
+            let known = self.outputs.sink.known(&ids)?;
+            let again: BTreeSet<&str> = ids.iter().copied().collect();
+            let before = self.session.provisional();
+            stale = before.iter().filter(|id| !again.contains(id.as_str())).cloned().collect();
+            let new = |id: &&str| {
+                (!known.contains(*id) || before.contains(*id)) && !self.pending.contains_key(*id)
+            };
+            let provisional: BTreeSet<String> = ids.iter().filter(|id| new(id)).map(|id| (*id).to_string()).collect();
+            if let Some(saved) = saved.as_mut() {
+                saved.provisional = provisional;
+            }
+            for v in end {
+                self.pending.insert(v.id.clone(), v);
+            }
+        }
+        let snapshot = saved.map_or(Ok(Vec::new()), |s| s.to_bytes()).map_err(RunError::State)?;
+        self.commit(merged, snapshot, &stale)?;
+        self.committing += started.elapsed();
+        Ok((self.session.books(), self.session.undecided(), self.committing))
+    }
+}
+
+type Ended = (RunBooks, Vec<(String, u64)>, std::time::Duration);
+
+/// How many earlier inputs are held against a file whose name is new.
+const MOVED_TRIED_MAX: usize = 16;

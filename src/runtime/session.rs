@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::input::Read;
 use super::rejects::Rejected;
+use super::sink::Consumed;
 use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
+use crate::time::Timestamp;
 use crate::violation::Violation;
 
 /// What became of all records, those that could not be read included. They balance, always.
@@ -41,6 +44,34 @@ impl RunBooks {
         self.received == self.evaluated + self.late + self.duplicate + self.rejected_total()
     }
 
+    /// As counters of the log.
+    pub fn by_name(&self) -> BTreeMap<String, u64> {
+        let mut names: BTreeMap<String, u64> = [
+            ("received", self.received),
+            ("evaluated", self.evaluated),
+            ("late", self.late),
+            ("duplicate", self.duplicate),
+            ("unknown_keys", self.unknown_keys),
+        ]
+        .map(|(name, n)| (name.to_string(), n))
+        .into();
+        names.extend(self.rejected.iter().map(|(reason, n)| (format!("{REJECTED}{reason}"), *n)));
+        names
+    }
+
+    /// From the counters of a log.
+    pub fn from_names(names: &BTreeMap<String, u64>) -> Self {
+        let get = |name: &str| names.get(name).copied().unwrap_or(0);
+        RunBooks {
+            received: get("received"),
+            evaluated: get("evaluated"),
+            late: get("late"),
+            duplicate: get("duplicate"),
+            unknown_keys: get("unknown_keys"),
+            rejected: names.iter().filter_map(|(n, c)| Some((n.strip_prefix(REJECTED)?.to_string(), *c))).collect(),
+        }
+    }
+
     fn add(&mut self, books: &Books) {
         self.received += books.received;
         self.evaluated += books.evaluated;
@@ -57,16 +88,26 @@ impl RunBooks {
     }
 }
 
+/// Before the reason in the names of counters.
+const REJECTED: &str = "rejected.";
+
 /// What is saved of a session beside the evaluator's own state.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Saved {
+pub(super) struct Saved {
     version: u16,
-    /// Names of inputs by the number that origins hold.
-    inputs: Vec<String>,
+    /// Inputs by the number that origins hold, and how far each was read.
+    inputs: Vec<(String, Option<Read>)>,
     /// Everything that the evaluator's own books do not hold: unread records, and what was before a change of rules.
     before: RunBooks,
-    provisional: BTreeSet<String>,
+    /// See [`Session`].
+    pub(super) provisional: BTreeSet<String>,
     evaluator: Vec<u8>,
+}
+
+impl Saved {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        postcard::to_stdvec(self).map_err(|e| format!("the state cannot be written down: {e}"))
+    }
 }
 
 /// Version of the form.
@@ -76,7 +117,7 @@ const SESSION_VERSION: u16 = 1;
 #[derive(Debug)]
 pub(super) struct Session {
     evaluator: Evaluator,
-    inputs: Vec<String>,
+    inputs: Vec<(String, Option<Read>)>,
     before: RunBooks,
     /// Violations that exist only because the files ended where they did. When the files go on, those that do not come up
     /// again were never there.
@@ -100,7 +141,7 @@ impl Session {
     /// # Errors
     /// A text that says why the bytes do not fit.
     pub(super) fn restore(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8]) -> Result<Self, String> {
-        let saved = read(bytes)?;
+        let saved = load(bytes)?;
         Ok(Session {
             evaluator: Evaluator::restore(rules, options, &saved.evaluator)?,
             inputs: saved.inputs,
@@ -110,30 +151,48 @@ impl Session {
         })
     }
 
-    /// Goes on under other rules: the books and the numbers of inputs stay, windows begin empty.
+    /// Goes on under other rules: the books, and how far inputs were read, stay; windows begin empty.
     ///
     /// # Errors
     /// A text that says why the bytes do not fit.
     pub(super) fn keep(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8], books: RunBooks) -> Result<Self, String> {
-        let saved = read(bytes)?;
+        let saved = load(bytes)?;
         Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
     }
 
-    pub(super) fn save(&self) -> Result<Vec<u8>, String> {
-        let saved = Saved {
+    /// The state as it is saved.
+    pub(super) fn state(&self) -> Result<Saved, String> {
+        Ok(Saved {
             version: SESSION_VERSION,
             inputs: self.inputs.clone(),
             before: self.before.clone(),
             provisional: self.provisional.clone(),
             evaluator: self.evaluator.snapshot()?,
-        };
-        postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))
+        })
+    }
+
+    pub(super) fn save(&self) -> Result<Vec<u8>, String> {
+        self.state()?.to_bytes()
+    }
+
+    /// How far an input was read, and as what.
+    pub(super) fn read(&self, name: &str) -> Option<&Read> {
+        self.inputs.iter().find(|(n, _)| n == name).and_then(|(_, read)| read.as_ref())
+    }
+
+    /// Notes up to where inputs were read.
+    pub(super) fn set_read(&mut self, inputs: Vec<(Consumed, Read)>) {
+        for (Consumed { name, .. }, read) in inputs {
+            if let Some((_, known)) = self.inputs.iter_mut().find(|(n, _)| *n == name) {
+                *known = Some(read);
+            }
+        }
     }
 
     /// The number by which origins name an input.
     pub(super) fn input(&mut self, name: &str) -> u32 {
-        let at = self.inputs.iter().position(|n| n == name).unwrap_or_else(|| {
-            self.inputs.push(name.to_string());
+        let at = self.inputs.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+            self.inputs.push((name.to_string(), None));
             self.inputs.len() - 1
         });
         u32::try_from(at).unwrap_or(u32::MAX)
@@ -162,7 +221,7 @@ impl Session {
     }
 
     fn name(&self, input: u32) -> &str {
-        self.inputs.get(input as usize).map_or("", String::as_str)
+        self.inputs.get(input as usize).map_or("", |(name, _)| name.as_str())
     }
 
     pub(super) fn project(&self, event: &UsageEvent<'_>, out: &mut Vec<u8>) {
@@ -188,19 +247,20 @@ impl Session {
         found
     }
 
-    /// Ends the files: what follows from that, and which earlier such findings have not come up again. Afterwards the session
-    /// can only be thrown away; what is saved is the state before, so that a file may go on.
-    pub(super) fn end(mut self) -> End {
+    /// Ends the files: what follows from that. To be called after [`Session::state`]: it is the state before that is saved,
+    /// since a file may go on.
+    pub(super) fn end(&mut self) -> Vec<Violation> {
         self.evaluator.finish();
-        let violations = self.evaluator.take_violations();
-        let again: BTreeSet<&str> = violations.iter().map(|v| v.id.as_str()).collect();
-        let stale = self.provisional.iter().filter(|id| !again.contains(id.as_str())).cloned().collect();
-        End { undecided: self.evaluator.undecided(), violations, stale }
+        self.evaluator.take_violations()
     }
 
-    /// Notes which findings rest on the end of the files.
-    pub(super) fn set_provisional(&mut self, ids: BTreeSet<String>) {
-        self.provisional = ids;
+    /// Findings of earlier runs that rest on the end of the files and have not come up again so far.
+    pub(super) fn provisional(&self) -> &BTreeSet<String> {
+        &self.provisional
+    }
+
+    pub(super) fn watermark(&self) -> Option<Timestamp> {
+        self.evaluator.watermark()
     }
 
     pub(super) fn books(&self) -> RunBooks {
@@ -215,14 +275,7 @@ impl Session {
     }
 }
 
-/// What follows from the end of the files.
-pub(super) struct End {
-    pub(super) violations: Vec<Violation>,
-    pub(super) stale: Vec<String>,
-    pub(super) undecided: Vec<(String, u64)>,
-}
-
-fn read(bytes: &[u8]) -> Result<Saved, String> {
+fn load(bytes: &[u8]) -> Result<Saved, String> {
     let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
     let (version, _) = postcard::take_from_bytes::<u16>(bytes).map_err(damaged)?;
     if version != SESSION_VERSION {

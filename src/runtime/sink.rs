@@ -13,8 +13,8 @@ use crate::violation::Violation;
 
 /// A log that could not be read or written, in its own words.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+#[error(transparent)]
+pub struct SinkError(pub Box<dyn std::error::Error + Send + Sync>);
 
 impl SinkError {
     /// Wraps the log's own error.

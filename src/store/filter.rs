@@ -61,7 +61,7 @@ pub(super) async fn plan(
     query.build().fetch_all(conn).await?.iter().map(|r| r.try_get(3)).collect()
 }
 
-/// The statement of a page. Each part of the filter has an index that ends in the export order. The one that tells most is
+/// The statement of a page. Each part of the filter has an index that holds the export order. The one that tells most is
 /// named with INDEXED BY rather than left to the planner, which has no statistics here: the plan is then the same on every
 /// log, and a plan that would sort or scan the table is an error instead of a slow answer.
 fn question(prefix: &str, filter: &Filter, after: Option<&After>, limit: u64, offset: u64) -> QueryBuilder<Sqlite> {
@@ -81,19 +81,11 @@ fn question(prefix: &str, filter: &Filter, after: Option<&After>, limit: u64, of
         bounds(&mut q, filter, after, "v.opened_at", "v.id");
         remaining(&mut q, filter);
         q.push(" ORDER BY v.opened_at, v.id");
-    } else if let Some(least) = filter.severity_min.filter(|s| *s > Severity::Info) {
-        // One walk for each severity, each in order, merged: a range of severities would have to be sorted.
-        for (i, severity) in Severity::ALL.iter().filter(|s| **s >= least).enumerate() {
-            q.push(if i == 0 { "" } else { " UNION ALL " });
-            branch(&mut q, "violations_by_severity");
-            q.push("v.severity = ").push_bind(*severity as i64);
-            bounds(&mut q, filter, after, "v.opened_at", "v.id");
-        }
-        q.push(" ORDER BY opened_at, id");
     } else {
         branch(&mut q, "violations_by_opened");
         q.push("true");
         bounds(&mut q, filter, after, "v.opened_at", "v.id");
+        remaining(&mut q, filter);
         q.push(" ORDER BY v.opened_at, v.id");
     }
     let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -113,13 +105,7 @@ fn equality(filter: &Filter) -> Option<(&'static str, &'static str, &str)> {
     if let Some(clause) = &filter.clause {
         return Some(("violations_by_clause", "v.clause", clause));
     }
-    if let Some(policy) = &filter.policy {
-        return Some(("violations_by_policy", "v.policy", policy));
-    }
-    if let Some(status) = filter.status {
-        return Some(("violations_by_status", "v.status", status.word()));
-    }
-    filter.mode.map(|mode| ("violations_by_mode", "v.mode", mode.word()))
+    filter.policy.as_deref().map(|policy| ("violations_by_policy", "v.policy", policy))
 }
 
 /// Where the walk begins and ends.

@@ -13,6 +13,7 @@ mod inputs;
 mod open;
 mod pins;
 mod rejects;
+mod retract;
 mod rows;
 mod state;
 mod violations;
@@ -51,6 +52,9 @@ pub struct Store {
 pub struct Batch<'a> {
     /// Violations in their present state. Of two with one id the later counts.
     pub violations: &'a [Entry],
+    /// Ids of violations that rested on the end of an input which has gone on, and that do not hold any more. Written before
+    /// the violations.
+    pub retracted: &'a [String],
     /// Refused records.
     pub rejects: &'a [Reject],
     /// Where to go on from; `None` leaves the earlier one in force.
@@ -81,6 +85,7 @@ impl Store {
         let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
         // IMMEDIATE: the write lock is taken here, where waiting is harmless, not at the first write.
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("begin a batch in", path)?;
+        retract::delete(path, &mut tx, batch.retracted).await?;
         let written = violations::upsert(path, &mut tx, batch.violations).await?;
         rejects::insert(path, &mut tx, batch.rejects).await?;
         if let Some(checkpoint) = batch.checkpoint {

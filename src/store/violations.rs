@@ -169,6 +169,9 @@ pub(super) async fn upsert(path: &Path, conn: &mut SqliteConnection, entries: &[
         }
         write.push(entry);
     }
+    // In the order of the ids' tree, whose keys are random: neighbours go to one page.
+    write.sort_unstable_by(|a, b| a.row.id.cmp(&b.row.id));
+    let named = accounts::named_by(conn, &changed).await.at(doing, path)?;
     insert_all(conn, &UPSERT, &write, |a, e| {
         let r = &e.row;
         a.add(r.id.as_str())?;
@@ -189,7 +192,7 @@ pub(super) async fn upsert(path: &Path, conn: &mut SqliteConnection, entries: &[
     })
     .await
     .at(doing, path)?;
-    accounts::write(conn, &write, &changed).await.at(doing, path)?;
+    accounts::write(conn, &write, named).await.at(doing, path)?;
     Ok(written)
 }
 

@@ -24,6 +24,8 @@ mod feed;
 mod golden;
 /// The borders between modules, and what each feature brings.
 mod layers;
+/// Packs from disk: what is wrong with rule, list, table and registry files.
+mod pack_files;
 /// The shipped rules, and the documents' examples.
 mod packs;
 /// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.

@@ -22,7 +22,7 @@ impl SqliteSink {
     /// Where the path cannot be written, or holds something else.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SinkError::new)?;
-        let store = runtime.block_on(Store::open(path, Access::Write)).map_err(SinkError::new)?;
+        let store = runtime.block_on(Store::open(path, Access::ReadWrite)).map_err(SinkError::new)?;
         Ok(SqliteSink { store, runtime })
     }
 

@@ -1,0 +1,255 @@
+//! `fineprint run`: events in, violations out.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use sha2::{Digest, Sha256};
+
+use super::exit::Exit;
+use super::progress::Progress;
+use super::summary::Report;
+use super::terminal::{note, output};
+use super::violations::time;
+use super::wrong::Wrong;
+use super::{Format as Print, check, diagnostics};
+use crate::eval::EvalOptions;
+use crate::export::JsonlWriter;
+use crate::feed::{Format, Mapping, shipped_mappings};
+use crate::hir::Severity;
+use crate::journal::{Journal, JournalOptions, Position};
+use crate::runtime::{
+    self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand, stop_on_signal,
+};
+use crate::store::{Pinned, Pins, RulesChanged, Tally};
+use crate::time::{Duration, Timestamp};
+use crate::violation::{Record, Status, Violation};
+
+/// Runs rules over usage events
+///
+/// Reads JSON lines or arrays, plain or compressed (gzip, zstd), from files, directories or standard input (`-`). With
+/// `--db` the violations go into a log that the next run continues: input that was read adds nothing, appended input goes
+/// on. Without it they go to standard output as JSON lines, at the end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::exit::HELP)]
+pub(super) struct Run {
+    /// Directory of rule files, or one file
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// The account registry, JSON lines
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+    /// Where list and table files are looked up first
+    #[arg(long, value_name = "DIR")]
+    lists: Option<PathBuf>,
+    /// The violation log; made where it is missing
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// How foreign records become events: a shipped mapping by name, or a mapping file; without it the records are native,
+    /// or of a shipped mapping that is recognised by their keys
+    #[arg(long, value_name = "NAME|FILE")]
+    mapping: Option<String>,
+    /// Where to write refused records, as JSON lines: input, line, reason; appended to
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// How far events may come out of order
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    lateness: Duration,
+    /// The latest moment that events without an ingest time may bear
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    as_of: Option<Timestamp>,
+    /// What to do where rules, lists, registry or options differ from those of the log
+    #[arg(long, value_enum, value_name = "WHAT")]
+    rules_changed: Option<Changed>,
+    /// Keeps no journal of what the rules read; findings can then not be derived again
+    #[arg(long)]
+    no_journal: bool,
+    /// Commits after so many events at the latest; also every five seconds, but never so often that it takes a tenth of the time
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    commit_every: u64,
+    /// Standard input ends as a file does; without this it is a pipe that may go on
+    #[arg(long)]
+    flush_at_end: bool,
+    /// Exits with 0 also where violations were found
+    #[arg(long)]
+    exit_zero: bool,
+    /// How to print the summary
+    #[arg(long, value_enum, default_value_t)]
+    format: Print,
+    /// Files, directories, or `-` for standard input
+    #[arg(value_name = "EVENTS")]
+    events: Vec<PathBuf>,
+}
+
+/// What to do where the log was written under something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Changed {
+    /// Input that was read is not read again; windows begin empty where the rules differ
+    Keep,
+    /// All inputs are read again from their beginning; the records there are stay
+    Reset,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    Duration::parse(text).filter(|d| d.0 >= 0).ok_or_else(|| "write a number with its unit, such as 5m, 90s or 1h".to_string())
+}
+
+impl Run {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let rules = self.rules.as_deref().ok_or_else(|| {
+            Wrong::new("no rules are named", "write `fineprint run --rules DIR EVENTS…`, with the shipped ones `--rules rules`")
+        })?;
+        if self.events.is_empty() {
+            let help = "name files or directories of events behind the options, or `-` for standard input";
+            return Err(Wrong::new("no events are named", help).into());
+        }
+        let inputs = expand(&self.events)?;
+        let pack = check::load(rules, self.lists.as_deref(), self.accounts.as_deref())?;
+        let Some(rule_set) = pack.rules.clone() else {
+            diagnostics::show(&pack.diagnostics, &pack.sources);
+            note("the rules cannot be used; nothing was read");
+            return Ok(Exit::RuleError);
+        };
+        let warnings = pack.diagnostics.len();
+        if warnings > 0 {
+            note(format!("{} in the rules: `fineprint check {}` shows them", diagnostics::count(&pack.diagnostics), rules.display()));
+        }
+        let options = self.options()?;
+        let pins = self.pins(&pack.pins, &options)?;
+        let rejects = match &self.rejects {
+            None => None,
+            Some(path) => Some(RejectFile::append(path).with_context(|| format!("cannot write `{}`", path.display()))?),
+        };
+        let stop = stop_on_signal().context("cannot listen to signals")?;
+        let mut progress = Progress::new(total_bytes(&inputs));
+        let mut tell = |p: runtime::Progress| progress.update(p.bytes, p.records);
+        let exit = match &self.db {
+            None => {
+                let mut sink = MemorySink::default();
+                let outputs = Outputs { sink: &mut sink, journal: None, rejects };
+                let summary = runtime::run(&rule_set, &options, inputs, Pinned::First, outputs, &stop, &mut tell);
+                progress.finish();
+                self.to_stdout(&summary?, sink)?
+            }
+            Some(db) => {
+                let mut sink = SqliteSink::open(db)?;
+                let changed = match self.rules_changed {
+                    None => RulesChanged::Refuse,
+                    Some(Changed::Keep) => RulesChanged::Keep,
+                    Some(Changed::Reset) => RulesChanged::Reset,
+                };
+                let pinned = sink.pin(&pins, changed)?;
+                let journal = if self.no_journal { None } else { Some(journal(db, &mut sink)?) };
+                let outputs = Outputs { sink: &mut sink, journal, rejects };
+                let summary = runtime::run(&rule_set, &options, inputs, pinned, outputs, &stop, &mut tell);
+                progress.finish();
+                self.to_log(&summary?, sink, db)?
+            }
+        };
+        Ok(if self.exit_zero && exit == Exit::Findings { Exit::Fine } else { exit })
+    }
+
+    fn options(&self) -> anyhow::Result<RunOptions> {
+        let eval = EvalOptions { lateness: self.lateness, as_of: self.as_of, ..EvalOptions::default() };
+        let checkpoint = CheckpointOptions { events: self.commit_every, ..CheckpointOptions::default() };
+        Ok(RunOptions { eval, format: self.mapping()?, checkpoint, flush_at_end: self.flush_at_end })
+    }
+
+    fn mapping(&self) -> anyhow::Result<Format> {
+        let Some(named) = &self.mapping else { return Ok(Format::Auto) };
+        if let Some(mapping) = Mapping::shipped(named) {
+            return Ok(Format::Mapped(Box::new(mapping)));
+        }
+        let path = Path::new(named);
+        if !path.is_file() {
+            let shipped = shipped_mappings().collect::<Vec<_>>().join(", ");
+            let what = format!("there is no mapping `{named}`");
+            return Err(Wrong::new(what, format!("write one of {shipped}, or the path of a mapping file")).into());
+        }
+        Ok(Format::Mapped(Box::new(Mapping::open(path)?)))
+    }
+
+    fn pins(&self, pack: &crate::pack::PackPins, options: &RunOptions) -> anyhow::Result<Pins> {
+        let eval = &options.eval;
+        let mapping = match &self.mapping {
+            None => "auto".to_string(),
+            Some(name) if Mapping::shipped(name).is_some() => name.clone(),
+            Some(path) => std::fs::read_to_string(path)?,
+        };
+        let config =
+            format!("lateness {} future {} as_of {:?} mapping {mapping}", eval.lateness, eval.future, eval.as_of);
+        Ok(Pins {
+            rules: pack.rules.clone(),
+            lists: pack.lists.clone(),
+            registry: pack.registry.clone(),
+            config: Sha256::digest(config).iter().map(|b| format!("{b:02x}")).collect(),
+            engine: env!("CARGO_PKG_VERSION").to_string(),
+        })
+    }
+
+    fn to_stdout(&self, summary: &Summary, sink: MemorySink) -> anyhow::Result<Exit> {
+        let violations = sink.into_violations();
+        let mut out = JsonlWriter::new(output());
+        for v in &violations {
+            out.write(&Record::from(v).json)?;
+        }
+        out.finish()?;
+        let tallies = tally(&violations);
+        let report = Report { summary, tallies: &tallies, db: None, next: String::new() };
+        // Standard output holds the violations.
+        match self.format {
+            Print::Text => note(report.text().trim_end()),
+            Print::Json => note(report.json().to_string()),
+        }
+        Ok(exit(&tallies))
+    }
+
+    fn to_log(&self, summary: &Summary, sink: SqliteSink, db: &Path) -> anyhow::Result<Exit> {
+        let tallies = sink.stats()?;
+        sink.close()?;
+        let next = format!("fineprint violations list --db {}", db.display());
+        let report = Report { summary, tallies: &tallies, db: Some(db), next };
+        let mut out = output();
+        match self.format {
+            Print::Text => out.write_all(report.text().as_bytes())?,
+            Print::Json => {
+                serde_json::to_writer_pretty(&mut out, &report.json())?;
+                writeln!(out)?;
+            }
+        }
+        out.flush()?;
+        Ok(exit(&tallies))
+    }
+}
+
+/// Findings are violations that accuse: neither signals nor what an exception or another group took over.
+fn exit(tallies: &[Tally]) -> Exit {
+    let accuses = |t: &Tally| t.severity > Severity::Info && matches!(t.status, Status::Open | Status::Closed);
+    if tallies.iter().any(accuses) { Exit::Findings } else { Exit::Fine }
+}
+
+fn tally(violations: &[Violation]) -> Vec<Tally> {
+    let mut counts = std::collections::BTreeMap::<(&str, Severity, Status), u64>::new();
+    for v in violations {
+        *counts.entry((&v.rule, v.severity, v.status)).or_default() += 1;
+    }
+    let tally = |((rule, severity, status), n)| Tally { rule: String::from(rule), severity, status, n_violations: n };
+    counts.into_iter().map(tally).collect()
+}
+
+/// The journal lies beside the database.
+fn journal(db: &Path, sink: &mut SqliteSink) -> anyhow::Result<Journal> {
+    let mut directory = db.as_os_str().to_owned();
+    directory.push(".journal");
+    let position = match sink.resume()?.and_then(|r| r.journal) {
+        Some(text) => text.parse::<Position>()?,
+        None => Position::START,
+    };
+    Ok(Journal::open(Path::new(&directory), JournalOptions::default(), &position)?)
+}
+
+/// Bytes of all files; unknown where standard input is among them.
+fn total_bytes(inputs: &[InputSpec]) -> Option<u64> {
+    inputs.iter().map(|i| i.path.as_ref().and_then(|p| p.metadata().ok()).map(|m| m.len())).sum()
+}

@@ -1,0 +1,217 @@
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{Bench, RULES, events, lines};
+
+/// Words, exit code, and what the message must say.
+#[test]
+fn wrong_usage_says_what_to_write_instead() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(10)));
+    std::fs::create_dir(bench.path("empty")).unwrap();
+    for (words, says) in [
+        ("run e.jsonl", "--rules"),
+        ("run --rules rules", "no events are named"),
+        ("run --rules rules missing.jsonl", "missing.jsonl"),
+        ("run --rules rules empty", "no event files"),
+        ("run --rules nowhere e.jsonl", "nowhere"),
+        ("run --rules empty e.jsonl", "`.tos`"),
+        ("run --rules rules --lists nowhere e.jsonl", "--lists"),
+        ("run --rules rules --db missing/v.db e.jsonl", "does not exist"),
+        ("run --rules rules --accounts missing.jsonl e.jsonl", "missing.jsonl"),
+        ("run --rules rules --lateness soon e.jsonl", "5m"),
+        ("run --rules rules --mapping nothing e.jsonl", "litellm"),
+        ("run --rules rules --as-of yesterday e.jsonl", "2026-03-02"),
+        ("run --rules rules --log ==x== e.jsonl", "--log"),
+        ("violations list --db missing.db", "missing.db"),
+        ("violations list --db v.db --severity bad", "critical"),
+        ("explain TOS9999", "TOS"),
+        ("explain 0123456789abcdef", "--db FILE"),
+        ("test rules --rule many-cals", "`many-calls`"),
+        ("frobnicate", "frobnicate"),
+    ] {
+        let called = bench.call(words);
+        assert_eq!(called.code, 3, "{words}: {called:?}");
+        assert!(called.err.contains(says), "{words}: {}", called.err);
+        assert!(called.out.is_empty(), "{words}: {}", called.out);
+    }
+}
+
+#[test]
+fn exit_codes() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(1_500)));
+    bench.write("quiet.jsonl", lines(&events(3)));
+    std::fs::create_dir(bench.path("broken")).unwrap();
+    bench.write("broken/a.tos", "rule x {\n  enforces nothing.at-all\n");
+    for (words, code) in [
+        ("--help", 0),
+        ("--version", 0),
+        ("run --help", 0),
+        ("check rules", 0),
+        ("check rules --cost", 0),
+        ("check broken", 2),
+        ("check broken --format json", 2),
+        ("test rules", 0),
+        ("test broken", 2),
+        ("run --rules broken e.jsonl", 2),
+        ("run --rules rules quiet.jsonl", 0),
+        ("run --rules rules e.jsonl", 1),
+        ("run --rules rules --exit-zero e.jsonl", 0),
+        ("fields", 0),
+        ("explain TOS0101", 0),
+        ("explain tos0101 --format json", 0),
+        ("nothing-like-this", 3),
+    ] {
+        let called = bench.call(words);
+        assert_eq!(called.code, code, "{words}: {called:?}");
+    }
+    let help = bench.call("--help").out;
+    assert!(help.contains("0  fine") && help.contains("3  usage"), "{help}");
+}
+
+#[test]
+fn check_reports_all_mistakes_as_text_and_as_json() {
+    let bench = Bench::new();
+    let wrong = RULES.replace("acme.terms.safety", "acme.terms.safty").replace("status: 200", "statuss: 200");
+    bench.write("rules/acme.tos", wrong);
+    let text = bench.call("check rules");
+    assert_eq!(text.code, 2);
+    assert!(text.err.contains("safty") && text.err.contains("statuss"), "{}", text.err);
+    let json: Value = serde_json::from_str(&bench.call("check rules --format json").out).unwrap();
+    assert!(json["diagnostics"].as_array().unwrap().len() >= 2);
+    assert_eq!(json["usable"], false);
+}
+
+#[test]
+fn fmt_checks_then_writes_then_has_nothing_to_do() {
+    let bench = Bench::new();
+    bench.call("fmt rules");
+    let once = std::fs::read_to_string(bench.path("rules/acme.tos")).unwrap();
+    assert_eq!(bench.call("fmt --check rules").code, 0);
+    bench.write("rules/acme.tos", once.replace("severity medium", "severity      medium"));
+    let check = bench.call("fmt --check rules");
+    assert_eq!(check.code, 1, "{check:?}");
+    assert!(check.out.contains("acme.tos"));
+    assert_eq!(bench.call("fmt rules").code, 0);
+    assert_eq!(std::fs::read_to_string(bench.path("rules/acme.tos")).unwrap(), once);
+    assert_eq!(bench.call("check rules").code, 0);
+}
+
+#[test]
+fn tests_of_rules_run_with_their_near_misses() {
+    let bench = Bench::new();
+    let called = bench.call("test rules --format json");
+    assert_eq!(called.code, 0, "{called:?}");
+    let report: Value = serde_json::from_str(&called.out).unwrap();
+    assert_eq!((&report["passed"], &report["failed"]), (&Value::from(6), &Value::from(0)));
+    let first = &report["tests"][0];
+    let near: Vec<(&str, &str)> = first["near_misses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| (n["near_miss"].as_str().unwrap(), n["verdict"].as_str().unwrap()))
+        .collect();
+    let held = ["shuffled", "duplicated", "one below the threshold", "one step outside the window", "one event too late"];
+    assert_eq!(near, held.map(|n| (n, "held")));
+    let shares = report["tests"].as_array().unwrap().iter().find(|t| t["test"] == "fires on six of ten").unwrap();
+    let skipped = shares["near_misses"].as_array().unwrap().iter().filter(|n| n["verdict"] == "skipped").count();
+    assert_eq!(skipped, 2, "a share does not only grow: {shares}");
+}
+
+#[test]
+fn a_wrong_expectation_says_what_was_found() {
+    let bench = Bench::new();
+    bench.write("rules/acme.tos", RULES.replace("with calls = 20", "with calls = 21"));
+    let called = bench.call("test rules");
+    assert_eq!(called.code, 1, "{called:?}");
+    assert!(called.out.contains("FAILED fires with the twentieth call"), "{}", called.out);
+    assert!(called.out.contains("calls = 20"), "{}", called.out);
+    bench.write("rules/acme.tos", RULES.replace("given 19 completions", "given 20 completions"));
+    let called = bench.call("test rules --rule many-calls");
+    assert_eq!(called.code, 1, "{called:?}");
+    assert!(called.out.contains("expected no violation, found 1"), "{}", called.out);
+}
+
+#[test]
+fn the_log_is_listed_filtered_shown_and_counted() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(2_000)));
+    bench.run("v.db", "e.jsonl");
+    let all: Vec<Value> = bench.export("v.db").lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let listed: Vec<Value> = serde_json::from_str(&bench.call("violations list --db v.db --format json --limit 10000").out).unwrap();
+    assert_eq!(listed, all);
+    let only = |words: &str| -> Vec<Value> {
+        let called = bench.call(&format!("violations list --db v.db --format json --limit 10000 {words}"));
+        serde_json::from_str(&called.out).unwrap()
+    };
+    let count = |f: &dyn Fn(&Value) -> bool| all.iter().filter(|v| f(v)).count();
+    assert_eq!(only("--rule many-calls").len(), count(&|v| v["rule"] == "many-calls"));
+    assert_eq!(only("--clause safety").len(), count(&|v| v["clause"] == "safety"));
+    assert_eq!(only("--severity medium").len(), count(&|v| v["severity"] != "low"));
+    assert_eq!(only("--policy acme.terms").len(), all.len());
+    assert_eq!(only("--until 2026-03-01").len(), 0);
+    assert_eq!(only("--since 2026-03-01").len(), all.len());
+    assert_eq!(only("--limit 3").len(), 3);
+    let account = all[0]["accounts"][0].as_str().unwrap();
+    let named = |v: &Value| v["accounts"].as_array().unwrap().iter().any(|a| a == account);
+    assert_eq!(only(&format!("--account {account}")).len(), count(&named));
+
+    let id = all[0]["id"].as_str().unwrap();
+    let shown = bench.call(&format!("violations show {id} --db v.db"));
+    assert!(shown.out.contains(id) && shown.out.contains("acme.terms") && shown.out.contains("Merkle"), "{}", shown.out);
+    let explained = bench.call(&format!("explain {} --db v.db", &id[..12]));
+    assert_eq!(explained.out, shown.out);
+    let stats: Value = serde_json::from_str(&bench.call("violations stats --db v.db --format json").out).unwrap();
+    let total: u64 = stats["violations"].as_array().unwrap().iter().map(|t| t["count"].as_u64().unwrap()).sum();
+    assert_eq!(total, all.len() as u64);
+
+    let csv = bench.call("violations export --db v.db --format csv");
+    assert_eq!(csv.out.lines().count(), all.len() + 1);
+    assert!(csv.out.starts_with("id,rule,policy,clause,"), "{}", csv.out.lines().next().unwrap());
+    let file = bench.call("violations export --db v.db --out out.jsonl");
+    assert_eq!(file.code, 0, "{file:?}");
+    assert_eq!(std::fs::read_to_string(bench.path("out.jsonl")).unwrap(), bench.export("v.db"));
+}
+
+#[test]
+fn hostile_text_does_not_reach_the_terminal() {
+    let bench = Bench::new();
+    let hostile = lines(&events(1)).replace("acct_", "\\u001b[2Jacct_").replace("\"max_tokens\":512", "\"max_tokens\":-1");
+    bench.write("e.jsonl", hostile);
+    bench.run("v.db", "e.jsonl");
+    let listed = bench.call("violations list --db v.db");
+    let id = bench.export("v.db").split('"').nth(3).unwrap().to_string();
+    let shown = bench.call(&format!("violations show {id} --db v.db"));
+    assert!(!listed.out.contains('\u{1b}') && !shown.out.contains('\u{1b}'), "{} {}", listed.out, shown.out);
+    assert!(shown.out.contains("\\u{1b}[2Jacct_"), "{}", shown.out);
+}
+
+#[test]
+fn a_closed_pipe_is_a_quiet_end() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(4_000)));
+    bench.run("v.db", "e.jsonl");
+    let mut child = bench
+        .command("violations export --db v.db")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(64, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+    assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn fields_and_codes_are_printed_for_people_and_machines() {
+    let bench = Bench::new();
+    let fields: Vec<Value> = serde_json::from_str(&bench.call("fields --format json").out).unwrap();
+    assert!(fields.iter().any(|f| f["name"] == "latency" && f["json"] == "latency_ms" && f["type"] == "duration"));
+    assert!(bench.call("fields").out.contains("latency_ms"));
+    assert!(bench.call("explain TOS0302").out.contains("TOS0302"));
+}

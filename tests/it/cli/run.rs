@@ -1,0 +1,313 @@
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Bench, Called, Dice, events, gzip, lines, shuffled};
+
+#[test]
+fn violations_are_found_and_the_books_balance() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(3_000)));
+    let called = bench.run("v.db", "e.jsonl");
+    assert_eq!(called.code, 1, "{called:?}");
+    assert!(called.out.contains("received 3,000 = evaluated 3,000"), "{}", called.out);
+    let export = bench.export("v.db");
+    for rule in ["many-calls", "mostly-refused", "token-probe"] {
+        assert!(export.contains(&format!("\"rule\":\"{rule}\"")), "no violation of {rule}");
+    }
+    let first: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
+    for column in [
+        "id", "rule", "policy", "clause", "severity", "mode", "status", "opened_at", "updated_at", "accounts", "group",
+        "values", "because",
+    ] {
+        assert!(first.get(column).is_some(), "{column} is missing");
+    }
+}
+
+#[test]
+fn a_second_run_adds_nothing() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(2_000)));
+    bench.run("v.db", "e.jsonl");
+    let (export, books) = (bench.export("v.db"), bench.books("v.db"));
+    let again = bench.run("v.db", "e.jsonl");
+    assert!(again.out.contains("nothing new"), "{}", again.out);
+    assert_eq!(bench.export("v.db"), export);
+    assert_eq!(bench.books("v.db"), books);
+}
+
+#[test]
+fn a_moved_file_adds_nothing() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(1_500)));
+    bench.run("v.db", "e.jsonl");
+    let (export, books) = (bench.export("v.db"), bench.books("v.db"));
+    std::fs::rename(bench.path("e.jsonl"), bench.path("moved.jsonl")).unwrap();
+    bench.run("v.db", "moved.jsonl");
+    assert_eq!(bench.export("v.db"), export);
+    assert_eq!(bench.books("v.db"), books);
+}
+
+#[test]
+fn appended_input_equals_one_run_over_the_whole() {
+    let bench = Bench::new();
+    let all = events(3_000);
+    bench.write("whole.jsonl", lines(&all));
+    bench.run("whole.db", "whole.jsonl");
+    for cut in [1, 700, 1_999, 2_999] {
+        let (db, file) = (format!("parts-{cut}.db"), format!("parts-{cut}.jsonl"));
+        bench.write(&file, lines(&all[..cut]));
+        bench.run(&db, &file);
+        bench.write(&file, lines(&all));
+        bench.run(&db, &file);
+        assert_eq!(bench.export(&db), bench.export("whole.db"), "cut after {cut}");
+        assert_eq!(bench.books(&db), bench.books("whole.db"), "cut after {cut}");
+    }
+}
+
+/// Findings that rest on the end of a file are taken back where the file's continuation does not bear them out.
+#[test]
+fn input_appended_out_of_order_equals_one_run_over_the_whole() {
+    let bench = Bench::new();
+    let all = shuffled(&events(2_000), 200);
+    bench.write("whole.jsonl", lines(&all));
+    bench.run("whole.db", "whole.jsonl");
+    for cut in [400, 401, 777, 1_300, 1_800] {
+        let (db, file) = (format!("parts-{cut}.db"), format!("parts-{cut}.jsonl"));
+        bench.write(&file, lines(&all[..cut]));
+        bench.run(&db, &file);
+        bench.write(&file, lines(&all));
+        bench.run(&db, &file);
+        assert_eq!(bench.export(&db), bench.export("whole.db"), "cut after {cut}");
+        assert_eq!(bench.books(&db), bench.books("whole.db"), "cut after {cut}");
+    }
+}
+
+#[test]
+fn order_within_the_lateness_never_shows() {
+    let bench = Bench::new();
+    let all = events(2_500);
+    bench.write("a.jsonl", lines(&all));
+    bench.write("b.jsonl", lines(&shuffled(&all, 290)));
+    bench.run("a.db", "a.jsonl");
+    bench.run("b.db", "b.jsonl");
+    assert_eq!(bench.export("a.db"), bench.export("b.db"));
+    assert_eq!(bench.books("b.db")["late"], 0);
+}
+
+#[test]
+fn every_form_of_input_gives_the_same() {
+    let bench = Bench::new();
+    let all = events(1_200);
+    let text = lines(&all);
+    bench.write("plain.jsonl", &text);
+    gzip(&bench.path("z.jsonl.gz"), &text);
+    bench.write("z.jsonl.zst", zstd::encode_all(text.as_bytes(), 1).unwrap());
+    bench.write("array.json", format!("[\n{}\n]", all.join(",\n")));
+    bench.write("crlf.jsonl", text.replace('\n', "\r\n"));
+    std::fs::create_dir(bench.path("parts")).unwrap();
+    // Odd and even lines: only a merge by time puts them in order.
+    for (name, parity) in [("parts/a.jsonl", 0), ("parts/b.jsonl", 1)] {
+        let part: Vec<String> = all.iter().enumerate().filter(|(i, _)| i % 2 == parity).map(|(_, e)| e.clone()).collect();
+        bench.write(name, lines(&part));
+    }
+    bench.run("plain.db", "plain.jsonl");
+    let plain = bench.export("plain.db");
+    for (db, input) in [
+        ("gz.db", "z.jsonl.gz"),
+        ("zst.db", "z.jsonl.zst"),
+        ("array.db", "array.json"),
+        ("crlf.db", "crlf.jsonl"),
+        ("parts.db", "parts"),
+    ] {
+        bench.run(db, input);
+        assert_eq!(bench.export(db), plain, "{input}");
+        assert_eq!(bench.books(db)["evaluated"], 1_200, "{input}");
+    }
+}
+
+#[test]
+fn standard_input_gives_the_same_where_it_is_flushed() {
+    let bench = Bench::new();
+    let text = lines(&events(1_200));
+    bench.write("plain.jsonl", &text);
+    bench.run("plain.db", "plain.jsonl");
+    let piped = |db: &str, flags: &str| {
+        let mut child = bench
+            .command(&format!("run --rules rules --db {db} {flags} -"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        Called::from(child.wait_with_output().unwrap())
+    };
+    let flushed = piped("flushed.db", "--flush-at-end");
+    assert!(matches!(flushed.code, 0 | 1), "{flushed:?}");
+    assert_eq!(bench.export("flushed.db"), bench.export("plain.db"));
+    // A pipe may go on: what its end alone would decide stays undecided.
+    piped("open.db", "");
+    let (open, plain) = (bench.export("open.db"), bench.export("plain.db"));
+    assert!(open.lines().count() <= plain.lines().count());
+}
+
+#[test]
+fn without_a_database_violations_go_to_standard_output() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(1_500)));
+    bench.run("v.db", "e.jsonl");
+    let called = bench.call("run --rules rules e.jsonl");
+    assert_eq!(called.code, 1, "{called:?}");
+    assert_eq!(called.out, bench.export("v.db"));
+    assert!(called.err.contains("books"), "{}", called.err);
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_happened() {
+    let bench = Bench::new();
+    let text = lines(&events(60_000));
+    bench.write("e.jsonl", &text);
+    let start = std::time::Instant::now();
+    bench.run("whole.db", "e.jsonl");
+    let whole_ms = start.elapsed().as_millis() as u64;
+    let (export, books) = (bench.export("whole.db"), bench.books("whole.db"));
+    let mut dice = Dice(4_711);
+    for round in 0..4 {
+        let db = format!("killed-{round}.db");
+        for _ in 0..3 {
+            let mut child = bench
+                .command(&format!("run --rules rules --db {db} --commit-every 4000 e.jsonl"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(20 + dice.roll(whole_ms.max(50))));
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+        bench.run(&db, "e.jsonl");
+        assert!(bench.export(&db) == export, "round {round}: another export");
+        assert_eq!(bench.books(&db), books, "round {round}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_commits_and_goes_on() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(60_000)));
+    bench.run("whole.db", "e.jsonl");
+    let child = bench
+        .command("run --rules rules --db v.db e.jsonl")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    let _ = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let called = Called::from(child.wait_with_output().unwrap());
+    assert!(matches!(called.code, 0 | 1), "{called:?}");
+    bench.run("v.db", "e.jsonl");
+    assert_eq!(bench.export("v.db"), bench.export("whole.db"));
+    assert_eq!(bench.books("v.db"), bench.books("whole.db"));
+}
+
+#[test]
+fn changed_rules_are_refused_until_said_what_to_do() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(1_500)));
+    bench.run("v.db", "e.jsonl");
+    let before = bench.export("v.db");
+    bench.write("rules/acme.tos", super::RULES.replace("calls >= 20", "calls >= 12"));
+    let refused = bench.call("run --rules rules --db v.db e.jsonl");
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("rules") && refused.err.contains("--rules-changed"), "{}", refused.err);
+    assert_eq!(bench.export("v.db"), before);
+    let kept = bench.call("run --rules rules --db v.db --rules-changed keep e.jsonl");
+    assert!(matches!(kept.code, 0 | 1), "{kept:?}");
+    assert_eq!(bench.export("v.db"), before, "consumed input is not read again");
+    bench.write("rules/acme.tos", super::RULES.replace("calls >= 20", "calls >= 8"));
+    let reset = bench.call("run --rules rules --db v.db --rules-changed reset e.jsonl");
+    assert!(matches!(reset.code, 0 | 1), "{reset:?}");
+    let after = bench.export("v.db");
+    assert!(before.lines().all(|l| after.contains(l)), "records stay");
+    assert!(after.lines().count() > before.lines().count(), "inputs are read again");
+    assert_eq!(bench.books("v.db")["received"], 1_500);
+}
+
+#[test]
+fn changed_options_are_refused() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(500)));
+    bench.run("v.db", "e.jsonl");
+    let refused = bench.call("run --rules rules --db v.db --lateness 10m e.jsonl");
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("configuration"), "{}", refused.err);
+}
+
+#[test]
+fn a_changed_input_is_refused() {
+    let bench = Bench::new();
+    let mut all = events(800);
+    bench.write("e.jsonl", lines(&all));
+    bench.run("v.db", "e.jsonl");
+    let before = bench.export("v.db");
+    all[10] = all[10].replace("acct_", "acct_x");
+    bench.write("e.jsonl", lines(&all));
+    let changed = bench.call("run --rules rules --db v.db e.jsonl");
+    assert_eq!(changed.code, 3, "{changed:?}");
+    assert!(changed.err.contains("has changed"), "{}", changed.err);
+    bench.write("e.jsonl", lines(&all[..400]));
+    let shorter = bench.call("run --rules rules --db v.db e.jsonl");
+    assert_eq!(shorter.code, 3, "{shorter:?}");
+    assert_eq!(bench.export("v.db"), before);
+}
+
+#[test]
+fn refused_records_are_counted_and_can_be_looked_at() {
+    let bench = Bench::new();
+    let mut all = events(300);
+    all[7] = "this is no JSON".to_string();
+    all[20] = all[20].replace("\"id\":\"ev_000020\",", "");
+    all[30] = all[30].replace("\"status\":200", "\"status\":\"two hundred\"");
+    all[40] = all[40].replace("\"account\":\"", "\"id\":\"twice\",\"account\":\"");
+    bench.write("e.jsonl", lines(&all));
+    let called = bench.run("v.db", "--rejects r.jsonl e.jsonl");
+    assert!(called.out.contains("rejected 4"), "{}", called.out);
+    let books = bench.books("v.db");
+    assert_eq!(books["received"], 300);
+    assert_eq!(books["evaluated"], 296);
+    let listed = bench.call("rejects --db v.db --format json");
+    let rejects: Vec<Value> = listed.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let found: Vec<(u64, &str)> =
+        rejects.iter().map(|r| (r["line"].as_u64().unwrap(), r["reason"].as_str().unwrap())).collect();
+    assert_eq!(found, [(8, "syntax"), (21, "missing_field"), (31, "wrong_type"), (41, "duplicate_key")]);
+    let file = std::fs::read_to_string(bench.path("r.jsonl")).unwrap();
+    assert_eq!(file, listed.out);
+    assert!(!file.contains("this is no JSON"), "what a record said is not kept");
+}
+
+#[test]
+fn duplicates_and_conflicts_are_told_apart() {
+    let bench = Bench::new();
+    let all = events(200);
+    let mut twice = Vec::new();
+    for (i, e) in all.iter().enumerate() {
+        twice.push(e.clone());
+        if i % 10 == 0 {
+            twice.push(e.clone());
+        }
+        if i % 50 == 0 {
+            twice.push(e.replace("\"status\":200", "\"status\":201"));
+        }
+    }
+    bench.write("e.jsonl", lines(&twice));
+    bench.run("v.db", "e.jsonl");
+    let books = bench.books("v.db");
+    assert_eq!((&books["received"], &books["evaluated"]), (&Value::from(224), &Value::from(200)), "{books}");
+    assert_eq!(books["duplicate"], 20, "{books}");
+    assert_eq!(books["rejected.conflicting_duplicate"], 4, "{books}");
+}
