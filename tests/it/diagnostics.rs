@@ -76,7 +76,7 @@ fn json_says_the_same_as_the_text() {
 /// Codes that no single small file can show: tested here or where they arise.
 const WITHOUT_GOLDEN: &[&str] = &[
     // The parser's: golden files of its own, beside these.
-    "TOS0402", "TOS0403", // Raised by the readers of list files: tests/it/feed.rs.
+    "TOS0402", "TOS0403", // Raised by the readers of list files: tests/it/pack_files.rs.
     "TOS0501", "TOS0502", "TOS0503", "TOS0504",
 ];
 
