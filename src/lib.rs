@@ -56,10 +56,10 @@ pub mod event;
 pub mod syntax;
 pub mod reference;
 pub mod hir;
-pub mod check;
-pub mod compile;
-pub mod plan;
 pub mod violation;
+pub mod check;
+pub mod plan;
+pub mod compile;
 pub mod eval;
 pub mod fixture;
 

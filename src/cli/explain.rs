@@ -34,7 +34,9 @@ impl Explain {
             let row = Log::open(db)?.one(&self.what)?;
             let record: Value = serde_json::from_str(&row.record)?;
             match self.format {
-                Format::Json => serde_json::to_writer_pretty(&mut out, &json!({ "record": record, "prose": prose(&record) }))?,
+                Format::Json => {
+                    serde_json::to_writer_pretty(&mut out, &json!({ "record": record, "prose": prose(&record) }))?
+                }
                 Format::Text => out.write_all(prose(&record).trim_end().as_bytes())?,
             }
         } else {

@@ -103,8 +103,9 @@ fn told(e: &anyhow::Error) -> String {
 
 fn log(filter: Option<&str>) -> Result<(), String> {
     let Some(filter) = filter else { return Ok(()) };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|e| format!("`--log {filter}` cannot be read: {e}\nhelp: write `--log info` or `--log fineprint=debug`"))?;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|e| {
+        format!("`--log {filter}` cannot be read: {e}\nhelp: write `--log info` or `--log fineprint=debug`")
+    })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

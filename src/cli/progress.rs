@@ -15,7 +15,8 @@ pub(super) struct Progress {
     shown: bool,
 }
 
-const BYTES: &str = "{bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}  ETA {eta}";
+const BYTES: &str =
+    "{bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}  ETA {eta}";
 const STREAM: &str = "{spinner} {binary_bytes}  {binary_bytes_per_sec}  {msg}  {elapsed}";
 
 impl Progress {

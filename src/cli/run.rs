@@ -20,7 +20,8 @@ use crate::feed::{Format, Mapping, shipped_mappings};
 use crate::hir::Severity;
 use crate::journal::{Journal, JournalOptions, Position};
 use crate::runtime::{
-    self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand, stop_on_signal,
+    self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand,
+    stop_on_signal,
 };
 use crate::store::{Pinned, Pins, RulesChanged, Tally};
 use crate::time::{Duration, Timestamp};
@@ -92,13 +93,18 @@ enum Changed {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    Duration::parse(text).filter(|d| d.0 >= 0).ok_or_else(|| "write a number with its unit, such as 5m, 90s or 1h".to_string())
+    Duration::parse(text)
+        .filter(|d| d.0 >= 0)
+        .ok_or_else(|| "write a number with its unit, such as 5m, 90s or 1h".to_string())
 }
 
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let rules = self.rules.as_deref().ok_or_else(|| {
-            Wrong::new("no rules are named", "write `fineprint run --rules DIR EVENTS…`, with the shipped ones `--rules rules`")
+            Wrong::new(
+                "no rules are named",
+                "write `fineprint run --rules DIR EVENTS…`, with the shipped ones `--rules rules`",
+            )
         })?;
         if self.events.is_empty() {
             let help = "name files or directories of events behind the options, or `-` for standard input";
@@ -113,7 +119,11 @@ impl Run {
         };
         let warnings = pack.diagnostics.len();
         if warnings > 0 {
-            note(format!("{} in the rules: `fineprint check {}` shows them", diagnostics::count(&pack.diagnostics), rules.display()));
+            note(format!(
+                "{} in the rules: `fineprint check {}` shows them",
+                diagnostics::count(&pack.diagnostics),
+                rules.display()
+            ));
         }
         let options = self.options()?;
         let pins = self.pins(&pack.pins, &options)?;

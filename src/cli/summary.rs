@@ -81,7 +81,11 @@ impl Report<'_> {
         if s.books.unknown_keys > 0 {
             let names: Vec<String> = s.unknown_names.iter().take(KEYS_SHOWN).map(|n| cut(n, 40)).collect();
             let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-            writeln!(out, "unknown     {} values of keys that are no field were ignored{names}", grouped(s.books.unknown_keys))?;
+            writeln!(
+                out,
+                "unknown     {} values of keys that are no field were ignored{names}",
+                grouped(s.books.unknown_keys)
+            )?;
         }
         let mut undecided: Vec<&(String, u64)> = s.undecided.iter().collect();
         undecided.sort_by_key(|(rule, n)| (std::cmp::Reverse(*n), rule));
@@ -89,7 +93,11 @@ impl Report<'_> {
             writeln!(out, "undecided   {}: {} events lack a field that it reads", printable(rule), grouped(*n))?;
         }
         if undecided.len() > UNDECIDED_SHOWN {
-            writeln!(out, "            and {} more rules: `--format json` names them", undecided.len() - UNDECIDED_SHOWN)?;
+            writeln!(
+                out,
+                "            and {} more rules: `--format json` names them",
+                undecided.len() - UNDECIDED_SHOWN
+            )?;
         }
         let total: u64 = self.tallies.iter().map(|t| t.n_violations).sum();
         writeln!(out, "violations  {}", grouped(total))?;

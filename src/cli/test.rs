@@ -76,7 +76,10 @@ impl Test {
 fn no_tests(name: &str, program: &crate::hir::Program) -> Wrong {
     let names = program.rules.iter().map(|r| r.name.as_str());
     if names.clone().any(|n| n == name) {
-        return Wrong::new(format!("rule `{name}` has no tests"), "write a `test \"…\" { given … expect … }` block in it");
+        return Wrong::new(
+            format!("rule `{name}` has no tests"),
+            "write a `test \"…\" { given … expect … }` block in it",
+        );
     }
     match crate::diagnostic::nearest(name, names) {
         Some(near) => Wrong::new(format!("there is no rule `{name}`"), format!("did you mean `{near}`?")),
@@ -108,7 +111,11 @@ fn text(out: &mut impl Write, reports: &[Report], sources: &SourceMap) -> std::i
         let file = sources.get(r.span.source).map_or("", |s| s.name.as_str());
         writeln!(out, "     at {}:{at}", printable(file))?;
         writeln!(out, "     expected: {}", printable(&r.expected.join("; ")))?;
-        writeln!(out, "     found:    {}", if r.found.is_empty() { "nothing".to_string() } else { printable(&r.found.join("; ")).into_owned() })?;
+        writeln!(
+            out,
+            "     found:    {}",
+            if r.found.is_empty() { "nothing".to_string() } else { printable(&r.found.join("; ")).into_owned() }
+        )?;
         for failure in &r.failures {
             writeln!(out, "     {}", printable(failure))?;
         }

@@ -160,7 +160,8 @@ impl List {
         let log = Log::open(&self.db)?;
         let mut filter = self.which.filter();
         // One more, to know whether there are more.
-        filter.limit = Some(self.which.limit.unwrap_or(LIST_ROWS).saturating_add(u64::from(self.which.limit.is_none())));
+        filter.limit =
+            Some(self.which.limit.unwrap_or(LIST_ROWS).saturating_add(u64::from(self.which.limit.is_none())));
         let mut rows = log.wait(log.store.list(&filter))?;
         let more = self.which.limit.is_none() && rows.len() as u64 > LIST_ROWS;
         rows.truncate(filter.limit.unwrap_or(LIST_ROWS).min(usize::MAX as u64) as usize - usize::from(more));

@@ -73,7 +73,11 @@ pub fn read_sources(path: &Path) -> Result<Sources, PackError> {
         let bytes = read(&file)?;
         total = total.saturating_add(bytes.len() as u64);
         if total > TOTAL_BYTES_MAX {
-            return Err(PackError::TooMuch { path: path.to_owned(), most: TOTAL_BYTES_MAX, what: "bytes of rule files" });
+            return Err(PackError::TooMuch {
+                path: path.to_owned(),
+                most: TOTAL_BYTES_MAX,
+                what: "bytes of rule files",
+            });
         }
         add(&mut sources, file, &bytes);
     }

@@ -25,7 +25,9 @@ pub enum InputError {
         source: io::Error,
     },
     /// A directory without event files.
-    #[error("there are no event files in `{0}`: they end in `.jsonl`, `.ndjson` or `.json`, also with `.gz` or `.zst` behind")]
+    #[error(
+        "there are no event files in `{0}`: they end in `.jsonl`, `.ndjson` or `.json`, also with `.gz` or `.zst` behind"
+    )]
     Empty(PathBuf),
 }
 
@@ -126,15 +128,7 @@ impl Input {
             None => {}
         }
         let opened_at = feed.position().offset;
-        let input = Input {
-            name: name.to_string(),
-            number,
-            feed,
-            line_base,
-            opened_at,
-            at_end: false,
-            waiting: None,
-        };
+        let input = Input { name: name.to_string(), number, feed, line_base, opened_at, at_end: false, waiting: None };
         Ok((input, resume))
     }
 

@@ -50,7 +50,8 @@ impl RejectFile {
 
     pub(super) fn write(&mut self, rejected: &[Rejected]) -> io::Result<()> {
         for r in rejected {
-            let line = json!({ "input": r.input, "line": r.line, "reason": r.reason, "field": r.field, "detail": r.detail });
+            let line =
+                json!({ "input": r.input, "line": r.line, "reason": r.reason, "field": r.field, "detail": r.detail });
             writeln!(self.out, "{line}")?;
         }
         self.out.flush()

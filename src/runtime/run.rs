@@ -91,7 +91,9 @@ pub enum RunError {
     #[error("the reject file cannot be written: {0}")]
     Rejects(#[source] std::io::Error),
     /// The saved state cannot be used.
-    #[error("{0}; `--rules-changed reset` reads the inputs again from their beginning, and keeps the records there are")]
+    #[error(
+        "{0}; `--rules-changed reset` reads the inputs again from their beginning, and keeps the records there are"
+    )]
     State(String),
     /// What was read of an input is not there any more.
     #[error(
@@ -349,9 +351,7 @@ impl Running<'_> {
             let again: BTreeSet<&str> = ids.iter().copied().collect();
             let before = self.session.provisional();
             stale = before.iter().filter(|id| !again.contains(id.as_str())).cloned().collect();
-            let new = |id: &&str| {
-                (!known.contains(*id) || before.contains(*id)) && !self.pending.contains_key(*id)
-            };
+            let new = |id: &&str| (!known.contains(*id) || before.contains(*id)) && !self.pending.contains_key(*id);
             let provisional: BTreeSet<String> = ids.iter().filter(|id| new(id)).map(|id| (*id).to_string()).collect();
             if let Some(saved) = saved.as_mut() {
                 saved.provisional = provisional;

@@ -155,7 +155,12 @@ impl Session {
     ///
     /// # Errors
     /// A text that says why the bytes do not fit.
-    pub(super) fn keep(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8], books: RunBooks) -> Result<Self, String> {
+    pub(super) fn keep(
+        rules: Arc<RuleSet>,
+        options: EvalOptions,
+        bytes: &[u8],
+        books: RunBooks,
+    ) -> Result<Self, String> {
         let saved = load(bytes)?;
         Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
     }

@@ -19,7 +19,8 @@ pub fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
 #[cfg(unix)]
 async fn watch(stop: &AtomicBool) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return;
     };
     loop {

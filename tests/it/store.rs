@@ -317,7 +317,8 @@ fn other_pins_are_refused_kept_or_reset() {
         assert_eq!(store.pin(&pins, RulesChanged::Refuse).await.unwrap(), Pinned::First);
         assert_eq!(store.pin(&pins, RulesChanged::Reset).await.unwrap(), Pinned::Same);
         let reject = Reject { input: "a".into(), line: 1, reason: "r".into(), field: None, detail: String::new() };
-        let batch = Batch { violations: &[entry(1)], rejects: &[reject], checkpoint: Some(&checkpoint(1)), ..Batch::default() };
+        let batch =
+            Batch { violations: &[entry(1)], rejects: &[reject], checkpoint: Some(&checkpoint(1)), ..Batch::default() };
         store.commit(&batch).await.unwrap();
         let error = store.pin(&other, RulesChanged::Refuse).await.unwrap_err();
         assert!(error.to_string().contains("other rules, lists"), "{error}");

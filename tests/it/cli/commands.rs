@@ -114,7 +114,8 @@ fn tests_of_rules_run_with_their_near_misses() {
         .iter()
         .map(|n| (n["near_miss"].as_str().unwrap(), n["verdict"].as_str().unwrap()))
         .collect();
-    let held = ["shuffled", "duplicated", "one below the threshold", "one step outside the window", "one event too late"];
+    let held =
+        ["shuffled", "duplicated", "one below the threshold", "one step outside the window", "one event too late"];
     assert_eq!(near, held.map(|n| (n, "held")));
     let shares = report["tests"].as_array().unwrap().iter().find(|t| t["test"] == "fires on six of ten").unwrap();
     let skipped = shares["near_misses"].as_array().unwrap().iter().filter(|n| n["verdict"] == "skipped").count();
@@ -141,10 +142,12 @@ fn the_log_is_listed_filtered_shown_and_counted() {
     bench.write("e.jsonl", lines(&events(2_000)));
     bench.run("v.db", "e.jsonl");
     let all: Vec<Value> = bench.export("v.db").lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    let listed: Vec<Value> = serde_json::from_str(&bench.call("violations list --db v.db --format json --limit 10000").out).unwrap();
+    let listed: Vec<Value> =
+        serde_json::from_str(&bench.call("violations list --db v.db --format json --limit 10000").out).unwrap();
     assert_eq!(listed, all);
     let only = |words: &str| -> Vec<Value> {
-        let called = bench.call(&format!("violations list --db v.db --format json --limit 10000 {words}"));
+        let limit = if words.contains("--limit") { "" } else { "--limit 10000" };
+        let called = bench.call(&format!("violations list --db v.db --format json {limit} {words}"));
         serde_json::from_str(&called.out).unwrap()
     };
     let count = |f: &dyn Fn(&Value) -> bool| all.iter().filter(|v| f(v)).count();
@@ -161,7 +164,11 @@ fn the_log_is_listed_filtered_shown_and_counted() {
 
     let id = all[0]["id"].as_str().unwrap();
     let shown = bench.call(&format!("violations show {id} --db v.db"));
-    assert!(shown.out.contains(id) && shown.out.contains("acme.terms") && shown.out.contains("Merkle"), "{}", shown.out);
+    assert!(
+        shown.out.contains(id) && shown.out.contains("acme.terms") && shown.out.contains("Merkle"),
+        "{}",
+        shown.out
+    );
     let explained = bench.call(&format!("explain {} --db v.db", &id[..12]));
     assert_eq!(explained.out, shown.out);
     let stats: Value = serde_json::from_str(&bench.call("violations stats --db v.db --format json").out).unwrap();
@@ -179,7 +186,8 @@ fn the_log_is_listed_filtered_shown_and_counted() {
 #[test]
 fn hostile_text_does_not_reach_the_terminal() {
     let bench = Bench::new();
-    let hostile = lines(&events(1)).replace("acct_", "\\u001b[2Jacct_").replace("\"max_tokens\":512", "\"max_tokens\":-1");
+    let hostile =
+        lines(&events(1)).replace("acct_", "\\u001b[2Jacct_").replace("\"max_tokens\":512", "\"max_tokens\":-1");
     bench.write("e.jsonl", hostile);
     bench.run("v.db", "e.jsonl");
     let listed = bench.call("violations list --db v.db");
@@ -194,12 +202,8 @@ fn a_closed_pipe_is_a_quiet_end() {
     let bench = Bench::new();
     bench.write("e.jsonl", lines(&events(4_000)));
     bench.run("v.db", "e.jsonl");
-    let mut child = bench
-        .command("violations export --db v.db")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        bench.command("violations export --db v.db").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::with_capacity(64, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let done = child.wait_with_output().unwrap();

@@ -24,7 +24,8 @@ fn child_that_commits_until_it_is_killed() {
         let mut n = store.resume().await.unwrap().map_or(0, |c| c.books["received"]);
         loop {
             let (violations, rejects, checkpoint) = batch_of(n);
-            let batch = Batch { violations: &violations, rejects: &rejects, checkpoint: Some(&checkpoint), ..Batch::default() };
+            let batch =
+                Batch { violations: &violations, rejects: &rejects, checkpoint: Some(&checkpoint), ..Batch::default() };
             store.commit(&batch).await.unwrap();
             n += 1;
         }
