@@ -27,10 +27,10 @@ pub(super) fn attempt(e: Expr, to: &Type) -> Result<Expr, Box<Diagnostic>> {
     if whole(&e.ty) && *to == Type::Decimal {
         return micros(e);
     }
-    if let ExprKind::Const(Const::Text(text)) = &e.kind {
-        if let Some(constant) = from_text(text, to, e.span) {
-            return constant.map(|c| Expr { ty: to.clone(), kind: ExprKind::Const(c), span: e.span });
-        }
+    if let ExprKind::Const(Const::Text(text)) = &e.kind
+        && let Some(constant) = from_text(text, to, e.span)
+    {
+        return constant.map(|c| Expr { ty: to.clone(), kind: ExprKind::Const(c), span: e.span });
     }
     Err(Box::new(mismatch(&e, to)))
 }

@@ -120,10 +120,10 @@ fn unlike(a: &ast::Expr, left: &Expr, b: &ast::Expr, right: &Expr, reason: Optio
         (left, wording::text(a), right, wording::text(b))
     };
     // A text that cannot be read as what it meets has its own message.
-    if let (Some(reason), ExprKind::Const(Const::Text(text))) = (reason, &given.kind) {
-        if coerce::from_text(text, &kept.ty, given.span).is_some() {
-            return reason;
-        }
+    if let (Some(reason), ExprKind::Const(Const::Text(text))) = (reason, &given.kind)
+        && coerce::from_text(text, &kept.ty, given.span).is_some()
+    {
+        return reason;
     }
     let numbers = kept.ty.is_number() && given.ty.is_number();
     let code = if numbers { Code::UNIT_MISMATCH } else { Code::TYPE_MISMATCH };

@@ -29,10 +29,8 @@ pub(super) fn lower_lets(cx: &mut Checker<'_>) {
             None => expr::value(cx, &mut scope, &item.value),
         };
         let lowered = lowered.and_then(|e| bounded(cx, e, &item.name));
-        if first {
-            if let Some(slot) = cx.names.lowered.get_mut(i) {
-                *slot = lowered;
-            }
+        if let Some(slot) = cx.names.lowered.get_mut(i).filter(|_| first) {
+            *slot = lowered;
         }
     }
 }

@@ -73,7 +73,7 @@ fn default_step(length: Duration) -> Duration {
 
 /// Whether a window can be cut into `n` steps.
 fn works(length: Duration, n: i64) -> bool {
-    n >= 1 && n <= limits::STEPS_MAX && length.0 % n == 0 && length.0 / n >= limits::STEP_MIN.0
+    (1..=limits::STEPS_MAX).contains(&n) && length.0 % n == 0 && length.0 / n >= limits::STEP_MIN.0
 }
 
 /// The step nearest to the wanted one that works; whole seconds if there are any.

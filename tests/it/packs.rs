@@ -36,7 +36,13 @@ fn pass(pack: &Pack) {
     for case in cases {
         let report = fixture::run(case, rules.program(), rules.data());
         let (failures, found) = (&report.failures, &report.found);
-        assert!(report.passed(), "{} / {}: {failures:?} {:?} found {found:?}", report.rule, report.test, report.near_misses);
+        assert!(
+            report.passed(),
+            "{} / {}: {failures:?} {:?} found {found:?}",
+            report.rule,
+            report.test,
+            report.near_misses
+        );
     }
 }
 
@@ -72,7 +78,11 @@ fn shipped_files_stand_as_the_formatter_writes_them() {
         for (id, source) in read.map.iter() {
             let (file, mistakes) = syntax::parse(id, &source.text);
             assert!(mistakes.is_empty(), "{}: {mistakes:?}", source.name);
-            assert!(syntax::print(&file, &source.text) == source.text, "{} is not formatted: run `fineprint fmt {folder}`", source.name);
+            assert!(
+                syntax::print(&file, &source.text) == source.text,
+                "{} is not formatted: run `fineprint fmt {folder}`",
+                source.name
+            );
         }
     }
 }
@@ -93,10 +103,16 @@ fn every_definition_has_a_firing_and_a_silent_test_a_reason_and_look_alikes() {
         definitions += 1;
         let name = &rule.name.text;
         let expected: Vec<&ExpectWhat> = rule.tests.iter().flat_map(|t| &t.expect).map(|e| &e.what).collect();
-        assert!(expected.iter().any(|e| matches!(e, ExpectWhat::Violations { count, .. } if count.value > 0)), "{name} never fires");
+        assert!(
+            expected.iter().any(|e| matches!(e, ExpectWhat::Violations { count, .. } if count.value > 0)),
+            "{name} never fires"
+        );
         assert!(expected.iter().any(|e| matches!(e, ExpectWhat::Nothing)), "{name} is never silent");
         assert!(rule.because.is_some() && !rule.mistaken_for.is_empty(), "{name}");
-        assert!(rule.exceptions.iter().all(|e| e.because.is_some() && e.owner.is_some() && e.evidence.is_some()), "{name}");
+        assert!(
+            rule.exceptions.iter().all(|e| e.because.is_some() && e.owner.is_some() && e.evidence.is_some()),
+            "{name}"
+        );
     }
     assert!(definitions >= 12);
 }
@@ -125,12 +141,17 @@ fn every_clause_has_section_address_and_date_and_says_something() {
 fn nothing_about_distillation_enforces_terms_that_permit_it() {
     let pack = load("rules", None);
     let program = pack.rules.as_ref().unwrap().program();
-    let permits = program.policies.iter().flat_map(|p| p.clauses.iter().map(move |c| (p, c))).filter(|(_, c)| c.permits);
+    let permits =
+        program.policies.iter().flat_map(|p| p.clauses.iter().map(move |c| (p, c))).filter(|(_, c)| c.permits);
     assert!(permits.clone().any(|(p, c)| p.name == "deepseek.platform" && c.name == "distillation"));
     let theme = pack.paths.iter().position(|p| p.ends_with("rules/distillation.tos")).unwrap();
     for rule in &program.rules {
         for clause in &rule.enforces {
-            assert!(clause.versions.iter().all(|(p, c)| !program.policies[*p as usize].clauses[*c as usize].permits), "{}", rule.name);
+            assert!(
+                clause.versions.iter().all(|(p, c)| !program.policies[*p as usize].clauses[*c as usize].permits),
+                "{}",
+                rule.name
+            );
             let about_training = rule.definition.source.0 as usize == theme;
             assert!(!(about_training && clause.policy.starts_with("deepseek.")), "{}", rule.name);
         }

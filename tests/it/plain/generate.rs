@@ -115,9 +115,6 @@ impl Scale {
     }
 }
 
-/// Whether the engine can hold lists and tables yet.
-const LOOKUPS: bool = false;
-
 /// A rule set with its reference data and options.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -154,11 +151,7 @@ pub fn setting(numbers: &[u16]) -> Setting {
         list("phrases", Type::String),
         list("statuses", Type::Integer),
     ];
-    let mut rows = rows_of(c, scale);
-    if !LOOKUPS {
-        rows.lists.iter_mut().for_each(Vec::clear);
-        rows.tables.iter_mut().for_each(Vec::clear);
-    }
+    let rows = rows_of(c, scale);
     Setting { program, rows, options, scale }
 }
 

@@ -1,8 +1,10 @@
 //! Reference data as bare rows, searched from the top each time. Shares nothing with `fineprint::reference`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fineprint::hir::{Const, ListId, TableId};
+use fineprint::reference::{self, Cell, ListData, Row, TableData};
 use fineprint::time::Timestamp;
 
 use super::expr::Val;
@@ -78,10 +80,35 @@ impl Rows {
 impl Rows {
     /// The same rows as the engine holds them.
     pub fn data(&self, program: &fineprint::hir::Program) -> fineprint::plan::ReferenceData {
-        // The engine's lists and tables hold nothing yet.
-        fineprint::plan::ReferenceData {
-            lists: program.lists.iter().map(|l| fineprint::reference::ListData::empty(l.ty.clone()).into()).collect(),
-            tables: program.tables.iter().map(|_| fineprint::reference::TableData::empty(Vec::new()).into()).collect(),
-        }
+        let text = |c: &Const| match c {
+            Const::Bool(b) => b.to_string(),
+            Const::Num(n) => n.to_string(),
+            Const::Text(t) => t.clone(),
+            Const::Ip(ip) => ip.to_string(),
+            Const::Net(net) => net.to_string(),
+        };
+        let lists = program.lists.iter().zip(&self.lists).map(|(list, rows)| {
+            let rows = rows.iter().map(|r| Row { value: text(&r.value), from: r.from, to: r.until }).collect();
+            Arc::new(ListData::build(list.ty.clone(), rows).unwrap())
+        });
+        let tables = program.tables.iter().zip(&self.tables).map(|(table, rows)| {
+            let columns = table.columns.iter().map(|(n, t)| (n.as_str().into(), t.clone())).collect();
+            let cell = |c: &Option<Const>| match c {
+                None => Cell::Missing,
+                Some(Const::Bool(b)) => Cell::Bool(*b),
+                Some(Const::Num(n)) => Cell::Num(*n),
+                Some(Const::Text(t)) => Cell::Text(t.as_str().into()),
+                Some(Const::Ip(ip)) => Cell::Ip(*ip),
+                Some(Const::Net(net)) => Cell::Net(*net),
+            };
+            let rows = rows.iter().map(|r| reference::TableRow {
+                key: r.key.clone(),
+                from: r.from,
+                to: r.until,
+                cells: r.cells.iter().map(cell).collect(),
+            });
+            Arc::new(TableData::build(columns, rows.collect()).unwrap())
+        });
+        fineprint::plan::ReferenceData { lists: lists.collect(), tables: tables.collect() }
     }
 }
