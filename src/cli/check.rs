@@ -66,11 +66,9 @@ impl Check {
 
 /// Reads a pack, with what to write instead where it cannot be read.
 pub(super) fn load(rules: &Path, lists: Option<&Path>, accounts: Option<&Path>) -> anyhow::Result<Pack> {
-    if let Some(lists) = lists {
-        if !lists.is_dir() {
-            let what = format!("`--lists {}` is no directory", lists.display());
-            return Err(Wrong::new(what, "name the directory that holds the list files of the rules").into());
-        }
+    if let Some(lists) = lists.filter(|l| !l.is_dir()) {
+        let what = format!("`--lists {}` is no directory", lists.display());
+        return Err(Wrong::new(what, "name the directory that holds the list files of the rules").into());
     }
     pack::load(&PackOptions { rules, lists, accounts }).map_err(|e| match &e {
         PackError::NoRules(path) => Wrong::new(

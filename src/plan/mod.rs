@@ -205,7 +205,7 @@ fn bundle_hash(program: &Program, data: &ReferenceData, rules: &[RulePlan]) -> S
         part(p.name.as_bytes());
         part(p.version.as_bytes());
         for c in &p.clauses {
-            part(&format!("{} {} {} {:?} {:?} {}", c.name, c.permits, c.section, c.from, c.until, c.says).as_bytes());
+            part(format!("{} {} {} {:?} {:?} {}", c.name, c.permits, c.section, c.from, c.until, c.says).as_bytes());
         }
     }
     for (list, contents) in program.lists.iter().zip(&data.lists) {

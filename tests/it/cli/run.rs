@@ -177,6 +177,7 @@ fn without_a_database_violations_go_to_standard_output() {
     assert!(called.err.contains("books"), "{}", called.err);
 }
 
+#[expect(clippy::disallowed_methods, reason = "kills are spread over the time that a run takes")]
 #[test]
 fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     let bench = Bench::new();
