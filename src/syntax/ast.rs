@@ -586,49 +586,6 @@ pub struct Expr {
     pub span: Span,
 }
 
-impl Expr {
-    /// The expressions directly below this one, in order.
-    pub fn children(&self) -> Vec<&Expr> {
-        match &self.kind {
-            ExprKind::Literal(_) | ExprKind::Path(_) | ExprKind::Outage(_) => Vec::new(),
-            ExprKind::List(all) | ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => {
-                all.iter().collect()
-            }
-            ExprKind::Paren(a) | ExprKind::Not(a) | ExprKind::Negate(a) | ExprKind::Exists { operand: a, .. } => {
-                vec![a]
-            }
-            ExprKind::Compare(a, _, b) | ExprKind::Arithmetic(a, _, b) | ExprKind::OrDefault(a, b) => vec![a, b],
-            ExprKind::In { operand, set, .. } => vec![operand, set],
-            ExprKind::TextTest { operand, test, .. } => match test {
-                TextTest::HasAnyOf(list) | TextTest::HasAllOf(list) => vec![operand, list],
-                _ => vec![operand],
-            },
-            ExprKind::Memory { operand, ask, .. } => match ask {
-                Memory::SeenBefore(Some(key)) | Memory::NewFor(key) => vec![operand, key],
-                Memory::SeenBefore(None) | Memory::FirstSeen => vec![operand],
-            },
-            ExprKind::Call(call) => {
-                let args = call.args.iter().flat_map(|a| match a {
-                    Arg::Value(e) | Arg::Named(_, e) => vec![e],
-                    Arg::OnePer { key, condition, .. } => std::iter::once(key).chain(condition).collect(),
-                    Arg::Over(_) => Vec::new(),
-                });
-                args.chain(call.filter.as_deref()).collect()
-            }
-        }
-    }
-
-    /// Levels of the tree below and with this expression.
-    pub fn depth(&self) -> usize {
-        let (mut open, mut deepest) = (vec![(self, 1)], 0);
-        while let Some((e, depth)) = open.pop() {
-            deepest = deepest.max(depth);
-            open.extend(e.children().into_iter().map(|c| (c, depth + 1)));
-        }
-        deepest
-    }
-}
-
 /// A literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Literal {

@@ -11,20 +11,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{Arg, ArithmeticOp, Call, CompareOp, Expr, ExprKind, Literal, Memory, Path, TextTest};
 use crate::syntax::token::Tok;
 
-/// Most terms of one sum, product or row of defaults: each is a level of the tree.
-const TERMS_MAX: usize = 100;
-/// Most levels of the tree of an expression.
-const DEPTH_MAX: usize = 120;
-
 /// An expression.
 pub(super) fn expr(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let start = i;
-    let (i, e) = nested(i, disjunction)?;
-    // Chains nest to the left, so that each term is a level: what is built of them must stay shallow enough to walk.
-    if start.cx.depth.get() == 0 && e.depth() > DEPTH_MAX {
-        return long_chain(start);
-    }
-    Ok((i, e))
+    nested(i, disjunction)
 }
 
 /// Counts the depth, so that hostile nesting ends in a message.
@@ -222,12 +211,7 @@ pub(super) fn sum(i: Tokens<'_>) -> Parsed<'_, Expr> {
         i.cx.operators.set(0);
     }
     let (mut i, mut left) = product(i)?;
-    let mut terms = 0;
     loop {
-        terms += 1;
-        if terms > TERMS_MAX {
-            return long_chain(i);
-        }
         let op = match i.tok() {
             Tok::Symbol("+") => ArithmeticOp::Add,
             Tok::Symbol("-") => ArithmeticOp::Subtract,
@@ -254,25 +238,9 @@ pub(super) fn sum(i: Tokens<'_>) -> Parsed<'_, Expr> {
     }
 }
 
-/// Refuses a chain that would make the tree too deep.
-fn long_chain<'a, T>(i: Tokens<'a>) -> Parsed<'a, T> {
-    let d = Diagnostic::new(
-        Code::NESTED_TOO_DEEPLY,
-        i.here(),
-        "this expression is nested too deeply, or has too many terms in a row",
-    )
-    .help("name parts with `let` and use the names");
-    said(i, d)
-}
-
 fn product(i: Tokens<'_>) -> Parsed<'_, Expr> {
     let (mut i, mut left) = defaulted(i)?;
-    let mut terms = 0;
     loop {
-        terms += 1;
-        if terms > TERMS_MAX {
-            return long_chain(i);
-        }
         let op = match i.tok() {
             Tok::Symbol("*") => ArithmeticOp::Multiply,
             Tok::Symbol("/") => ArithmeticOp::Divide,
@@ -288,12 +256,7 @@ fn product(i: Tokens<'_>) -> Parsed<'_, Expr> {
 
 fn defaulted(i: Tokens<'_>) -> Parsed<'_, Expr> {
     let (mut i, mut value) = primary(i)?;
-    let mut terms = 0;
     while i.are_words(&["or", "default"]) {
-        terms += 1;
-        if terms > TERMS_MAX {
-            return long_chain(i);
-        }
         operator(i)?;
         let (next, default) = primary(i.take_from(2))?;
         i = next;
