@@ -409,7 +409,7 @@ fn access(nodes: &Nodes, id: NodeId, negated: bool) -> Option<(Access, bool)> {
             let values: Vec<Const> = texts.chain(numbers).chain(networks).collect();
             // Sets of truth values are not worth a place here.
             (!values.is_empty())
-                .then(|| (if negated { Access::NoneOf(f, values) } else { Access::OneOf(f, values) }, true))
+                .then_some((if negated { Access::NoneOf(f, values) } else { Access::OneOf(f, values) }, true))
         }
         _ => None,
     }
