@@ -48,6 +48,10 @@ struct Sixteen<'a> {
     status: Option<i64>,
 }
 
+const N_CASES: usize = 6;
+
+type Case<'c> = (&'static str, &'c mut dyn FnMut(&[u8]) -> bool);
+
 fn main() {
     let path = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
     let text = path.map_or_else(generated, |path| std::fs::read_to_string(path).unwrap_or_default());
@@ -55,15 +59,18 @@ fn main() {
     let n_bytes: usize = lines.iter().map(|line| line.len()).sum();
     println!("{} lines, {} bytes a line", lines.len(), n_bytes / lines.len().max(1));
     let mut decoder = Decoder::new();
-    type Case<'a> = (&'a str, &'a mut dyn FnMut(&[u8]) -> bool);
-    let mut cases: [Case<'_>; 5] = [
+    let mut recycling = Decoder::new();
+    let mut cases: [Case<'_>; N_CASES] = [
         ("sonic-rs, 16 fields", &mut |line| black_box(sonic_rs::from_slice::<Sixteen<'_>>(line)).is_ok()),
         ("decode", &mut |line| black_box(decode(line)).is_ok()),
         ("Decoder::decode", &mut |line| black_box(decoder.decode(line)).is_ok()),
+        ("  events given back", &mut |line| {
+            recycling.decode(line).map(|event| recycling.recycle(black_box(event))).is_ok()
+        }),
         ("  of it: UTF-8", &mut |line| black_box(std::str::from_utf8(line)).is_ok()),
         ("  of it: content hash", &mut |line| black_box(xxhash_rust::xxh3::xxh3_128(line)) != 0),
     ];
-    let mut times = [const { Vec::<Duration>::new() }; 5];
+    let mut times = [const { Vec::<Duration>::new() }; N_CASES];
     for _ in 0..9 {
         for ((_, run), times) in cases.iter_mut().zip(&mut times) {
             let start = Instant::now();

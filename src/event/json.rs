@@ -278,8 +278,20 @@ impl<'a> Scanner<'a> {
         here
     }
 
-    /// Reads a text; borrowed unless it holds escapes.
+    /// Reads a text without escapes; takes nothing where it is another, or no text at all.
     #[inline]
+    pub fn plain_string(&mut self) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let end = plain_end(bytes, start);
+        if bytes.get(self.at) != Some(&b'"') || bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        Some(self.slice(start, end))
+    }
+
+    /// Reads a text; borrowed unless it holds escapes.
     pub fn string(&mut self) -> Scanned<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a text in quotes"));

@@ -122,6 +122,40 @@ impl<'a> UsageEvent<'a> {
         event
     }
 
+    /// An event that a reader is about to fill, in the memory of an event that is no longer needed.
+    pub(crate) fn blank_in(spare: UsageEvent<'static>) -> Self {
+        UsageEvent {
+            kind: Kind::Completion,
+            ts: Timestamp(0),
+            content: 0,
+            unknown_keys: 0,
+            index: [NOWHERE; FIELD_COUNT],
+            ..spare
+        }
+    }
+
+    /// The emptied memory of this event.
+    pub(crate) fn into_spare(mut self) -> UsageEvent<'static> {
+        self.numbers.clear();
+        self.borrowed.clear();
+        self.owned.clear();
+        self.ips.clear();
+        self.lists.clear();
+        UsageEvent {
+            kind: self.kind,
+            ts: self.ts,
+            content: 0,
+            unknown_keys: 0,
+            index: self.index,
+            numbers: self.numbers,
+            // An empty vector collected from itself keeps its memory and loses its lifetime.
+            borrowed: self.borrowed.into_iter().map(|_| "").collect(),
+            owned: self.owned,
+            ips: self.ips,
+            lists: self.lists,
+        }
+    }
+
     /// An event that a reader is about to fill.
     pub(crate) fn blank() -> Self {
         UsageEvent {
@@ -248,15 +282,19 @@ impl<'a> UsageEvent<'a> {
     #[inline]
     pub(crate) fn put_text(&mut self, field: FieldId, text: Cow<'a, str>) {
         match text {
-            Cow::Borrowed(text) => {
-                self.point(field, Holds::Borrowed, self.borrowed.len());
-                self.borrowed.push(text);
-            }
+            Cow::Borrowed(text) => self.put_borrowed(field, text),
             Cow::Owned(text) => {
                 self.point(field, Holds::Owned, self.owned.len());
                 self.owned.push(text);
             }
         }
+    }
+
+    /// See [`UsageEvent::put_bool`].
+    #[inline]
+    pub(crate) fn put_borrowed(&mut self, field: FieldId, text: &'a str) {
+        self.point(field, Holds::Borrowed, self.borrowed.len());
+        self.borrowed.push(text);
     }
 
     /// See [`UsageEvent::put_bool`].
