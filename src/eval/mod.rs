@@ -204,14 +204,13 @@ impl Evaluator {
         let mut singles = Vec::new();
         let matched = std::mem::take(&mut self.router.matched);
         for number in &matched {
-            let Some((plan, rule)) = rules.rules.get(*number as usize).zip(rules.program().rules.get(*number as usize))
-            else {
-                continue;
-            };
+            let Some(plan) = rules.rules.get(*number as usize) else { continue };
             match &plan.shape {
                 ShapePlan::Single { values } => {
                     let exceptions = self.router.exceptions(rules, plan, event);
-                    singles.push(Subject { program: rules.program(), rule, plan }.single(values, event, exceptions));
+                    let each =
+                        rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
+                    singles.extend(each.map(|subject| subject.single(values, event, exceptions)));
                 }
                 ShapePlan::Windowed(_) if late => {}
                 ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),
@@ -224,14 +223,14 @@ impl Evaluator {
     /// Names of the rules whose filter holds for an event, without taking the event in: what a rule would look at.
     pub fn matching(&mut self, event: &UsageEvent<'_>) -> impl Iterator<Item = &str> {
         self.router.matches(&self.rules, event);
-        let rules = &self.rules.program().rules;
-        self.router.matched.iter().filter_map(|n| rules.get(*n as usize)).map(|r| r.name.as_str())
+        let rules = &self.rules;
+        self.router.matched.iter().flat_map(|n| rules.members(*n)).map(|(rule, _)| rule.name.as_str())
     }
 
     /// How many rules' filters hold for an event, without taking it in.
     pub fn count_matching(&mut self, event: &UsageEvent<'_>) -> usize {
         self.router.matches(&self.rules, event);
-        self.router.matched.len()
+        self.router.matched.iter().map(|n| self.rules.members(*n).count()).sum()
     }
 
     /// Declares that no event before `watermark` will come any more: judges every step that ends at or before it.
@@ -319,8 +318,7 @@ impl Evaluator {
         }
         let rules = Arc::clone(&self.rules);
         let mut next = i64::MAX;
-        for (plan, rule) in rules.rules.iter().zip(&rules.program().rules) {
-            let ShapePlan::Windowed(w) = &plan.shape else { continue };
+        for (leader, plan, w) in rules.leaders() {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
             let bench = Bench { events: &self.events, interner: &self.interner };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
@@ -330,10 +328,12 @@ impl Evaluator {
                 }
                 windows.judge_next(plan, w, &bench, &mut self.ended);
             }
-            let subject = Subject { program: rules.program(), rule, plan };
             for e in self.ended.drain(..) {
-                let v = subject.episode(w, &e.key, &e.episode, e.exempted, Some(e.closed), &self.interner);
-                self.finished.push(v);
+                for (rule, plan) in rules.members(leader) {
+                    let subject = Subject { program: rules.program(), rule, plan };
+                    let v = subject.episode(w, &e.key, &e.episode, e.exempted, Some(e.closed), &self.interner);
+                    self.finished.push(v);
+                }
             }
         }
         self.next_due = next;
@@ -346,22 +346,16 @@ impl Evaluator {
                 *m = true;
             }
         };
-        for plan in &self.rules.rules {
-            if let ShapePlan::Windowed(w) = &plan.shape
-                && let Some(windows) = self.windows.get(w.number as usize)
-            {
+        for (_, _, w) in self.rules.leaders() {
+            if let Some(windows) = self.windows.get(w.number as usize) {
                 windows.mark(w, &mut mark);
             }
         }
         self.events.iter().for_each(|e| mark(e.account));
         for (e, words) in self.stage.iter() {
             mark(e.account);
-            for (rule, record) in records(&self.rules, words) {
-                let Some(ShapePlan::Windowed(w)) = self.rules.rules.get(rule as usize).map(|p| &p.shape) else {
-                    continue;
-                };
+            for (_, record) in records(&self.rules, words) {
                 // Numbers among them mark symbols that they happen to equal; those then live until the next sweep.
-                let _ = w;
                 record.iter().skip(route::HEADER).for_each(|word| mark(*word));
             }
         }
@@ -373,11 +367,9 @@ impl Evaluator {
     pub fn take_violations(&mut self) -> Vec<Violation> {
         let mut out = std::mem::take(&mut self.finished);
         let rules = Arc::clone(&self.rules);
-        for (plan, rule) in rules.rules.iter().zip(&rules.program().rules) {
-            let ShapePlan::Windowed(w) = &plan.shape else { continue };
+        for (leader, _, w) in rules.leaders() {
             let Some(windows) = self.windows.get_mut(w.number as usize).filter(|w| w.has_episodes()) else { continue };
             let judged = self.settled.div_euclid(w.step);
-            let subject = Subject { program: rules.program(), rule, plan };
             let interner = &self.interner;
             windows.with_episodes(|group| {
                 let key = &group.key;
@@ -388,7 +380,10 @@ impl Evaluator {
                     }
                     if e.handed_out != Some(e.last) {
                         e.handed_out = Some(e.last);
-                        out.push(subject.episode(w, key, e, exempted, None, interner));
+                        for (rule, plan) in rules.members(leader) {
+                            let subject = Subject { program: rules.program(), rule, plan };
+                            out.push(subject.episode(w, key, e, exempted, None, interner));
+                        }
                     }
                 }
             });
@@ -420,8 +415,10 @@ impl Evaluator {
 
     /// Per rule, how many events could not be decided because a field was missing; rules without any are left out.
     pub fn undecided(&self) -> Vec<(String, u64)> {
-        let rules = self.rules.program().rules.iter().zip(&self.router.undecided);
-        rules.filter(|(_, n)| **n > 0).map(|(r, n)| (r.name.clone(), *n)).collect()
+        let counted = self.router.undecided.iter().enumerate().filter(|(_, n)| **n > 0);
+        let named =
+            counted.flat_map(|(leader, n)| self.rules.members(leader as u32).map(|(rule, _)| (rule.name.clone(), *n)));
+        named.collect()
     }
 
     /// Live groups over all rules.

@@ -25,6 +25,14 @@ pub fn canonical_rule(program: &Program, rule: &Rule) -> String {
     w.out
 }
 
+/// What a rule finds, apart from what it is called, what it enforces and what should be done: rules of the same text find
+/// the same groups at the same steps, so that one definition bound to several clauses is evaluated once.
+pub fn canonical_definition(program: &Program, rule: &Rule) -> String {
+    let text = canonical_rule(program, rule);
+    let told = ["name ", "enforces ", "severity ", "confidence ", "mode ", "action "];
+    text.lines().filter(|line| !told.iter().any(|t| line.starts_with(t))).map(|line| format!("{line}\n")).collect()
+}
+
 /// The canonical text of one expression.
 pub fn canonical_expr(program: &Program, e: &Expr) -> String {
     let mut w = Writer { program, out: String::new() };

@@ -3,7 +3,7 @@
 
 mod canonical;
 
-pub use canonical::{canonical_expr, canonical_rule, describe, rule_hash};
+pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
 
 use serde::{Deserialize, Serialize};
 

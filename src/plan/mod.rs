@@ -20,11 +20,11 @@ pub use self::inline::list_of;
 use self::lower::Lower;
 pub(crate) use self::lower::is_symbol;
 use self::node::{Node, NodeId, Nodes};
-use self::rule::{RulePlan, ShapePlan};
+use self::rule::{RulePlan, ShapePlan, WindowPlan};
 use self::text::Prefilter;
 use crate::diagnostic::{Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
-use crate::hir::Program;
+use crate::hir::{Program, Rule, canonical_definition};
 use crate::reference::{ListData, TableData};
 use crate::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct RuleSet {
     /// Per text field that tests look at.
     pub(crate) prefilters: Vec<(FieldId, Prefilter)>,
     pub(crate) n_windowed: usize,
+    /// Per rule, the rules of its definition, itself first; empty for a rule that follows another.
+    pub(crate) members: Vec<Vec<u32>>,
     /// Fields that any rule reads, for the journal.
     pub(crate) fields_read: Vec<FieldId>,
     bundle_hash: String,
@@ -61,8 +63,23 @@ impl RuleSet {
     /// Diagnostics, where a regular expression is over its budget.
     pub fn new(program: Program, data: ReferenceData) -> Result<RuleSet, Vec<Diagnostic>> {
         let mut cx = Lower { program: &program, data: &data, nodes: Nodes::default(), diagnostics: Vec::new() };
-        let mut n_windowed = 0;
-        let rules: Vec<RulePlan> = program.rules.iter().map(|r| RulePlan::new(&mut cx, r, &mut n_windowed)).collect();
+        let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
+        let mut members: Vec<Vec<u32>> = Vec::new();
+        let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
+        for (number, rule) in program.rules.iter().enumerate() {
+            let number = number as u32;
+            let leader = *known.entry(canonical_definition(&program, rule)).or_insert(number);
+            members.push(Vec::new());
+            if let Some(list) = members.get_mut(leader as usize) {
+                list.push(number);
+            }
+            let shared = rules.get(leader as usize).and_then(RulePlan::windows_number);
+            let plan = RulePlan::new(&mut cx, rule, shared.unwrap_or(n_windowed));
+            if shared.is_none() && plan.windows_number().is_some() {
+                n_windowed += 1;
+            }
+            rules.push(plan);
+        }
         let Lower { nodes, mut diagnostics, .. } = cx;
         if has_errors(&diagnostics) {
             sort(&mut diagnostics);
@@ -71,7 +88,8 @@ impl RuleSet {
         let indexes = Kind::ALL.map(|kind| {
             let numbered = rules.iter().zip(&program.rules).enumerate();
             let looks = numbered.filter(|(_, (_, rule))| rule.kinds.contains(&kind));
-            let filters: Vec<(u32, Option<NodeId>)> = looks.map(|(n, (plan, _))| (n as u32, plan.filter)).collect();
+            let leaders = looks.filter(|(n, _)| members.get(*n).is_some_and(|m| !m.is_empty()));
+            let filters: Vec<(u32, Option<NodeId>)> = leaders.map(|(n, (plan, _))| (n as u32, plan.filter)).collect();
             Index::new(&filters, &nodes)
         });
         let prefilters = prefilters(&nodes);
@@ -83,6 +101,7 @@ impl RuleSet {
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,
+            members,
             fields_read,
             bundle_hash,
             program,
@@ -121,6 +140,21 @@ impl RuleSet {
             ShapePlan::Windowed(w) => Duration(w.step),
         });
         steps.max().unwrap_or_default()
+    }
+
+    /// The rules of a leader's definition, with their plans.
+    pub(crate) fn members(&self, leader: u32) -> impl Iterator<Item = (&Rule, &RulePlan)> {
+        let numbers = self.members.get(leader as usize).into_iter().flatten();
+        numbers.filter_map(|n| self.program.rules.get(*n as usize).zip(self.rules.get(*n as usize)))
+    }
+
+    /// The windowed rules that lead their definition, with their plans.
+    pub(crate) fn leaders(&self) -> impl Iterator<Item = (u32, &RulePlan, &WindowPlan)> {
+        let numbered = self.rules.iter().zip(&self.members).enumerate();
+        numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
+            ShapePlan::Windowed(w) => Some((n as u32, plan, w.as_ref())),
+            ShapePlan::Single { .. } => None,
+        })
     }
 
     pub(crate) fn index(&self, kind: Kind) -> Option<&Index> {

@@ -112,7 +112,16 @@ impl ValuePlan {
 }
 
 impl RulePlan {
-    pub(crate) fn new(cx: &mut Lower<'_>, rule: &hir::Rule, windowed: &mut u32) -> RulePlan {
+    /// The number of its windows, if it has any.
+    pub(crate) fn windows_number(&self) -> Option<u32> {
+        match &self.shape {
+            ShapePlan::Windowed(w) => Some(w.number),
+            ShapePlan::Single { .. } => None,
+        }
+    }
+
+    /// The plan of a rule; `number` is that of its windows, if it has any.
+    pub(crate) fn new(cx: &mut Lower<'_>, rule: &hir::Rule, number: u32) -> RulePlan {
         let filter = rule.filter.as_ref().map(|f| cx.node(f));
         let exceptions = rule
             .exceptions
@@ -145,11 +154,7 @@ impl RulePlan {
                     })
                     .collect(),
             },
-            Shape::Windowed(w) => {
-                let number = *windowed;
-                *windowed += 1;
-                ShapePlan::Windowed(Box::new(window(cx, rule, w, number)))
-            }
+            Shape::Windowed(w) => ShapePlan::Windowed(Box::new(window(cx, rule, w, number))),
         };
         let mut bound = |what: &str, n: usize, max: usize| {
             if n > max {
