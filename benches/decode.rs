@@ -55,7 +55,8 @@ fn main() {
     let n_bytes: usize = lines.iter().map(|line| line.len()).sum();
     println!("{} lines, {} bytes a line", lines.len(), n_bytes / lines.len().max(1));
     let mut decoder = Decoder::new();
-    let mut cases: [(&str, &mut dyn FnMut(&[u8]) -> bool); 5] = [
+    type Case<'a> = (&'a str, &'a mut dyn FnMut(&[u8]) -> bool);
+    let mut cases: [Case<'_>; 5] = [
         ("sonic-rs, 16 fields", &mut |line| black_box(sonic_rs::from_slice::<Sixteen<'_>>(line)).is_ok()),
         ("decode", &mut |line| black_box(decode(line)).is_ok()),
         ("Decoder::decode", &mut |line| black_box(decoder.decode(line)).is_ok()),

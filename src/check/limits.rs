@@ -17,7 +17,7 @@ pub const NODES_PER_RULE_MAX: usize = 4_096;
 /// Nesting of a `let` after all others are put in place.
 pub const LET_DEPTH_MAX: usize = 128;
 /// Nesting of an expression as written.
-pub const DEPTH_MAX: usize = 512;
+pub const DEPTH_MAX: usize = 256;
 /// Nodes of all rules and `let`s together.
 pub const NODES_TOTAL_MAX: usize = 2_000_000;
 /// Parts of `per`, and of a tuple in `distinct`.

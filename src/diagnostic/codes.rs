@@ -19,7 +19,7 @@ struct Entry {
 
 macro_rules! codes {
     ($($name:ident $id:literal $level:ident $title:literal;)*) => {
-        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "only used to number the codes")]
+        #[expect(non_camel_case_types, reason = "only used to number the codes")]
         enum Number { $($name),* }
 
         impl Code {

@@ -27,7 +27,7 @@ use self::events::{Events, Held, NO_ACCOUNT};
 use self::finding::Subject;
 use self::intern::Interner;
 use self::route::{Router, records};
-use self::stage::{Seen, Stage};
+use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, Windows};
 use crate::event::{FieldId, UsageEvent};
 use crate::plan::RuleSet;
@@ -180,7 +180,15 @@ impl Evaluator {
             Value::Text(a) if !self.router.words.is_empty() => self.interner.intern(a.as_bytes()),
             _ => NO_ACCOUNT,
         };
-        self.stage.push(event.id(), ts, event.content(), account, origin, &self.router.words, singles);
+        self.stage.push(Arrival {
+            id: event.id(),
+            ts,
+            content: event.content(),
+            account,
+            origin,
+            words: &self.router.words,
+            singles,
+        });
         if self.max_ts.is_none_or(|max| ts > max) {
             self.max_ts = Some(ts);
             self.advance(Timestamp(ts.saturating_sub(self.options.lateness.0)));

@@ -4,11 +4,11 @@
 //! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`.
 
 use crate::event::{FieldId, UsageEvent};
-use crate::plan::{Probe, RuleSet};
 use crate::plan::node::{Memo, NodeId, eval};
 use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Scalar, Val};
 use crate::plan::text::Hit;
+use crate::plan::{Probe, RuleSet};
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
 
@@ -81,19 +81,25 @@ impl Router {
             let texts = &mut self.texts;
             scan(rules, &mut self.memo, event, *field, &mut |node| texts.push(node));
         }
-        let (stamps, reached, matched, generation) = (&mut self.stamps, &mut self.reached, &mut self.matched, self.generation);
-        index.probe(&mut self.probe, &self.texts, |f| event.get(f), |rule, certain| {
-            if let Some(stamp) = stamps.get_mut(rule as usize)
-                && *stamp != generation
-            {
-                if certain {
-                    *stamp = generation;
-                    matched.push(rule);
-                } else {
-                    reached.push(rule);
+        let (stamps, reached, matched, generation) =
+            (&mut self.stamps, &mut self.reached, &mut self.matched, self.generation);
+        index.probe(
+            &mut self.probe,
+            &self.texts,
+            |f| event.get(f),
+            |rule, certain| {
+                if let Some(stamp) = stamps.get_mut(rule as usize)
+                    && *stamp != generation
+                {
+                    if certain {
+                        *stamp = generation;
+                        matched.push(rule);
+                    } else {
+                        reached.push(rule);
+                    }
                 }
-            }
-        });
+            },
+        );
         let env = EventEnv { event };
         for rule in &self.reached {
             // Reached by several rows, or certain by another.
@@ -272,7 +278,7 @@ pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mu
 
 /// A value as bytes that no other value of the type has; lengths first, so that parts do not run together.
 fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
-    use std::io::Write;
+    use std::fmt::Write;
     match v {
         Val::Unknown | Val::Texts(_) => return false,
         Val::Num(n) => out.extend(n.to_be_bytes()),
@@ -282,13 +288,23 @@ fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
             out.extend(t.as_bytes());
         }
         Val::Ip(ip) => {
-            let _ = write!(out, "{}", ip.to_canonical());
+            let _ = write!(Bytes(out), "{}", ip.to_canonical());
         }
         Val::Net(net) => {
-            let _ = write!(out, "{net}");
+            let _ = write!(Bytes(out), "{net}");
         }
     }
     true
+}
+
+/// Bytes as a place to write text to.
+struct Bytes<'a>(&'a mut Vec<u8>);
+
+impl std::fmt::Write for Bytes<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// A word of a key as text.

@@ -62,6 +62,19 @@ impl Bucket {
     }
 }
 
+/// An event as it is handed in.
+pub(crate) struct Arrival<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) ts: i64,
+    pub(crate) content: u128,
+    pub(crate) account: u64,
+    pub(crate) origin: Origin,
+    /// What the windowed rules took from it.
+    pub(crate) words: &'a [u64],
+    /// Violations of rules on single events.
+    pub(crate) singles: Vec<Violation>,
+}
+
 /// What a new record is to those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
@@ -120,16 +133,8 @@ impl Stage {
     }
 
     /// Takes in an event.
-    pub(crate) fn push(
-        &mut self,
-        id: &str,
-        ts: i64,
-        content: u128,
-        account: u64,
-        origin: Origin,
-        words: &[u64],
-        singles: Vec<Violation>,
-    ) {
+    pub(crate) fn push(&mut self, arrival: Arrival<'_>) {
+        let Arrival { id, ts, content, account, origin, words, singles } = arrival;
         self.known.insert(xxh3_128(id.as_bytes()), Known { ts, content, told: false });
         let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
         let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);

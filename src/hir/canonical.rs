@@ -151,7 +151,7 @@ impl Writer<'_> {
         }
     }
 
-    fn call<'e>(&mut self, name: &str, args: &[&'e Expr]) {
+    fn call(&mut self, name: &str, args: &[&Expr]) {
         let _ = write!(self.out, "({name}");
         for arg in args {
             self.out.push(' ');

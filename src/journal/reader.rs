@@ -33,7 +33,7 @@ pub struct Reader {
     until: Option<Position>,
     /// Hash and record count of the segment before, to hold the next header against.
     before: Option<([u8; 32], u64)>,
-    open: Option<Open>,
+    open: Option<OpenSegment>,
     frame: Vec<u8>,
     /// What of `frame` has been handed out.
     taken: usize,
@@ -129,9 +129,9 @@ impl Reader {
         }
     }
 
-    fn open(&self, segment: u64) -> Result<Open, JournalError> {
+    fn open(&self, segment: u64) -> Result<OpenSegment, JournalError> {
         let limit = self.until.filter(|u| u.segment == segment).map(|u| u.offset_bytes);
-        let open = Open::open(&self.dir, segment, limit)?;
+        let open = OpenSegment::begin(&self.dir, segment, limit)?;
         match self.before {
             Some((hash, _)) if open.header.previous != hash => {
                 Err(open.damaged_at(0, "it does not follow the segment before it: one of the two was altered"))
@@ -146,7 +146,7 @@ impl Reader {
 
 /// A segment that is being read.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenSegment {
     path: PathBuf,
     file: std::io::Take<BufReader<File>>,
     hash: Sha256,
@@ -159,9 +159,9 @@ pub(super) struct Open {
     compressed: Vec<u8>,
 }
 
-impl Open {
+impl OpenSegment {
     /// Opens a segment and reads its header; nothing beyond `limit` bytes is read.
-    pub(super) fn open(dir: &Path, segment: u64, limit: Option<u64>) -> Result<Self, JournalError> {
+    pub(super) fn begin(dir: &Path, segment: u64, limit: Option<u64>) -> Result<Self, JournalError> {
         let path = segment_path(dir, segment);
         let file = File::open(&path).at("open", &path)?;
         let mut file = BufReader::new(file).take(limit.unwrap_or(u64::MAX));
@@ -179,7 +179,7 @@ impl Open {
         hash.update(bytes);
         let at = SEGMENT_HEADER_BYTES as u64;
         let compressed = Vec::new();
-        Ok(Open { path, file, hash, header, at_bytes: at, end_bytes: at, n_records: 0, compressed })
+        Ok(OpenSegment { path, file, hash, header, at_bytes: at, end_bytes: at, n_records: 0, compressed })
     }
 
     /// Reads and tests the next frame without decompressing it; `None` at the end.

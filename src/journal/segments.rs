@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::At;
 use super::format::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, segment_path};
-use super::reader::Open;
+use super::reader::OpenSegment;
 use super::writer::{Job, JournalOptions, Segment, Synced, append_to};
 use super::{JournalError, Position, SEGMENT_BYTES_MAX};
 use crate::time::Timestamp;
@@ -40,7 +40,7 @@ impl Worker {
     pub(super) fn new(
         dir: &Path,
         options: JournalOptions,
-        resumed: Option<Open>,
+        resumed: Option<OpenSegment>,
         at: Position,
         line: Option<Segment>,
     ) -> Result<Self, JournalError> {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use super::error::At;
 use super::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, push_record, segment_path};
-use super::reader::{self, Open};
+use super::reader::{self, OpenSegment};
 use super::segments::{Worker, skim, sync_dir};
 use super::{
     FRAME_BYTES_MAX, JournalError, Position, ProjectionSink, QUEUE_FRAMES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX,
@@ -216,7 +216,7 @@ impl Drop for Journal {
 
 /// Drops everything behind a position, from the end on, so that what a kill leaves has no gap. Returns the segment in which
 /// to go on; `None` before the first.
-fn truncate_to(dir: &Path, at: &Position) -> Result<Option<Open>, JournalError> {
+fn truncate_to(dir: &Path, at: &Position) -> Result<Option<OpenSegment>, JournalError> {
     let mut segments = reader::list(dir)?;
     let lost = || JournalError::Lost { dir: dir.to_owned(), segment: at.segment, offset: at.offset_bytes };
     let mut resumed = None;
@@ -226,7 +226,7 @@ fn truncate_to(dir: &Path, at: &Position) -> Result<Option<Open>, JournalError> 
         if n_bytes < at.offset_bytes || at.offset_bytes < SEGMENT_HEADER_BYTES as u64 {
             return Err(lost());
         }
-        let mut open = Open::open(dir, at.segment, Some(at.offset_bytes))?;
+        let mut open = OpenSegment::begin(dir, at.segment, Some(at.offset_bytes))?;
         while open.next_header()?.is_some() {}
         if open.position() != *at {
             return Err(open.damaged("what comes before it is not what the position was taken of"));

@@ -105,7 +105,9 @@ impl Values {
     fn rows(&self, value: &Value<'_>, mut found: impl FnMut(u32)) {
         match value {
             Value::Text(t) => self.texts.get(*t).into_iter().flatten().for_each(|r| found(*r)),
-            Value::Texts(items) => items.iter().filter_map(|t| self.texts.get(t.as_str())).flatten().for_each(|r| found(*r)),
+            Value::Texts(items) => {
+                items.iter().filter_map(|t| self.texts.get(t.as_str())).flatten().for_each(|r| found(*r))
+            }
             Value::Num(n) => self.numbers.get(n).into_iter().flatten().for_each(|r| found(*r)),
             Value::Bool(b) => self.numbers.get(&i64::from(*b)).into_iter().flatten().for_each(|r| found(*r)),
             Value::Ip(ip) => {
@@ -294,7 +296,9 @@ impl Index {
 impl Dimension {
     fn finish(&mut self, words: usize) {
         let Test::Bound { at_most, sorted, every, checkpoints } = &mut self.test else { return };
-        sorted.sort_unstable_by_key(|(bound, row)| (if *at_most { -i128::from(*bound) } else { i128::from(*bound) }, *row));
+        sorted.sort_unstable_by_key(|(bound, row)| {
+            (if *at_most { -i128::from(*bound) } else { i128::from(*bound) }, *row)
+        });
         *every = CHECKPOINT.max(sorted.len().div_ceil(CHECKPOINTS_MAX));
         let mut bits = self.free.clone();
         bits.resize(words, 0);
@@ -404,7 +408,8 @@ fn access(nodes: &Nodes, id: NodeId, negated: bool) -> Option<(Access, bool)> {
             let networks = set.networks.iter().map(|n| Const::Net(*n));
             let values: Vec<Const> = texts.chain(numbers).chain(networks).collect();
             // Sets of truth values are not worth a place here.
-            (!values.is_empty()).then(|| (if negated { Access::NoneOf(f, values) } else { Access::OneOf(f, values) }, true))
+            (!values.is_empty())
+                .then_some((if negated { Access::NoneOf(f, values) } else { Access::OneOf(f, values) }, true))
         }
         _ => None,
     }

@@ -129,7 +129,8 @@ impl RuleSet {
 }
 
 fn prefilters(nodes: &Nodes) -> Vec<(FieldId, Prefilter)> {
-    let mut fields: Vec<(FieldId, Vec<(u32, Arc<text::TextMatcher>)>)> = Vec::new();
+    type Tests = Vec<(u32, Arc<text::TextMatcher>)>;
+    let mut fields: Vec<(FieldId, Tests)> = Vec::new();
     for (NodeId(id), node) in nodes.iter() {
         if let Node::Text { field, matcher } = node {
             match fields.iter_mut().find(|(f, _)| f == field) {

@@ -37,7 +37,7 @@ pub(crate) struct ExceptionPlan {
 #[derive(Debug)]
 pub(crate) enum ShapePlan {
     Single { values: Vec<ValuePlan> },
-    Windowed(WindowPlan),
+    Windowed(Box<WindowPlan>),
 }
 
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl RulePlan {
             Shape::Windowed(w) => {
                 let number = *windowed;
                 *windowed += 1;
-                ShapePlan::Windowed(window(cx, rule, w, number))
+                ShapePlan::Windowed(Box::new(window(cx, rule, w, number)))
             }
         };
         let mut bound = |what: &str, n: usize, max: usize| {

@@ -99,7 +99,7 @@ async fn writer(path: &Path, options: SqliteConnectOptions) -> Result<SqliteConn
         conn.execute(mark).await.at("create", path)?;
     }
     // FULL and not NORMAL: a batch may have been read from a pipe that cannot be read again, and actions may follow from
-    // it, so it must outlive a power cut. It costs one fsync a batch (about 0.1 ms here), not one a violation.
+    // it, so it must outlive a power cut. It costs one fsync a batch, not one a violation.
     // The journal of projections is synced before the batch that names its position.
     // Ids and accounts are random keys: a cache of 64 MiB instead of 2 keeps the inner pages of their trees in memory, and
     // folding the write-ahead log back at 64 MiB instead of 4 writes a page that many batches touched once.

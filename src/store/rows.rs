@@ -15,7 +15,7 @@ pub(super) struct Insertion {
 }
 
 /// Rows a statement. Few sizes, so that few prepared statements serve every batch. 256 rows of 15 columns are 3,840 of
-/// the 32,766 variables that SQLite allows; against 64 rows they save about a tenth.
+/// the 32,766 variables that SQLite allows.
 const SIZES: [usize; 4] = [256, 32, 4, 1];
 
 /// Inserts all rows; returns how many were inserted or changed.

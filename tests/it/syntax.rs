@@ -56,6 +56,16 @@ fn nesting_ends_in_a_message_however_deep() {
 }
 
 #[test]
+fn chains_within_nesting_end_in_a_message() {
+    let mut inner = "a".to_string();
+    for _ in 0..20 {
+        inner = format!("({inner}{})", " + a".repeat(90));
+    }
+    let (_, messages) = parsed(&format!("let x = {inner}\n"));
+    assert!(messages.contains("TOS0108"), "{}", &messages[..messages.len().min(400)]);
+}
+
+#[test]
 fn hostile_files_get_messages() {
     let long = format!("let a = \"{}\"\n", "x".repeat(1 << 20));
     let (_, messages) = parsed(&long);

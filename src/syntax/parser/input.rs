@@ -14,7 +14,7 @@ use crate::time::Duration;
 /// Deepest nesting of expressions.
 pub const NESTING_MAX: u32 = 32;
 /// Most operators of arithmetic and `or default` in one expression: each of them deepens the tree by one.
-pub const OPERATORS_MAX: u32 = 512;
+pub const OPERATORS_MAX: u32 = 128;
 
 /// What parsers share.
 pub(super) struct Context {

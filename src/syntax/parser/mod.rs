@@ -9,8 +9,8 @@ mod test;
 
 use std::cell::{Cell, RefCell};
 
-pub use input::{NESTING_MAX, OPERATORS_MAX};
 use input::{Context, Failure, Tokens, explain};
+pub use input::{NESTING_MAX, OPERATORS_MAX};
 use nom::Input;
 
 use super::ast::File;

@@ -156,6 +156,9 @@ fn opening_at_a_position_drops_what_came_after() {
         fs::write(file, &bytes[..cut]).unwrap();
         let mut journal = open(&path, &position);
         assert_eq!(numbers(&path, None).unwrap(), expected, "cut at {cut}");
+        if cut % 16 != 0 {
+            continue;
+        }
         append(&mut journal, 100..101);
         let next = sync(&mut journal);
         drop(journal);
