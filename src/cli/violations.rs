@@ -152,19 +152,23 @@ struct List {
     format: Format,
 }
 
-/// Rows of a list where no `--limit` is given.
+/// Rows of a table where no `--limit` is given.
 const LIST_ROWS: u64 = 100;
 
 impl List {
     fn run(self) -> anyhow::Result<Exit> {
         let log = Log::open(&self.db)?;
         let mut filter = self.which.filter();
-        // One more, to know whether there are more.
-        filter.limit =
-            Some(self.which.limit.unwrap_or(LIST_ROWS).saturating_add(u64::from(self.which.limit.is_none())));
+        // A table of all would be no table; machines get what they asked for.
+        let shortened = filter.limit.is_none() && self.format == Format::Text;
+        if shortened {
+            filter.limit = Some(LIST_ROWS + 1);
+        }
         let mut rows = log.wait(log.store.list(&filter))?;
-        let more = self.which.limit.is_none() && rows.len() as u64 > LIST_ROWS;
-        rows.truncate(filter.limit.unwrap_or(LIST_ROWS).min(usize::MAX as u64) as usize - usize::from(more));
+        let more = shortened && rows.len() as u64 > LIST_ROWS;
+        if more {
+            rows.pop();
+        }
         let mut out = output();
         match self.format {
             Format::Json => {

@@ -118,7 +118,7 @@ pub struct Outputs<'a> {
     pub rejects: Option<RejectFile>,
 }
 
-/// How often progress is told and a request to stop is heeded, in records. A power of two.
+/// How often progress is told and a request to stop is heeded, in records.
 const TELL_EVERY: u64 = 512;
 
 /// Runs inputs through rules. `pinned` says whether the log belongs to the same rules. `stop` ends the run between two
@@ -160,8 +160,9 @@ pub fn run(
         if n == 0 {
             break;
         }
+        let told = records / TELL_EVERY;
         records += n;
-        if records.is_multiple_of(TELL_EVERY) {
+        if records / TELL_EVERY > told {
             progress(Progress { bytes: merged.stored_bytes(), records });
             if stop.load(Ordering::Relaxed) {
                 ending = Ending::Stopped;

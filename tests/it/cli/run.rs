@@ -141,6 +141,21 @@ fn every_form_of_input_gives_the_same() {
 }
 
 #[test]
+fn a_mapping_is_recognised_or_named() {
+    let bench = Bench::new();
+    let payloads = std::fs::read_to_string(crate::golden::data("feed/litellm.json")).unwrap();
+    bench.write("litellm.json", payloads);
+    bench.run("auto.db", "litellm.json");
+    bench.run("named.db", "--mapping litellm litellm.json");
+    let books = bench.books("auto.db");
+    assert!(books["evaluated"].as_u64().unwrap() > 0, "{books}");
+    assert_eq!(books, bench.books("named.db"));
+    assert_eq!(bench.export("auto.db"), bench.export("named.db"));
+    let refused = bench.call("run --rules rules --db auto.db --mapping litellm litellm.json");
+    assert_eq!(refused.code, 3, "the mapping is part of the configuration: {refused:?}");
+}
+
+#[test]
 fn standard_input_gives_the_same_where_it_is_flushed() {
     let bench = Bench::new();
     let text = lines(&events(1_200));
