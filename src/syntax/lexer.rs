@@ -548,3 +548,14 @@ fn duration(written: &str, figures: &str, unit: &str) -> Result<Kind, (String, S
     };
     Err((format!("`{written}` has an unknown unit `{unit}`"), help))
 }
+
+/// What a whole text reads as, if it is one number, amount, duration or date without mistakes.
+pub(super) fn reads_as(written: &str) -> Option<Kind> {
+    if let Some(at) = Timestamp::parse_date(written) {
+        return Some(Kind::Date(at));
+    }
+    match number(written) {
+        Ok(("", taken)) => read_number(taken).ok(),
+        _ => None,
+    }
+}

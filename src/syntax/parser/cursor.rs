@@ -55,7 +55,7 @@ impl<'a> ParseError<Cursor<'a>> for Mistake {
 pub(super) type Parsed<'a, T> = IResult<Cursor<'a>, T, Mistake>;
 
 /// Words that an operand or a declared name cannot be, because they join or test operands.
-pub(in crate::syntax) const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "and", "or", "not", "in", "is", "has", "contains", "exists", "matches", "where", "ignoring", "true", "false", "if",
 ];
 

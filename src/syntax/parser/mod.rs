@@ -14,8 +14,6 @@ mod test;
 
 pub use expr::{EXPRESSION_HEIGHT_MAX, NESTING_DEPTH_MAX};
 
-pub(in crate::syntax) use cursor::RESERVED;
-
 use std::cell::RefCell;
 
 use super::ast::File;
