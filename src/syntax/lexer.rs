@@ -8,7 +8,7 @@ use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while, take_while_m_n, take_while1};
 use nom::character::complete::satisfy;
 use nom::combinator::{opt, recognize};
-use nom::multi::many0_count;
+use nom::multi::{many_m_n, many0_count};
 use nom::{IResult, Parser};
 
 use super::ast;
@@ -222,8 +222,10 @@ fn date(i: &str) -> Piece<'_> {
 /// A number with all that is glued to it: a dollar sign, a fraction, a unit, and wrongly more points as in an address.
 fn number(i: &str) -> Piece<'_> {
     let unit = take_while1(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    let fraction = recognize((tag("."), satisfy(|c| c.is_ascii_digit()), take_while(|c: char| c.is_ascii_digit())));
-    recognize((opt(tag("$")), digits, many0_count(fraction), opt(alt((tag("%"), unit))))).parse(i)
+    let fraction = |i| recognize((tag("."), satisfy(|c| c.is_ascii_digit()), take_while(|c: char| c.is_ascii_digit()))).parse(i);
+    let network = recognize((many_m_n(2, 9, fraction), opt((tag("/"), digits))));
+    let rest = alt((network, recognize((opt(fraction), opt(alt((tag("%"), unit)))))));
+    recognize((opt(tag("$")), digits, rest)).parse(i)
 }
 
 impl<'a> Lexer<'a> {
@@ -292,6 +294,7 @@ impl<'a> Lexer<'a> {
             self.report(
                 Diagnostic::new(Code::UNEXPECTED_TOKEN, span, "equality is written with one `=`")
                     .label("one `=` is enough")
+                    .help("write one `=`")
                     .fix(span, "="),
             );
             return;
@@ -306,8 +309,33 @@ impl<'a> Lexer<'a> {
         self.stray(start);
     }
 
+    /// A text in typographic quotes, as word processors write them: one mistake, and a text all the same.
+    fn curly(&mut self, start: u32) -> bool {
+        let line = self.rest.split('\n').next().unwrap_or("");
+        let Some((inner, _)) = line.strip_prefix(['\u{201c}', '\u{201e}', '\u{201d}']).and_then(|l| l.split_once(['\u{201d}', '\u{201c}']))
+        else {
+            return false;
+        };
+        // Both quotes take three bytes.
+        self.rest = self.rest.get(inner.len() + 6..).unwrap_or("");
+        let span = self.span(start, self.here());
+        let index = self.out.texts.len() as u32;
+        self.out.texts.push(inner.to_string());
+        self.push(Kind::Text(index), span.start, span.end);
+        self.report(
+            Diagnostic::new(Code::STRAY_CHARACTER, span, "typographic quotes do not enclose a text")
+                .label("needs straight quotes")
+                .help("use straight quotes")
+                .fix(span, format!("\"{}\"", inner.replace('"', "\\\""))),
+        );
+        true
+    }
+
     /// A run of characters of no use is one mistake.
     fn stray(&mut self, start: u32) {
+        if self.curly(start) {
+            return;
+        }
         let known = |c: char| {
             c.is_ascii_alphanumeric() || matches!(c, ' ' | '\t' | '\r' | '\n' | '_' | '#' | '"') || {
                 let mut at = [0; 4];
@@ -465,13 +493,14 @@ impl<'a> Lexer<'a> {
     }
 
     fn behind_regex(&self) -> bool {
-        let mut last = self.out.tokens.iter().rev();
-        let mut is = |word: &str| {
-            last.next().is_some_and(|t| {
+        let last = self.out.tokens.last();
+        let is = |word: &str| {
+            last.is_some_and(|t| {
                 t.kind == Kind::Word && self.text.get(t.start as usize..t.end as usize).is_some_and(|w| w == word)
             })
         };
-        is("regex") && is("matches")
+        // One of the two words is enough: where the other was forgotten, the pattern needs no second message.
+        is("regex") || is("matches")
     }
 }
 
@@ -497,16 +526,23 @@ fn escape(behind: &str) -> Option<(char, usize)> {
 /// The value of a number as written, or what is wrong with it and what to write instead.
 fn read_number(written: &str) -> Result<Kind, (String, String)> {
     let wrong = |message: &str, help: &str| Err((message.replace("{}", &format!("`{written}`")), help.to_string()));
-    let range = || wrong("{} is out of range", "whole numbers go up to 9_223_372_036_854_775_807; others carry six decimal places");
+    let places = written.split_once('.').map_or(0, |(_, places)| places.trim_end_matches('0').len());
+    let range = || {
+        if places > 6 {
+            wrong("{} has too many places", "numbers carry six decimal places: `0.123456`")
+        } else {
+            wrong("{} is too large", "whole numbers go up to 9_223_372_036_854_775_807, others up to a millionth of that")
+        }
+    };
     let (dollar, body) = match written.strip_prefix('$') {
         Some(body) => (true, body),
         None => (false, written),
     };
     let numeric = body.find(|c: char| !c.is_ascii_digit() && c != '_' && c != '.').unwrap_or(body.len());
-    let (figures, unit) = body.split_at_checked(numeric).unwrap_or((body, ""));
-    if figures.matches('.').count() > 1 {
+    if body.matches('.').count() > 1 {
         return wrong("{} is no number", "addresses and networks stand in quotes: \"10.0.0.0/8\"");
     }
+    let (figures, unit) = body.split_at_checked(numeric).unwrap_or((body, ""));
     let whole = figures.split('.').next().unwrap_or("");
     if whole.starts_with('_') || whole.ends_with('_') || whole.contains("__") {
         return wrong("{} is no number", "`_` stands between two digits: `1_000`");

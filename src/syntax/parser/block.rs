@@ -15,14 +15,21 @@ pub(super) struct Section {
     pub(super) word: &'static str,
     /// Whether it may stand more than once.
     pub(super) repeats: bool,
+    /// Whether it may stand between sections of the kind before it.
+    pub(super) mixes: bool,
 }
 
 pub(super) const fn once(word: &'static str) -> Section {
-    Section { word, repeats: false }
+    Section { word, repeats: false, mixes: false }
 }
 
 pub(super) const fn many(word: &'static str) -> Section {
-    Section { word, repeats: true }
+    Section { word, repeats: true, mixes: false }
+}
+
+/// May stand more than once, and in any order with the section before it.
+pub(super) const fn mixed(word: &'static str) -> Section {
+    Section { word, repeats: true, mixes: true }
 }
 
 /// A kind of block.
@@ -66,15 +73,17 @@ impl Block {
         open: Span,
         mut section: impl FnMut(Cursor<'a>, &'static str) -> Parsed<'a, ()>,
     ) -> (Cursor<'a>, Outcome) {
-        let margin = head.column(head.token());
+        let margin = head.margin(head.token());
         let mut i = start;
         let mut out = Outcome { broken: false, seen: Vec::new() };
         loop {
-            if i.is(Symbol::CloseBrace) {
+            // A brace further out than the block closes the block around it.
+            let outer = i.token().first && i.column(i.token()) < margin;
+            if i.is(Symbol::CloseBrace) && !outer {
                 i = i.skip(1);
                 break;
             }
-            if i.ended() || self.next_item(i, margin) {
+            if i.ended() || i.is(Symbol::CloseBrace) || self.next_item(i, margin) {
                 self.unclosed(i, head, open);
                 out.broken = true;
                 break;
@@ -114,10 +123,14 @@ impl Block {
     }
 
     fn unclosed(&self, i: Cursor<'_>, head: Cursor<'_>, open: Span) {
-        let d = Diagnostic::new(Code::UNCLOSED_BLOCK, open, format!("{} is not closed", self.what)).label("opened here");
-        let d = if i.ended() { d } else { d.also(i.span(), "the next block begins here") };
+        let d = Diagnostic::new(Code::UNCLOSED_BLOCK, open, format!("{} is not closed", this(self.what))).label("opened here");
+        let d = match i.kind() {
+            Kind::End => d,
+            Kind::Symbol(_) => d.also(i.span(), "this closes the block around it"),
+            _ => d.also(i.span(), "the next block begins here"),
+        };
         let before = i.previous().map_or(open, |t| i.span_of(t)).after();
-        let margin = " ".repeat(head.column(head.token()));
+        let margin = " ".repeat(head.margin(head.token()));
         i.report(d.help("add `}` at its end").fix(before, format!("\n{margin}}}")));
     }
 
@@ -127,17 +140,14 @@ impl Block {
         if let Some(known) = self.position(word).and_then(|n| self.sections.get(n).map(|s| (n, s.word))) {
             return Ok(known);
         }
+        if word.is_empty() && !begins {
+            return Err(i.left_over(&format!("the next section of {}", self.what), OPERATORS));
+        }
         if word.is_empty() {
             return Err(i.expected(&format!("a section of {} or `}}`", self.what)));
         }
         if !begins {
-            let error = i.expected("the next section");
-            let Err::Error(Mistake { diagnostic: Some(d), at }) = error else { return Err(error) };
-            let d = match nearest(word, OPERATORS.iter().copied()) {
-                Some(near) => d.help(format!("did you mean `{near}`?")).fix(i.span(), near),
-                None => *d,
-            };
-            return Err(Err::Error(Mistake { diagnostic: Some(Box::new(d)), at }));
+            return Err(i.left_over("the next section", OPERATORS));
         }
         let near = nearest(word, self.words().chain(["and", "or"]));
         let d = Diagnostic::new(Code::UNKNOWN_SECTION, i.span(), format!("{} has no section `{word}`", self.what)).label("unknown here");
@@ -186,7 +196,11 @@ impl Block {
     }
 
     fn resumes(&self, i: Cursor<'_>, token: Token, depth: usize, indent: usize) -> bool {
-        token.first && self.position(i.word()).is_some() && (depth == 0 || i.column(token) <= indent)
+        let (word, column) = (i.word(), i.column(token));
+        let known = self.position(word).is_some() && (depth == 0 || column <= indent);
+        // A word in the same column is a section too, if an unknown one.
+        let unknown = depth == 0 && column == indent && !word.is_empty() && !OPERATORS.contains(&word);
+        token.first && (known || unknown)
     }
 
     /// Reports repeated sections and those out of order. The largest number of sections that are in order counts as the
@@ -200,7 +214,7 @@ impl Block {
                 Some(earlier) if !repeats => {
                     out.broken = true;
                     let word = self.sections.get(*n).map_or("", |s| s.word);
-                    let d = Diagnostic::new(Code::REPEATED_SECTION, *span, format!("`{word}` stands twice in {}", article_off(self.what)))
+                    let d = Diagnostic::new(Code::REPEATED_SECTION, *span, format!("`{word}` stands twice in {}", this(self.what)))
                         .label("again here")
                         .also(earlier, "first here")
                         .help("keep one of them");
@@ -210,7 +224,8 @@ impl Block {
                     if let Some(slot) = first.get_mut(*n) {
                         slot.get_or_insert(*span);
                     }
-                    kept.push((*n, *span));
+                    let mixes = self.sections.get(*n).is_some_and(|s| s.mixes);
+                    kept.push((if mixes { n.saturating_sub(1) } else { *n }, *span));
                 }
             }
         }
@@ -270,6 +285,6 @@ fn quoted(words: impl Iterator<Item = &'static str>) -> String {
     words.map(|w| format!("`{}`", if w == "mistaken" { "mistaken for" } else { w })).collect::<Vec<_>>().join(", ")
 }
 
-fn article_off(what: &str) -> String {
+fn this(what: &str) -> String {
     what.split_once(' ').map_or_else(|| what.to_string(), |(_, noun)| format!("this {noun}"))
 }

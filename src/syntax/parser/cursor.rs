@@ -59,6 +59,13 @@ pub(super) const RESERVED: &[&str] = &[
     "and", "or", "not", "in", "is", "has", "contains", "exists", "matches", "where", "ignoring", "true", "false", "if",
 ];
 
+/// Words that begin a section or an item.
+const SECTION_WORDS: &[&str] = &[
+    "policy", "list", "table", "let", "rule", "link", "series", "limit", "enforces", "severity", "confidence", "mode", "on", "per",
+    "over", "when", "except", "action", "cooldown", "budget", "rollout", "because", "mistaken", "test", "given", "expect", "first",
+    "then", "tied", "needs", "title", "url", "effective", "clause", "permits", "reserve", "settle", "every", "value", "outage",
+];
+
 impl<'a> Cursor<'a> {
     pub(super) fn start(parsing: &'a Parsing<'a>) -> Self {
         Cursor { parsing, at: 0, depth: 0, height: 0, whole_at: usize::MAX }
@@ -143,6 +150,13 @@ impl<'a> Cursor<'a> {
         before.len() - before.rfind('\n').map_or(0, |at| at + 1)
     }
 
+    /// Characters of white space before the first word of a token's line.
+    pub(super) fn margin(self, token: Token) -> usize {
+        let before = self.parsing.text.get(..token.start as usize).unwrap_or("");
+        let line = before.get(before.rfind('\n').map_or(0, |at| at + 1)..).unwrap_or("");
+        line.len() - line.trim_start().len()
+    }
+
     pub(super) fn report(self, diagnostic: Diagnostic) {
         let mut found = self.parsing.found.borrow_mut();
         // One more than is shown, so that the end of the list can say that there is more.
@@ -207,12 +221,41 @@ impl<'a> Cursor<'a> {
             format!("expected {what}, found {}", self.describe()),
         )
         .label(format!("expected {what}"));
+        self.fail(self.hinted(d))
+    }
+
+    /// What comes before is complete, and `what` would go on; perhaps an operator is misspelt.
+    pub(super) fn left_over(self, what: &str, operators: &[&'static str]) -> Err<Mistake> {
+        let d = Diagnostic::new(
+            Code::UNEXPECTED_TOKEN,
+            self.span(),
+            format!("expected {what}, found {}", self.describe()),
+        )
+        .label("what comes before is complete");
+        self.fail(match nearest(self.word(), operators.iter().copied()).filter(|_| !self.word().is_empty()) {
+            Some(near) => d.help(format!("did you mean `{near}`?")).fix(self.span(), near),
+            None => self.hinted(d),
+        })
+    }
+
+    fn hinted(self, d: Diagnostic) -> Diagnostic {
         let thousands = self.is(Symbol::Comma)
             && self.previous().is_some_and(|t| matches!(t.kind, Kind::Integer(_)) && t.end == self.token().start)
             && matches!(self.nth(1).kind, Kind::Integer(_))
             && self.touches_next();
-        let d = if thousands { d.help("thousands are separated with `_`: `1_000`") } else { d };
-        self.fail(d)
+        if thousands { d.help("thousands are separated with `_`: `1_000`").fix(self.span(), "_") } else { d }
+    }
+
+    /// Whether a line begins here that reads like the next section or item. Then whatever was expected is missing: its word
+    /// is not taken for a name.
+    pub(super) fn begins_section(self) -> bool {
+        let next = self.skip(1);
+        let content = match next.kind() {
+            Kind::Word => !RESERVED.contains(&next.word()) && !super::expr::test_begins(next),
+            Kind::Symbol(_) | Kind::End => false,
+            _ => true,
+        };
+        self.token().first && content && !next.token().first && SECTION_WORDS.contains(&self.word())
     }
 
     /// One of a few words would fit here.
@@ -282,6 +325,7 @@ pub(super) fn named<'a>(what: &'static str) -> impl Fn(Cursor<'a>) -> Parsed<'a,
             );
             Err(i.fail(d.label(format!("expected {what}"))))
         }
+        Kind::Word if i.begins_section() => Err(i.expected(what)),
         Kind::Word => Ok((i.skip(1), Name { text: i.word().to_string(), span: i.span() })),
         _ => Err(i.expected(what)),
     }

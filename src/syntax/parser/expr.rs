@@ -9,7 +9,7 @@ use nom::{Err, Parser};
 use super::cursor::{Cursor, Mistake, Parsed, RESERVED, after, count, duration, enclosed, keyword, name, path, phrase, symbol, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::{Arg, ArithmeticOp, At, Call, CompareOp, Expr, ExprKind, Literal, Memory, TextTest};
+use crate::syntax::ast::{Arg, ArithmeticOp, Call, CompareOp, Expr, ExprKind, Literal, Memory, Name, TextTest};
 use crate::syntax::lexer::{Kind, Symbol};
 
 /// How deep brackets, `not` and minus signs may nest.
@@ -74,8 +74,19 @@ fn is_or(i: Cursor<'_>) -> bool {
     i.word() == "or" && i.word_at(1) != "default"
 }
 
+// Each level reads its first operand through the levels below and then goes on with it in a function of its own, so that
+// nesting costs few and small frames: what comes before the first operator is read without any of them.
+
 fn disjunction(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (mut i, first) = conjunction(start)?;
+    let (i, first) = negation(start)?;
+    if i.word() != "and" && !is_or(i) {
+        return Ok((i, first));
+    }
+    let (i, first) = conjunction_from(i, start, first)?;
+    disjunction_from(i, start, first)
+}
+
+fn disjunction_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, first: Expr) -> Parsed<'a, Expr> {
     if !is_or(i) {
         return Ok((i, first));
     }
@@ -83,7 +94,9 @@ fn disjunction(start: Cursor<'_>) -> Parsed<'_, Expr> {
     let mut height = i.height;
     let mut operands = vec![first];
     while is_or(i) {
-        let (rest, next) = conjunction(i.skip(1))?;
+        let begin = i.skip(1);
+        let (rest, next) = negation(begin)?;
+        let (rest, next) = conjunction_from(rest, begin, next)?;
         height = height.max(rest.height);
         operands.push(next);
         i = rest;
@@ -106,8 +119,7 @@ fn mixed_and_or(i: Cursor<'_>, or: Span, and: &Expr) {
     });
 }
 
-fn conjunction(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (mut i, first) = negation(start)?;
+fn conjunction_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, first: Expr) -> Parsed<'a, Expr> {
     if i.word() != "and" {
         return Ok((i, first));
     }
@@ -143,7 +155,7 @@ fn compare_op(i: Cursor<'_>) -> Option<CompareOp> {
 }
 
 /// Whether a comparison or test begins here, its left side being read.
-fn test_begins(i: Cursor<'_>) -> bool {
+pub(super) fn test_begins(i: Cursor<'_>) -> bool {
     compare_op(i).is_some()
         || matches!(i.word(), "in" | "contains" | "has" | "matches" | "exists" | "is")
         || matches!(
@@ -153,7 +165,15 @@ fn test_begins(i: Cursor<'_>) -> bool {
 }
 
 fn test(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (i, left) = defaulted(start)?;
+    let (i, left) = minus(start)?;
+    if arithmetic_op(i).is_none() && !i.is_phrase(&["or", "default"]) && i.word() != "not" && !test_begins(i) {
+        return Ok((i, left));
+    }
+    test_from(i, start, left)
+}
+
+fn test_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (i, left) = defaulted_from(i, start, left)?;
     if i.word() == "not" && i.word_at(1) != "in" {
         let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "`not` stands before the whole test, not inside it")
             .label("not here")
@@ -280,7 +300,12 @@ fn memory<'a>(i: Cursor<'a>, start: Cursor<'a>, operand: Box<Expr>) -> Parsed<'a
 }
 
 fn defaulted(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (mut i, mut left) = sum(start)?;
+    let (i, left) = minus(start)?;
+    defaulted_from(i, start, left)
+}
+
+fn defaulted_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (mut i, mut left) = sum_from(i, start, left)?;
     while i.is_phrase(&["or", "default"]) {
         let height = i.height;
         let (rest, fallback) = minus(i.skip(2))?;
@@ -306,13 +331,20 @@ fn arithmetic_op(i: Cursor<'_>) -> Option<ArithmeticOp> {
 }
 
 fn sum(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (mut i, mut left) = product(start)?;
+    let (i, left) = minus(start)?;
+    sum_from(i, start, left)
+}
+
+fn sum_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (mut i, mut left) = product_from(i, start, left)?;
     while let Some(op @ (ArithmeticOp::Add | ArithmeticOp::Subtract)) = arithmetic_op(i) {
         if op == ArithmeticOp::Subtract {
             spaced_minus(i);
         }
         let height = i.height;
-        let (rest, right) = product(i.skip(1))?;
+        let begin = i.skip(1);
+        let (rest, right) = minus(begin)?;
+        let (rest, right) = product_from(rest, begin, right)?;
         let kind = ExprKind::Arithmetic(Box::new(left), op, Box::new(right));
         (i, left) = done(rest, start, height.max(rest.height) + 1, kind)?;
     }
@@ -339,8 +371,7 @@ fn spaced_minus(i: Cursor<'_>) {
     }
 }
 
-fn product(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (mut i, mut left) = minus(start)?;
+fn product_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, mut left: Expr) -> Parsed<'a, Expr> {
     while let Some(op @ (ArithmeticOp::Multiply | ArithmeticOp::Divide)) = arithmetic_op(i) {
         let height = i.height;
         let (rest, right) = minus(i.skip(1))?;
@@ -359,31 +390,41 @@ fn minus(start: Cursor<'_>) -> Parsed<'_, Expr> {
 }
 
 fn primary(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let literal = |l| done(start.skip(1), start, 1, ExprKind::Literal(l));
     match start.kind() {
-        Kind::Integer(n) => literal(Literal::Integer(n)),
-        Kind::Decimal(n) => literal(Literal::Decimal(n)),
-        Kind::Percentage(n) => literal(Literal::Percentage(n)),
-        Kind::Money(n) => literal(Literal::Money(n)),
-        Kind::Duration(d) => literal(Literal::Duration(d)),
-        Kind::Date(at) => literal(Literal::Date(at)),
-        Kind::Bad => literal(Literal::Integer(0)),
+        Kind::Symbol(Symbol::OpenParen) => parenthesised(start),
+        Kind::Symbol(Symbol::OpenBracket) => list(start),
+        Kind::Word => word_operand(start),
+        _ => literal(start),
+    }
+}
+
+fn parenthesised(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, inner) = disjunction(start.skip(1).deeper()?.whole())?;
+    let (rest, _) = symbol(Symbol::CloseParen)(i)?;
+    done(rest.back_to(start), start, i.height + 1, ExprKind::Paren(Box::new(inner)))
+}
+
+fn list(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, items) = exprs(start.skip(1).deeper()?, Symbol::CloseBracket)?;
+    done(i.back_to(start), start, i.height + 1, ExprKind::List(items))
+}
+
+fn literal(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let literal = match start.kind() {
+        Kind::Integer(n) => Literal::Integer(n),
+        Kind::Decimal(n) => Literal::Decimal(n),
+        Kind::Percentage(n) => Literal::Percentage(n),
+        Kind::Money(n) => Literal::Money(n),
+        Kind::Duration(d) => Literal::Duration(d),
+        Kind::Date(at) => Literal::Date(at),
+        Kind::Bad => Literal::Integer(0),
         Kind::Text(_) => {
             let (_, t) = text("a text")(start)?;
-            literal(Literal::Text(t.value))
+            Literal::Text(t.value)
         }
-        Kind::Symbol(Symbol::OpenParen) => {
-            let (i, inner) = disjunction(start.skip(1).deeper()?.whole())?;
-            let (rest, _) = symbol(Symbol::CloseParen)(i)?;
-            done(rest.back_to(start), start, i.height + 1, ExprKind::Paren(Box::new(inner)))
-        }
-        Kind::Symbol(Symbol::OpenBracket) => {
-            let (i, items) = exprs(start.skip(1).deeper()?, Symbol::CloseBracket)?;
-            done(i.back_to(start), start, i.height + 1, ExprKind::List(items))
-        }
-        Kind::Word => word_operand(start),
-        Kind::Symbol(_) | Kind::End => Err(start.expected("a value")),
-    }
+        Kind::Word | Kind::Symbol(_) | Kind::End => return Err(start.expected("a value")),
+    };
+    done(start.skip(1), start, 1, ExprKind::Literal(literal))
 }
 
 /// Expressions up to `close`; the height is that of the highest.
@@ -399,77 +440,102 @@ fn exprs(i: Cursor<'_>, close: Symbol) -> Parsed<'_, Vec<Expr>> {
 
 fn word_operand(start: Cursor<'_>) -> Parsed<'_, Expr> {
     match start.word() {
-        "true" => return done(start.skip(1), start, 1, ExprKind::Literal(Literal::Bool(true))),
-        "false" => return done(start.skip(1), start, 1, ExprKind::Literal(Literal::Bool(false))),
-        "at" if start.word_at(1) == "least" => {
-            let (i, least) = count(start.skip(2))?;
-            let (i, _) = preceded(keyword("of"), symbol(Symbol::OpenBrace)).parse(i)?;
-            let (i, items) = exprs(i.deeper()?, Symbol::CloseBrace)?;
-            return done(i.back_to(start), start, i.height + 1, ExprKind::AtLeast(least, items));
-        }
+        "at" if start.word_at(1) == "least" => at_least(start),
+        _ if start.begins_section() => Err(start.expected("a value")),
+        word if start.is_at(1, Symbol::OpenParen) && !RESERVED.contains(&word) => call(start),
+        _ => plain_word(start),
+    }
+}
+
+fn at_least(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, least) = count(start.skip(2))?;
+    let (i, _) = preceded(keyword("of"), symbol(Symbol::OpenBrace)).parse(i)?;
+    let (i, items) = exprs(i.deeper()?, Symbol::CloseBrace)?;
+    done(i.back_to(start), start, i.height + 1, ExprKind::AtLeast(least, items))
+}
+
+fn plain_word(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    match start.word() {
+        "true" => done(start.skip(1), start, 1, ExprKind::Literal(Literal::Bool(true))),
+        "false" => done(start.skip(1), start, 1, ExprKind::Literal(Literal::Bool(false))),
         "during" if start.is_phrase(&["during", "outage", "of"]) => {
             let (i, series) = name(start.skip(3))?;
-            return done(i, start, 1, ExprKind::Outage(series));
+            done(i, start, 1, ExprKind::Outage(series))
         }
         "not" => {
             let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, start.span(), "expected a value, found `not`")
                 .label("expected a value")
                 .help("`not` applies to a whole test: `not x in y`, or in parentheses `(not x)`");
-            return Err(start.fail(d));
+            Err(start.fail(d))
         }
-        word if RESERVED.contains(&word) => return Err(start.expected("a value")),
-        _ => {}
+        word if RESERVED.contains(&word) => Err(start.expected("a value")),
+        _ => {
+            let (i, path) = path(start)?;
+            done(i, start, 1, ExprKind::Path(path))
+        }
     }
-    if start.is_at(1, Symbol::OpenParen) {
-        return call(start);
-    }
-    let (i, path) = path(start)?;
-    done(i, start, 1, ExprKind::Path(path))
 }
 
 fn call(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (i, name) = name(start)?;
+    let (i, args) = arguments(start.skip(2).deeper()?)?;
+    let name = Name { text: start.word().to_string(), span: start.span() };
+    let i = i.back_to(start);
+    if i.word() == "where" {
+        return filtered(i, start, Call { name, args, filter: None });
+    }
+    done(i, start, i.height + 1, ExprKind::Call(Call { name, args, filter: None }))
+}
+
+/// Arguments and the closing parenthesis; the height is that of the highest.
+fn arguments(i: Cursor<'_>) -> Parsed<'_, Vec<Arg>> {
     let highest = std::cell::Cell::new(0);
     let (i, args) = enclosed(Symbol::CloseParen, |i| {
         let (i, arg) = argument(i)?;
         highest.set(highest.get().max(i.height));
         Ok((i, arg))
-    })(i.skip(1).deeper()?)?;
-    let i = i.back_to(start);
-    if i.word() != "where" {
-        return done(i, start, highest.get() + 1, ExprKind::Call(Call { name, args, filter: None }));
-    }
+    })(i)?;
+    Ok((Cursor { height: highest.get(), ..i }, args))
+}
+
+/// `where …` behind an aggregate.
+fn filtered<'a>(i: Cursor<'a>, start: Cursor<'a>, call: Call) -> Parsed<'a, Expr> {
     if start.at != start.whole_at {
-        let word = &name.text;
-        let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), format!("`{word}(…) where …` cannot stand inside a larger expression"))
-            .label("where would this condition end?")
-            .help(format!("name it with `let`: `let matching = {word}(…) where …`, then write `matching` here"));
+        let word = &call.name.text;
+        let d = Diagnostic::new(
+            Code::UNEXPECTED_TOKEN,
+            i.span(),
+            format!("`{word}(…) where …` cannot stand inside a larger expression"),
+        )
+        .label("where would this condition end?")
+        .help(format!("name it with `let`: `let matching = {word}(…) where …`, then write `matching` here"));
         return Err(i.fail(d));
     }
+    let height = i.height;
     let (i, filter) = disjunction(i.skip(1).deeper()?)?;
-    let height = highest.get().max(i.height) + 1;
-    done(i.back_to(start), start, height, ExprKind::Call(Call { name, args, filter: Some(Box::new(filter)) }))
+    let height = height.max(i.height) + 1;
+    done(i.back_to(start), start, height, ExprKind::Call(Call { filter: Some(Box::new(filter)), ..call }))
 }
 
 fn argument(start: Cursor<'_>) -> Parsed<'_, Arg> {
     if start.is_phrase(&["one", "per"]) {
-        let (i, key) = sum(start.skip(2))?;
-        let height = i.height;
-        let (i, condition) = after("if", disjunction)(i)?;
-        let i = Cursor { height: height.max(i.height), ..i };
-        return Ok((i, Arg::OnePer { key, condition, span: i.since(start) }));
+        return one_per(start);
     }
     if start.word() == "over" && matches!(start.nth(1).kind, Kind::Duration(_)) {
-        let (i, back): (_, At<_>) = duration(start.skip(1))?;
-        return Ok((Cursor { height: 1, ..i }, Arg::Over(back)));
+        return duration(start.skip(1)).map(|(i, back)| (Cursor { height: 1, ..i }, Arg::Over(back)));
     }
-    if names_argument(start) {
-        let (i, name) = name(start)?;
-        let (i, value) = disjunction(i.whole())?;
-        return Ok((i, Arg::Named(name, value)));
+    if !names_argument(start) {
+        return disjunction(start.whole()).map(|(i, value)| (i, Arg::Value(value)));
     }
-    let (i, value) = disjunction(start.whole())?;
-    Ok((i, Arg::Value(value)))
+    let (i, value) = disjunction(start.skip(1).whole())?;
+    Ok((i, Arg::Named(Name { text: start.word().to_string(), span: start.span() }, value)))
+}
+
+fn one_per(start: Cursor<'_>) -> Parsed<'_, Arg> {
+    let (i, key) = sum(start.skip(2))?;
+    let height = i.height;
+    let (i, condition) = after("if", disjunction)(i)?;
+    let i = Cursor { height: height.max(i.height), ..i };
+    Ok((i, Arg::OnePer { key, condition, span: i.since(start) }))
 }
 
 /// Whether a word stands before a value without an operator between: `v4 24`, `of refused`.

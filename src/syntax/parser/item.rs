@@ -4,7 +4,7 @@ use nom::Err;
 
 use super::block::mistake;
 use super::cursor::{Cursor, Mistake, Parsed, commas, name, path, symbol};
-use super::expr::whole;
+use super::expr::{OPERATORS, whole};
 use super::{link, policy, rule};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::syntax::ast::{Apply, Item, Let, Name};
@@ -55,6 +55,10 @@ fn known_word(i: Cursor<'_>) -> Result<&'static str, Err<Mistake>> {
         let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "this `}` closes nothing").label("no block is open here");
         return Err(i.fail(d.help("remove it")));
     }
+    let operator = nearest(word, OPERATORS.iter().copied()).filter(|_| !word.is_empty());
+    if i.at > 0 && !i.token().first {
+        return Err(i.left_over("the end of the line or an operator", OPERATORS));
+    }
     let d = Diagnostic::new(Code::UNKNOWN_ITEM, i.span(), format!("no block begins with {}", i.describe()))
         .label("expected the start of a block");
     match nearest(word, ITEMS.iter().copied()).filter(|_| i.nth(1).kind == Kind::Word) {
@@ -62,7 +66,10 @@ fn known_word(i: Cursor<'_>) -> Result<&'static str, Err<Mistake>> {
             i.report(d.help(format!("did you mean `{near}`?")).fix(i.span(), near));
             Ok(ITEMS.iter().find(|w| **w == near).copied().unwrap_or("rule"))
         }
-        None => Err(i.fail(d.help(format!("blocks begin with {all}")))),
+        None => Err(i.fail(match operator {
+            Some(near) => d.help(format!("did you mean `{near}`?")).fix(i.span(), near),
+            None => d.help(format!("blocks begin with {all}")),
+        })),
     }
 }
 

@@ -78,13 +78,14 @@ fn ignored<'a>(i: Cursor<'a>, family: &mut Family) -> Parsed<'a, ()> {
 /// Reports what a block lacks, unless the section stood there and could not be read.
 fn lacks(i: Cursor<'_>, block: &Block, outcome: &Outcome, name: &Name, needed: &[&str]) {
     i.broken(name);
-    for word in needed {
-        if !outcome.has(block, word) {
-            let shown = if *word == "at" { "at most" } else { word };
-            let d = Diagnostic::new(Code::MISSING_SECTION, name.span, format!("{} needs the section `{shown}`", block.what));
-            i.report(d.label(format!("`{shown}` is missing")));
-        }
+    let missing: Vec<&str> = needed.iter().filter(|word| !outcome.has(block, word)).copied().collect();
+    if missing.is_empty() {
+        return;
     }
+    let shown = missing.iter().map(|word| format!("`{}`", if *word == "at" { "at most" } else { word })).collect::<Vec<_>>().join(", ");
+    let noun = if missing.len() == 1 { "section" } else { "sections" };
+    let d = Diagnostic::new(Code::MISSING_SECTION, name.span, format!("{} needs the {noun} {shown}", block.what));
+    i.report(d.label("missing here"));
 }
 
 const SERIES: Block =

@@ -1,6 +1,6 @@
 //! What rules refer to: policies with their clauses, lists, tables.
 
-use super::block::{Block, many, once};
+use super::block::{Block, many, mixed, once};
 use super::cursor::{Cursor, Parsed, count, date, dated, enclosed, keep, keyword, name, named, path, phrase, symbol, text};
 use super::expr::{expr, value};
 use crate::syntax::ast::{At, Clause, ColumnRef, List, ListValues, Name, Policy, Table};
@@ -10,7 +10,7 @@ use nom::sequence::preceded;
 
 const POLICY: Block = Block {
     what: "a policy",
-    sections: &[once("title"), once("url"), once("effective"), many("clause"), many("permits")],
+    sections: &[once("title"), once("url"), once("effective"), many("clause"), mixed("permits")],
 };
 
 pub(super) fn policy(start: Cursor<'_>) -> Parsed<'_, Policy> {

@@ -304,11 +304,7 @@ fn rule() -> BoxedStrategy<Rule> {
 fn policy() -> BoxedStrategy<Policy> {
     let clause = (any::<bool>(), name(), option::of(text()), option::of(date()), option::of(date()), text())
         .prop_map(|(permits, name, at, from, until, says)| Clause { permits, name, at, from, until, says, span: span() });
-    // Clauses and permissions stand apart, in this order.
-    let clauses = vec(clause, 0..4).prop_map(|mut c| {
-        c.sort_by_key(|c| c.permits);
-        c
-    });
+    let clauses = vec(clause, 0..4);
     (path(), date(), option::of(text()), option::of(text()), option::of((date(), option::of(date()))), clauses)
         .prop_map(|(name, version, title, url, effective, clauses)| Policy { name, version, title, url, effective, clauses, span: span() })
         .boxed()
