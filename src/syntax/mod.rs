@@ -6,6 +6,7 @@
 
 pub mod ast;
 pub mod lexer;
+mod number;
 pub mod parser;
 pub mod print;
 

@@ -88,7 +88,10 @@ fn layouts_stay_as_they_are() {
 /// One mistake a line: code, place, message.
 fn mistakes(text: &str) -> Vec<String> {
     let (_, found, sources) = read("rules.tos", text);
-    found.iter().map(|d| format!("{} {} {}", d.code.id(), sources.position(SourceId(0), d.primary.span.start), d.message)).collect()
+    found
+        .iter()
+        .map(|d| format!("{} {} {}", d.code.id(), sources.position(SourceId(0), d.primary.span.start), d.message))
+        .collect()
 }
 
 #[test]
@@ -120,7 +123,10 @@ fn messages_of_the_grammar_stay_as_they_are() {
 fn made(name: &str, text: &str, keep: usize) {
     let (_, found, sources) = read(name, text);
     let last = &found[found.len() - keep..];
-    golden::check(&golden::data("diagnostics").join(Path::new(name).with_extension("out")), &to_text(last, &sources, false));
+    golden::check(
+        &golden::data("diagnostics").join(Path::new(name).with_extension("out")),
+        &to_text(last, &sources, false),
+    );
 }
 
 #[test]
@@ -137,7 +143,6 @@ const STACK_BYTES: usize = if cfg!(debug_assertions) { 3 << 19 } else { 1 << 19 
 
 /// Runs `f` on a thread with little stack, and fails when it takes long; debug builds are some twenty times slower.
 fn quick(name: &str, f: impl FnOnce() + Send) {
-    println!("{name}");
     let seconds_max = if cfg!(debug_assertions) { 10.0 } else { 1.0 };
     #[expect(clippy::disallowed_methods, reason = "a test of the time that is taken")]
     let start = std::time::Instant::now();
@@ -195,7 +200,9 @@ fn expressions_nest_up_to_the_limit_and_no_further() {
         let mixed = format!("let a = {}x{}", "not (f([-(".repeat(10), ")]))".repeat(10));
         round(&tree(&mixed), "");
     });
-    for text in [deep(limit + 1), format!("let a = {}x", "not ".repeat(limit + 1)), format!("let a = x{}", " + x".repeat(300))] {
+    for text in
+        [deep(limit + 1), format!("let a = {}x", "not ".repeat(limit + 1)), format!("let a = x{}", " + x".repeat(300))]
+    {
         assert!(mistakes(&text)[0].starts_with("TOS0108"), "{text}");
     }
     assert_eq!(mistakes(&format!("let a = x{}", " + x".repeat(200))), Vec::<String>::new());
@@ -220,7 +227,8 @@ fn pieces() -> impl Strategy<Value = String> {
         2026-01-01 2026-13-01 on per over where when and or not in exists is missing default at least 2 of has any all contains \
         matches regex ignoring case test given expect nothing violation with except events because action block account sequence \
         first then within seen before new for during outage count() every each sessions mistaken enforces == && @ \\ \u{e9}";
-    let words: Vec<String> = words.split_whitespace().map(str::to_string).chain(["\n".to_string(), "\n  ".to_string()]).collect();
+    let words: Vec<String> =
+        words.split_whitespace().map(str::to_string).chain(["\n".to_string(), "\n  ".to_string()]).collect();
     proptest::collection::vec(proptest::sample::select(words), 0..60).prop_map(|words| words.join(" "))
 }
 

@@ -88,7 +88,9 @@ impl Block {
                 out.broken = true;
                 break;
             }
-            let begins = i.token().first || i.at == start.at || i.previous().is_some_and(|t| t.kind == Kind::Symbol(Symbol::CloseBrace));
+            let begins = i.token().first
+                || i.at == start.at
+                || i.previous().is_some_and(|t| t.kind == Kind::Symbol(Symbol::CloseBrace));
             match self.section_at(i, begins) {
                 Ok((position, word)) => {
                     if self.position(i.word()).is_none() {
@@ -123,7 +125,8 @@ impl Block {
     }
 
     fn unclosed(&self, i: Cursor<'_>, head: Cursor<'_>, open: Span) {
-        let d = Diagnostic::new(Code::UNCLOSED_BLOCK, open, format!("{} is not closed", this(self.what))).label("opened here");
+        let d = Diagnostic::new(Code::UNCLOSED_BLOCK, open, format!("{} is not closed", this(self.what)))
+            .label("opened here");
         let d = match i.kind() {
             Kind::End => d,
             Kind::Symbol(_) => d.also(i.span(), "this closes the block around it"),
@@ -150,7 +153,8 @@ impl Block {
             return Err(i.left_over("the next section", OPERATORS));
         }
         let near = nearest(word, self.words().chain(["and", "or"]));
-        let d = Diagnostic::new(Code::UNKNOWN_SECTION, i.span(), format!("{} has no section `{word}`", self.what)).label("unknown here");
+        let d = Diagnostic::new(Code::UNKNOWN_SECTION, i.span(), format!("{} has no section `{word}`", self.what))
+            .label("unknown here");
         let d = match near {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(i.span(), near),
             None if ITEMS.contains(&word) => d.help(format!("`{word}` stands on its own, outside of other blocks")),
@@ -214,10 +218,14 @@ impl Block {
                 Some(earlier) if !repeats => {
                     out.broken = true;
                     let word = self.sections.get(*n).map_or("", |s| s.word);
-                    let d = Diagnostic::new(Code::REPEATED_SECTION, *span, format!("`{word}` stands twice in {}", this(self.what)))
-                        .label("again here")
-                        .also(earlier, "first here")
-                        .help("keep one of them");
+                    let d = Diagnostic::new(
+                        Code::REPEATED_SECTION,
+                        *span,
+                        format!("`{word}` stands twice in {}", this(self.what)),
+                    )
+                    .label("again here")
+                    .also(earlier, "first here")
+                    .help("keep one of them");
                     i.report(d);
                 }
                 _ => {
@@ -239,7 +247,8 @@ impl Block {
             let next = kept.iter().zip(&in_order).find(|((m, _), ok)| **ok && m > n).map(|(section, _)| *section);
             let last = kept.iter().zip(&in_order).rev().find(|((m, _), ok)| **ok && m < n).map(|(section, _)| *section);
             let name = |n: usize| self.sections.get(n).map_or("", |s| s.word);
-            let d = Diagnostic::new(Code::SECTION_ORDER, *span, format!("`{word}` stands out of order")).label("not here");
+            let d =
+                Diagnostic::new(Code::SECTION_ORDER, *span, format!("`{word}` stands out of order")).label("not here");
             let d = match (next, last) {
                 (Some((m, at)), _) if at.start < span.start => d.also(at, format!("it belongs before `{}`", name(m))),
                 (_, Some((m, at))) => d.also(at, format!("it belongs behind `{}`", name(m))),

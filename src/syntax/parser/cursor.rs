@@ -61,9 +61,46 @@ pub(super) const RESERVED: &[&str] = &[
 
 /// Words that begin a section or an item.
 const SECTION_WORDS: &[&str] = &[
-    "policy", "list", "table", "let", "rule", "link", "series", "limit", "enforces", "severity", "confidence", "mode", "on", "per",
-    "over", "when", "except", "action", "cooldown", "budget", "rollout", "because", "mistaken", "test", "given", "expect", "first",
-    "then", "tied", "needs", "title", "url", "effective", "clause", "permits", "reserve", "settle", "every", "value", "outage",
+    "policy",
+    "list",
+    "table",
+    "let",
+    "rule",
+    "link",
+    "series",
+    "limit",
+    "enforces",
+    "severity",
+    "confidence",
+    "mode",
+    "on",
+    "per",
+    "over",
+    "when",
+    "except",
+    "action",
+    "cooldown",
+    "budget",
+    "rollout",
+    "because",
+    "mistaken",
+    "test",
+    "given",
+    "expect",
+    "first",
+    "then",
+    "tied",
+    "needs",
+    "title",
+    "url",
+    "effective",
+    "clause",
+    "permits",
+    "reserve",
+    "settle",
+    "every",
+    "value",
+    "outage",
 ];
 
 impl<'a> Cursor<'a> {
@@ -226,12 +263,9 @@ impl<'a> Cursor<'a> {
 
     /// What comes before is complete, and `what` would go on; perhaps an operator is misspelt.
     pub(super) fn left_over(self, what: &str, operators: &[&'static str]) -> Err<Mistake> {
-        let d = Diagnostic::new(
-            Code::UNEXPECTED_TOKEN,
-            self.span(),
-            format!("expected {what}, found {}", self.describe()),
-        )
-        .label("what comes before is complete");
+        let d =
+            Diagnostic::new(Code::UNEXPECTED_TOKEN, self.span(), format!("expected {what}, found {}", self.describe()))
+                .label("what comes before is complete");
         self.fail(match nearest(self.word(), operators.iter().copied()).filter(|_| !self.word().is_empty()) {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(self.span(), near),
             None => self.hinted(d),
@@ -373,7 +407,10 @@ pub(super) fn text<'a>(what: &'static str) -> impl Fn(Cursor<'a>) -> Parsed<'a, 
 }
 
 /// A literal of one kind; one that was reported already stands for it.
-fn literal<'a, T: Default>(what: &'static str, read: fn(Kind) -> Option<T>) -> impl Fn(Cursor<'a>) -> Parsed<'a, At<T>> {
+fn literal<'a, T: Default>(
+    what: &'static str,
+    read: fn(Kind) -> Option<T>,
+) -> impl Fn(Cursor<'a>) -> Parsed<'a, At<T>> {
     move |i| {
         let value = if i.kind() == Kind::Bad { Some(T::default()) } else { read(i.kind()) };
         value.map(|value| (i.skip(1), At { value, span: i.span() })).ok_or_else(|| i.expected(what))
@@ -383,14 +420,16 @@ fn literal<'a, T: Default>(what: &'static str, read: fn(Kind) -> Option<T>) -> i
 /// A duration such as `24h`.
 pub(super) fn duration(i: Cursor<'_>) -> Parsed<'_, At<Duration>> {
     let number = matches!(i.kind(), Kind::Integer(_)) && i.nth(1).kind == Kind::Word && !i.nth(1).first;
-    let (rest, found) = literal("a duration such as `24h`", |k| if let Kind::Duration(d) = k { Some(d) } else { None })(i)
-        .map_err(|error| match error {
-            Err::Error(Mistake { diagnostic: Some(d), at }) if number => {
-                let help = "the unit stands right behind the number: `24h`, `15m`, `7d`";
-                Err::Error(Mistake { diagnostic: Some(Box::new(d.help(help))), at })
-            }
-            other => other,
-        })?;
+    let (rest, found) =
+        literal("a duration such as `24h`", |k| if let Kind::Duration(d) = k { Some(d) } else { None })(i).map_err(
+            |error| match error {
+                Err::Error(Mistake { diagnostic: Some(d), at }) if number => {
+                    let help = "the unit stands right behind the number: `24h`, `15m`, `7d`";
+                    Err::Error(Mistake { diagnostic: Some(Box::new(d.help(help))), at })
+                }
+                other => other,
+            },
+        )?;
     Ok((rest, found))
 }
 

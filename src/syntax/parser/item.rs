@@ -52,7 +52,8 @@ fn known_word(i: Cursor<'_>) -> Result<&'static str, Err<Mistake>> {
     }
     let all = ITEMS.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
     if i.is(Symbol::CloseBrace) {
-        let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "this `}` closes nothing").label("no block is open here");
+        let d =
+            Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "this `}` closes nothing").label("no block is open here");
         return Err(i.fail(d.help("remove it")));
     }
     let operator = nearest(word, OPERATORS.iter().copied()).filter(|_| !word.is_empty());

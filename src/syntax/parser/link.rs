@@ -4,7 +4,10 @@ use nom::Parser;
 use nom::sequence::preceded;
 
 use super::block::{Block, Outcome, many, once};
-use super::cursor::{Cursor, Parsed, commas, count, duration, keep, keyword, name, named, path, path_to, percentage, phrase, symbol, text};
+use super::cursor::{
+    Cursor, Parsed, commas, count, duration, keep, keyword, name, named, path, path_to, percentage, phrase, symbol,
+    text,
+};
 use super::expr::{value, whole};
 use super::rule::{action, on, over, times_word};
 use crate::diagnostic::{Code, Diagnostic};
@@ -82,7 +85,11 @@ fn lacks(i: Cursor<'_>, block: &Block, outcome: &Outcome, name: &Name, needed: &
     if missing.is_empty() {
         return;
     }
-    let shown = missing.iter().map(|word| format!("`{}`", if *word == "at" { "at most" } else { word })).collect::<Vec<_>>().join(", ");
+    let shown = missing
+        .iter()
+        .map(|word| format!("`{}`", if *word == "at" { "at most" } else { word }))
+        .collect::<Vec<_>>()
+        .join(", ");
     let noun = if missing.len() == 1 { "section" } else { "sections" };
     let d = Diagnostic::new(Code::MISSING_SECTION, name.span, format!("{} needs the {noun} {shown}", block.what));
     i.report(d.label("missing here"));
@@ -140,11 +147,13 @@ pub(super) fn limit(start: Cursor<'_>) -> Parsed<'_, Option<Limit>> {
     let (i, limit_name) = name(start.skip(1))?;
     let (i, open) = symbol(Symbol::OpenBrace)(i)?;
     let (mut enforces, mut severity, mut mode, mut watched, mut per) = (None, None, None, None, None);
-    let (mut window, mut reserve, mut settle, mut most, mut actions, mut because) = (None, None, None, None, Vec::new(), None);
+    let (mut window, mut reserve, mut settle, mut most, mut actions, mut because) =
+        (None, None, None, None, Vec::new(), None);
     let (i, outcome) = LIMIT.read(i, start, open, |i, word| {
         let inside = i.skip(1);
         match word {
-            "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside).map(|(i, v)| (i, keep(&mut enforces, v))),
+            "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside)
+                .map(|(i, v)| (i, keep(&mut enforces, v))),
             "severity" => named("`low`, `medium` or `high`")(inside).map(|(i, v)| (i, keep(&mut severity, v))),
             "mode" => named("`shadow`, `flag` or `enforce`")(inside).map(|(i, v)| (i, keep(&mut mode, v))),
             "on" => on(i).map(|(i, v)| (i, keep(&mut watched, v))),

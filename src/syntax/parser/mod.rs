@@ -8,6 +8,7 @@ mod cursor;
 mod expr;
 mod item;
 mod link;
+mod operand;
 mod policy;
 mod rule;
 mod test;

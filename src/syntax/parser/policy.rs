@@ -1,7 +1,9 @@
 //! What rules refer to: policies with their clauses, lists, tables.
 
 use super::block::{Block, many, mixed, once};
-use super::cursor::{Cursor, Parsed, count, date, dated, enclosed, keep, keyword, name, named, path, phrase, symbol, text};
+use super::cursor::{
+    Cursor, Parsed, count, date, dated, enclosed, keep, keyword, name, named, path, phrase, symbol, text,
+};
 use super::expr::{expr, value};
 use crate::syntax::ast::{At, Clause, ColumnRef, List, ListValues, Name, Policy, Table};
 use crate::syntax::lexer::{Kind, Symbol};

@@ -5,7 +5,8 @@ use nom::sequence::preceded;
 
 use super::block::{Block, many, mistake, once};
 use super::cursor::{
-    Cursor, Parsed, after, commas, count, dated, duration, keep, keyword, name, named, path_to, percentage, phrase, symbol, text,
+    Cursor, Parsed, after, commas, count, dated, duration, keep, keyword, name, named, path_to, percentage, phrase,
+    symbol, text,
 };
 use super::expr::{expr, value};
 use super::item::named_expression;
@@ -97,7 +98,8 @@ fn fill<T>(slot: &mut Vec<T>, values: Vec<T>) {
 fn section<'a>(i: Cursor<'a>, word: &str, rule: &mut Rule) -> Parsed<'a, ()> {
     let inside = i.skip(1);
     match word {
-        "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside).map(|(i, v)| (i, fill(&mut rule.enforces, v))),
+        "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside)
+            .map(|(i, v)| (i, fill(&mut rule.enforces, v))),
         "severity" => named("`low`, `medium` or `high`")(inside).map(|(i, v)| (i, keep(&mut rule.severity, v))),
         "confidence" => named("`low`, `medium` or `high`")(inside).map(|(i, v)| (i, keep(&mut rule.confidence, v))),
         "mode" => named("`shadow`, `flag` or `enforce`")(inside).map(|(i, v)| (i, keep(&mut rule.mode, v))),
@@ -223,15 +225,20 @@ pub(super) fn over(start: Cursor<'_>) -> Parsed<'_, Over> {
 fn exception(start: Cursor<'_>) -> Parsed<'_, Exception> {
     let (i, filter) = preceded(phrase(&["events", "where"]), expr).parse(start.skip(1))?;
     let margin = start.column(start.token());
-    let mut e = Exception { filter, because: None, owner: None, evidence: None, from: None, until: None, span: start.span() };
+    let mut e =
+        Exception { filter, because: None, owner: None, evidence: None, from: None, until: None, span: start.span() };
     let mut i = i;
     loop {
         let inside = i.skip(1);
         i = match i.word() {
             // On a line of its own, no further in than `except`, it is the reason of the rule.
             "because" if i.token().first && i.column(i.token()) <= margin => break,
-            "because" if e.because.is_none() => text("why, in quotes")(inside).map(|(i, t)| (i, keep(&mut e.because, t)))?.0,
-            "owner" if e.owner.is_none() => text("who answers for it, in quotes")(inside).map(|(i, t)| (i, keep(&mut e.owner, t)))?.0,
+            "because" if e.because.is_none() => {
+                text("why, in quotes")(inside).map(|(i, t)| (i, keep(&mut e.because, t)))?.0
+            }
+            "owner" if e.owner.is_none() => {
+                text("who answers for it, in quotes")(inside).map(|(i, t)| (i, keep(&mut e.owner, t)))?.0
+            }
             "evidence" if e.evidence.is_none() => {
                 text("a contract or ticket in quotes")(inside).map(|(i, t)| (i, keep(&mut e.evidence, t)))?.0
             }

@@ -4,7 +4,8 @@ use super::Printer;
 use super::doc::Doc;
 use crate::source::Span;
 use crate::syntax::ast::{Arg, ArithmeticOp, At, Call, Date, Expr, ExprKind, Literal, Memory, Path, Text, TextTest};
-use crate::syntax::lexer::{Kind, reads_as};
+use crate::syntax::lexer::Kind;
+use crate::syntax::number::reads_as;
 use crate::time::Duration;
 use crate::value::{Type, write_number};
 
@@ -232,7 +233,13 @@ impl Printer<'_> {
     }
 
     /// Items between brackets, as many to a line as fit.
-    pub(super) fn filled(&mut self, open: &'static str, items: Vec<(Span, Doc)>, close: &'static str, whole: Span) -> Doc {
+    pub(super) fn filled(
+        &mut self,
+        open: &'static str,
+        items: Vec<(Span, Doc)>,
+        close: &'static str,
+        whole: Span,
+    ) -> Doc {
         let mut docs = Vec::new();
         let mut behind: Option<Span> = None;
         let count = items.len();
@@ -354,7 +361,9 @@ fn leads_with_sign(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Not(_) | ExprKind::Negate(_) => true,
         ExprKind::And(operands) | ExprKind::Or(operands) => operands.first().is_some_and(leads_with_sign),
-        ExprKind::Compare(left, ..) | ExprKind::Arithmetic(left, ..) | ExprKind::OrDefault(left, _) => leads_with_sign(left),
+        ExprKind::Compare(left, ..) | ExprKind::Arithmetic(left, ..) | ExprKind::OrDefault(left, _) => {
+            leads_with_sign(left)
+        }
         ExprKind::In { operand, .. }
         | ExprKind::TextTest { operand, .. }
         | ExprKind::Exists { operand, .. }

@@ -4,7 +4,9 @@ use super::doc::{Doc, render};
 use super::expr::{Level, quoted};
 use super::{Printer, padded};
 use crate::source::Span;
-use crate::syntax::ast::{Apply, Clause, ColumnRef, Family, Item, Limit, Link, List, ListValues, Policy, Series, Table};
+use crate::syntax::ast::{
+    Apply, Clause, ColumnRef, Family, Item, Limit, Link, List, ListValues, Policy, Series, Table,
+};
 
 impl Printer<'_> {
     pub(super) fn item(&mut self, item: &Item) {
@@ -184,7 +186,9 @@ impl Printer<'_> {
                 p.section("every", width, series.every.span, |p| Doc::text(p.duration(&series.every)));
                 p.section("value", width, series.value.span, |p| p.expr(&series.value, Level::Whole));
                 if let Some(outage) = &series.outage {
-                    p.section("outage", width, outage.span, |p| Doc::text(format!("below {} of its median", p.percentage(outage))));
+                    p.section("outage", width, outage.span, |p| {
+                        Doc::text(format!("below {} of its median", p.percentage(outage)))
+                    });
                 }
             },
         );

@@ -5,8 +5,8 @@ use super::expr::{Level, quoted};
 use super::{Printer, padded};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Action, ActionVerb, Exception, Expect, ExpectWhat, Expr, Given, GivenWhat, Name, On, OnWhat, Over, Path, Rule, Scope, Step,
-    Test, Text, Window,
+    Action, ActionVerb, Exception, Expect, ExpectWhat, Expr, Given, GivenWhat, Name, On, OnWhat, Over, Path, Rule,
+    Scope, Step, Test, Text, Window,
 };
 
 /// The place of all of them.
@@ -127,7 +127,8 @@ impl Printer<'_> {
         match &on.what {
             OnWhat::Events { kinds, filter } => self.section("on", width, on.span, |p| {
                 let names: Vec<&str> = kinds.iter().map(|k| k.text.as_str()).collect();
-                let mut docs = vec![Doc::text(if names.is_empty() { "any event".to_string() } else { names.join(" or ") })];
+                let mut docs =
+                    vec![Doc::text(if names.is_empty() { "any event".to_string() } else { names.join(" or ") })];
                 if let Some(filter) = filter {
                     docs.extend([Doc::text(" where"), p.hanging(filter)]);
                 }
@@ -179,7 +180,9 @@ impl Printer<'_> {
         self.section("over", width, over.span, |p| {
             Doc::text(match &over.window {
                 Window::Sliding { length, every: None } => p.duration(length),
-                Window::Sliding { length, every: Some(every) } => format!("{} every {}", p.duration(length), p.duration(every)),
+                Window::Sliding { length, every: Some(every) } => {
+                    format!("{} every {}", p.duration(length), p.duration(every))
+                }
                 Window::Tumbling { length } => format!("each {}", p.duration(length)),
                 Window::Session { gap, most } => {
                     let most = most.as_ref().map_or(String::new(), |m| format!(" at most {}", p.duration(m)));
@@ -206,11 +209,14 @@ impl Printer<'_> {
     pub(super) fn action(&mut self, action: &Action, width: usize) {
         self.section("action", width, action.span, |p| {
             let review = if action.after_review { "after review: " } else { "" };
-            let delayed = action.delayed.as_ref().map_or(String::new(), |d| format!("delayed by up to {}: ", p.duration(d)));
+            let delayed =
+                action.delayed.as_ref().map_or(String::new(), |d| format!("delayed by up to {}: ", p.duration(d)));
             let verb = match &action.verb {
                 ActionVerb::Alert(channel) => format!("alert {}", quoted(&channel.value)),
                 ActionVerb::Flag(s) => format!("flag{}", scope(*s)),
-                ActionVerb::Throttle(s, n, d) => format!("throttle{} to {} per {}", scope(*s), p.count(n), p.duration(d)),
+                ActionVerb::Throttle(s, n, d) => {
+                    format!("throttle{} to {} per {}", scope(*s), p.count(n), p.duration(d))
+                }
                 ActionVerb::Challenge(s) => format!("challenge{}", scope(*s)),
                 ActionVerb::Block(s) => format!("block{}", scope(*s)),
             };
@@ -291,7 +297,11 @@ impl Printer<'_> {
             ExpectWhat::Exempted => return Doc::text("expect exempted"),
             ExpectWhat::Violations { count, with } => (count, with),
         };
-        let head = if count.value == 1 { "expect violation".to_string() } else { format!("expect {} violations", self.count(count)) };
+        let head = if count.value == 1 {
+            "expect violation".to_string()
+        } else {
+            format!("expect {} violations", self.count(count))
+        };
         let mut docs = vec![Doc::text(head)];
         if let Some(with) = with {
             docs.extend([Doc::text(" with"), Doc::nest(2, vec![self.hanging(with)])]);

@@ -17,10 +17,12 @@ fn span() -> Span {
     Span::default()
 }
 
-pub fn name() -> BoxedStrategy<Name> {
-    select(vec!["account", "prompt", "tls_fp", "fan-out", "x", "_y", "a-b-2", "org", "within", "test", "rule", "Z9", "from"])
-        .prop_map(|text| Name { text: text.to_string(), span: span() })
-        .boxed()
+pub(super) fn name() -> BoxedStrategy<Name> {
+    select(vec![
+        "account", "prompt", "tls_fp", "fan-out", "x", "_y", "a-b-2", "org", "within", "test", "rule", "Z9", "from",
+    ])
+    .prop_map(|text| Name { text: text.to_string(), span: span() })
+    .boxed()
 }
 
 fn path() -> BoxedStrategy<Path> {
@@ -41,9 +43,12 @@ fn pattern() -> BoxedStrategy<Text> {
 }
 
 fn duration() -> BoxedStrategy<At<Duration>> {
-    prop_oneof![(0i64..5000, select(vec!["d", "h", "m", "s", "ms"])).prop_map(|(n, u)| Duration::from_unit(n, u).unwrap()), (0i64..i64::MAX).prop_map(Duration)]
-        .prop_map(at)
-        .boxed()
+    prop_oneof![
+        (0i64..5000, select(vec!["d", "h", "m", "s", "ms"])).prop_map(|(n, u)| Duration::from_unit(n, u).unwrap()),
+        (0i64..i64::MAX).prop_map(Duration)
+    ]
+    .prop_map(at)
+    .boxed()
 }
 
 fn timestamp() -> BoxedStrategy<Timestamp> {
@@ -83,7 +88,11 @@ fn level(e: &Expr) -> u8 {
         ExprKind::Or(_) => 1,
         ExprKind::And(_) => 2,
         ExprKind::Not(_) => 3,
-        ExprKind::Compare(..) | ExprKind::In { .. } | ExprKind::TextTest { .. } | ExprKind::Exists { .. } | ExprKind::Memory { .. } => 4,
+        ExprKind::Compare(..)
+        | ExprKind::In { .. }
+        | ExprKind::TextTest { .. }
+        | ExprKind::Exists { .. }
+        | ExprKind::Memory { .. } => 4,
         ExprKind::OrDefault(..) => 5,
         ExprKind::Arithmetic(_, ArithmeticOp::Add | ArithmeticOp::Subtract, _) => 6,
         ExprKind::Arithmetic(..) => 7,
@@ -139,7 +148,7 @@ fn memory(inner: BoxedStrategy<Expr>) -> BoxedStrategy<Memory> {
 }
 
 /// Any expression, the whole right side of a `let`.
-pub fn whole() -> BoxedStrategy<Expr> {
+pub(super) fn whole() -> BoxedStrategy<Expr> {
     let leaf = prop_oneof![
         literal().prop_map(ExprKind::Literal),
         path().prop_map(ExprKind::Path),
@@ -157,7 +166,8 @@ pub fn whole() -> BoxedStrategy<Expr> {
             CompareOp::Greater,
             CompareOp::GreaterEqual,
         ]);
-        let arithmetic = select(vec![ArithmeticOp::Add, ArithmeticOp::Subtract, ArithmeticOp::Multiply, ArithmeticOp::Divide]);
+        let arithmetic =
+            select(vec![ArithmeticOp::Add, ArithmeticOp::Subtract, ArithmeticOp::Multiply, ArithmeticOp::Divide]);
         prop_oneof![
             vec(e(), 0..4).prop_map(|v| ExprKind::List(v.into_iter().map(|e| fit(e, 1)).collect())),
             e().prop_map(|e| ExprKind::Paren(Box::new(e))),
@@ -165,13 +175,18 @@ pub fn whole() -> BoxedStrategy<Expr> {
             e().prop_map(|e| ExprKind::Negate(boxed(e, 8))),
             vec(e(), 2..4).prop_map(|v| ExprKind::And(v.into_iter().map(|e| fit(e, 3)).collect())),
             vec(e(), 2..4).prop_map(|v| ExprKind::Or(v.into_iter().map(|e| fit(e, 3)).collect())),
-            (number(), vec(e(), 0..4)).prop_map(|(n, v)| ExprKind::AtLeast(n, v.into_iter().map(|e| fit(e, 1)).collect())),
+            (number(), vec(e(), 0..4))
+                .prop_map(|(n, v)| ExprKind::AtLeast(n, v.into_iter().map(|e| fit(e, 1)).collect())),
             (e(), compare, e()).prop_map(|(a, op, b)| ExprKind::Compare(boxed(a, 5), op, boxed(b, 5))),
             (e(), arithmetic, e()).prop_map(|(a, op, b)| {
                 let (l, r) = if matches!(op, ArithmeticOp::Add | ArithmeticOp::Subtract) { (6, 7) } else { (7, 8) };
                 ExprKind::Arithmetic(boxed(a, l), op, boxed(b, r))
             }),
-            (e(), any::<bool>(), e()).prop_map(|(a, negated, b)| ExprKind::In { operand: boxed(a, 5), negated, set: boxed(b, 9) }),
+            (e(), any::<bool>(), e()).prop_map(|(a, negated, b)| ExprKind::In {
+                operand: boxed(a, 5),
+                negated,
+                set: boxed(b, 9)
+            }),
             (e(), text_test(e()), any::<bool>()).prop_map(|(a, test, ignoring_case)| ExprKind::TextTest {
                 operand: boxed(a, 5),
                 test,
@@ -180,7 +195,11 @@ pub fn whole() -> BoxedStrategy<Expr> {
             (e(), any::<bool>()).prop_map(|(a, negated)| ExprKind::Exists { operand: boxed(a, 5), negated }),
             (e(), e()).prop_map(|(a, b)| ExprKind::OrDefault(boxed(a, 5), boxed(b, 8))),
             call(e()),
-            (e(), memory(e()), duration()).prop_map(|(a, ask, within)| ExprKind::Memory { operand: boxed(a, 5), ask, within }),
+            (e(), memory(e()), duration()).prop_map(|(a, ask, within)| ExprKind::Memory {
+                operand: boxed(a, 5),
+                ask,
+                within
+            }),
         ]
         .prop_map(make)
     })
@@ -200,8 +219,23 @@ fn column() -> BoxedStrategy<ColumnRef> {
 }
 
 fn on() -> BoxedStrategy<On> {
-    let step = (any::<bool>(), option::of(name()), option::of(name()), option::of(expr()), option::of(duration()), option::of(number()))
-        .prop_map(|(absent, kind, label, filter, within, times)| Step { absent, kind, label, filter, within, times, span: span() });
+    let step = (
+        any::<bool>(),
+        option::of(name()),
+        option::of(name()),
+        option::of(expr()),
+        option::of(duration()),
+        option::of(number()),
+    )
+        .prop_map(|(absent, kind, label, filter, within, times)| Step {
+            absent,
+            kind,
+            label,
+            filter,
+            within,
+            times,
+            span: span(),
+        });
     let sequence = (vec(value(), 1..3), duration(), vec(step, 2..4)).prop_map(|(per, within, mut steps)| {
         steps[0].absent = false;
         OnWhat::Sequence { per, within, steps }
@@ -230,13 +264,27 @@ fn action() -> BoxedStrategy<Action> {
         scope().prop_map(ActionVerb::Block),
     ];
     (any::<bool>(), option::of(duration()), verb, option::of(duration()))
-        .prop_map(|(after_review, delayed, verb, duration)| Action { after_review, delayed, verb, duration, span: span() })
+        .prop_map(|(after_review, delayed, verb, duration)| Action {
+            after_review,
+            delayed,
+            verb,
+            duration,
+            span: span(),
+        })
         .boxed()
 }
 
 fn exception() -> BoxedStrategy<Exception> {
     (expr(), option::of(text()), option::of(text()), option::of(text()), option::of(date()), option::of(date()))
-        .prop_map(|(filter, because, owner, evidence, from, until)| Exception { filter, because, owner, evidence, from, until, span: span() })
+        .prop_map(|(filter, because, owner, evidence, from, until)| Exception {
+            filter,
+            because,
+            owner,
+            evidence,
+            from,
+            until,
+            span: span(),
+        })
         .boxed()
 }
 
@@ -244,8 +292,10 @@ fn test() -> BoxedStrategy<Test> {
     // `list` and `row` begin other lines, and `each`, `every`, `at` go on with this one.
     let kind = select(vec!["completion", "signups", "x"]).prop_map(|t| Name { text: t.to_string(), span: span() });
     let fields = || vec((path(), expr()), 0..3);
-    let events = (option::of(number()), number(), kind, option::of(duration()), option::of(duration()), fields())
-        .prop_map(|(accounts, count, kind, every, at, fields)| GivenWhat::Events { accounts, count, kind, every, at, fields });
+    let events =
+        (option::of(number()), number(), kind, option::of(duration()), option::of(duration()), fields()).prop_map(
+            |(accounts, count, kind, every, at, fields)| GivenWhat::Events { accounts, count, kind, every, at, fields },
+        );
     let given = prop_oneof![
         events,
         (name(), vec(expr(), 0..3)).prop_map(|(name, values)| GivenWhat::List { name, values }),
@@ -258,7 +308,9 @@ fn test() -> BoxedStrategy<Test> {
         (number(), option::of(expr())).prop_map(|(count, with)| ExpectWhat::Violations { count, with }),
     ]
     .prop_map(|what| Expect { span: span(), what });
-    (text(), vec(given, 0..3), vec(expect, 0..3)).prop_map(|(name, given, expect)| Test { name, given, expect, span: span() }).boxed()
+    (text(), vec(given, 0..3), vec(expect, 0..3))
+        .prop_map(|(name, given, expect)| Test { name, given, expect, span: span() })
+        .boxed()
 }
 
 fn let_() -> BoxedStrategy<Let> {
@@ -266,8 +318,16 @@ fn let_() -> BoxedStrategy<Let> {
 }
 
 fn rule() -> BoxedStrategy<Rule> {
-    let head = (name(), vec(path(), 0..3), option::of(name()), option::of(name()), option::of(name()), option::of(on()));
-    let body = (vec(value(), 0..3), option::of(over()), vec(let_(), 0..3), option::of(expr()), vec(exception(), 0..2), vec(action(), 0..3));
+    let head =
+        (name(), vec(path(), 0..3), option::of(name()), option::of(name()), option::of(name()), option::of(on()));
+    let body = (
+        vec(value(), 0..3),
+        option::of(over()),
+        vec(let_(), 0..3),
+        option::of(expr()),
+        vec(exception(), 0..2),
+        vec(action(), 0..3),
+    );
     let tail = (
         option::of(duration()),
         option::of(number()),
@@ -302,19 +362,32 @@ fn rule() -> BoxedStrategy<Rule> {
 }
 
 fn policy() -> BoxedStrategy<Policy> {
-    let clause = (any::<bool>(), name(), option::of(text()), option::of(date()), option::of(date()), text())
-        .prop_map(|(permits, name, at, from, until, says)| Clause { permits, name, at, from, until, says, span: span() });
+    let clause = (any::<bool>(), name(), option::of(text()), option::of(date()), option::of(date()), text()).prop_map(
+        |(permits, name, at, from, until, says)| Clause { permits, name, at, from, until, says, span: span() },
+    );
     let clauses = vec(clause, 0..4);
     (path(), date(), option::of(text()), option::of(text()), option::of((date(), option::of(date()))), clauses)
-        .prop_map(|(name, version, title, url, effective, clauses)| Policy { name, version, title, url, effective, clauses, span: span() })
+        .prop_map(|(name, version, title, url, effective, clauses)| Policy {
+            name,
+            version,
+            title,
+            url,
+            effective,
+            clauses,
+            span: span(),
+        })
         .boxed()
 }
 
-pub fn item() -> BoxedStrategy<Item> {
+pub(super) fn item() -> BoxedStrategy<Item> {
     let valid = || option::of((column(), column()));
     let values = prop_oneof![
         vec(expr(), 0..4).prop_map(ListValues::Inline),
-        (text(), option::of(column()), valid()).prop_map(|(path, column, valid)| ListValues::File { path, column, valid }),
+        (text(), option::of(column()), valid()).prop_map(|(path, column, valid)| ListValues::File {
+            path,
+            column,
+            valid
+        }),
     ];
     let family = (value(), duration(), option::of(number()), vec(path(), 0..3), option::of(number()))
         .prop_map(|(by, within, used, ignoring, cap)| Family { by, within, used, ignoring, cap, span: span() });
@@ -357,6 +430,6 @@ pub fn item() -> BoxedStrategy<Item> {
     .boxed()
 }
 
-pub fn file() -> BoxedStrategy<File> {
+pub(super) fn file() -> BoxedStrategy<File> {
     vec(item(), 0..4).prop_map(|items| File { items, ..File::default() }).boxed()
 }
