@@ -5,11 +5,11 @@
 //! still bytes.
 
 pub mod ast;
-pub mod lexer;
+mod lexer;
 mod number;
-pub mod parser;
-pub mod print;
+mod parser;
+mod print;
 
-pub use lexer::decode;
-pub use parser::parse;
+pub use lexer::{FILE_BYTES_MAX, LINE_BYTES_MAX, decode};
+pub use parser::{EXPRESSION_HEIGHT_MAX, MISTAKES_REPORTED_MAX, NESTING_DEPTH_MAX, parse};
 pub use print::print;

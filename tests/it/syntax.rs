@@ -6,7 +6,9 @@ use std::path::Path;
 
 use fineprint::diagnostic::{Code, Diagnostic, to_json, to_text};
 use fineprint::source::{SourceId, SourceMap};
-use fineprint::syntax::{ast, decode, lexer, parse, parser, print};
+use fineprint::syntax::{
+    FILE_BYTES_MAX, LINE_BYTES_MAX, MISTAKES_REPORTED_MAX, NESTING_DEPTH_MAX, ast, decode, parse, print,
+};
 use proptest::prelude::*;
 
 use super::golden;
@@ -132,9 +134,9 @@ fn made(name: &str, text: &str, keep: usize) {
 #[test]
 fn files_past_a_limit_get_one_message() {
     made("tos0107-long-line.tos", &format!("let a = 1\nlet b = \"{}\"\nlet c = (\n", "x".repeat(1 << 20)), 1);
-    made("tos0109-large-file.tos", &"let a = 1\n".repeat(lexer::FILE_BYTES_MAX / 10 + 1), 1);
+    made("tos0109-large-file.tos", &"let a = 1\n".repeat(FILE_BYTES_MAX / 10 + 1), 1);
     made("tos0118-many-mistakes.tos", &"let a = )\n".repeat(150), 2);
-    let just = format!("let a = \"{}\"\n", "x".repeat(lexer::LINE_BYTES_MAX - 11));
+    let just = format!("let a = \"{}\"\n", "x".repeat(LINE_BYTES_MAX - 11));
     assert_eq!(mistakes(&just), Vec::<String>::new());
 }
 
@@ -157,7 +159,7 @@ fn hostile_files_are_answered_soon() {
     // Debug builds would take their time.
     let scale = if cfg!(debug_assertions) { 8 } else { 1 };
     let lines = |s: &str, n: usize| format!("{s}\n").repeat(n / scale);
-    let half = lexer::FILE_BYTES_MAX / 4;
+    let half = FILE_BYTES_MAX / 4;
     let cases = [
         ("open parentheses", lines("(", half)),
         ("open parentheses behind let", format!("let a =\n{}", lines("(", half))),
@@ -185,7 +187,7 @@ fn hostile_files_are_answered_soon() {
     for (name, text) in cases {
         quick(name, || {
             let (file, found) = parse(SourceId(0), &text);
-            assert!(found.len() <= parser::MISTAKES_REPORTED_MAX + 1);
+            assert!(found.len() <= MISTAKES_REPORTED_MAX + 1);
             drop(print(&file, &text));
         });
     }
@@ -194,7 +196,7 @@ fn hostile_files_are_answered_soon() {
 #[test]
 fn expressions_nest_up_to_the_limit_and_no_further() {
     let deep = |n: usize| format!("let a = {}x{}", "(".repeat(n), ")".repeat(n));
-    let limit = parser::NESTING_DEPTH_MAX as usize;
+    let limit = NESTING_DEPTH_MAX as usize;
     quick("the deepest that is allowed", || {
         round(&tree(&deep(limit)), "");
         let mixed = format!("let a = {}x{}", "not (f([-(".repeat(10), ")]))".repeat(10));

@@ -1,6 +1,6 @@
 //! Stage two: tokens to the syntax tree, and all mistakes of the file. Knows no field, list or type.
 //!
-//! Each construct has a nom parser over a [`cursor::Cursor`]. A parser that fails gives one mistake; the block around it
+//! Each construct has a nom parser over a `Cursor`. A parser that fails gives one mistake; the block around it
 //! reports that and goes on at its next section, so that one run tells every independent mistake and none twice.
 
 mod block;
