@@ -62,6 +62,9 @@ pub struct File {
     pub items: Vec<Item>,
     /// All comments, in order, `#` included.
     pub comments: Vec<Text>,
+    /// Names of items and `let`s that were begun and hold a mistake: the item is missing from `items`, or parts of it are.
+    /// That a name of these is unknown, or that one of these rules lacks a section, is no news.
+    pub broken: Vec<Name>,
 }
 
 /// A top-level block.

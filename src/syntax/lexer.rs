@@ -1,363 +1,514 @@
-//! Text to tokens: words, quoted texts, numbers with units, signs. Comments are kept aside for the formatter. Never fails:
-//! what cannot be read is reported and skipped. Linear in the length of the text.
+//! Stage one: text to tokens with their places, comments aside. Knows the shape of words, numbers and quoted texts, not
+//! what may follow what.
+//!
+//! Every step consumes text and nothing is looked at twice, so the time is linear in the file. A mistake yields a token
+//! all the same ([`Kind::Bad`], or the text as far as it went), so that the parser does not stumble over it again.
 
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while, take_while1};
-use nom::combinator::{recognize, value};
-use nom::sequence::preceded;
+use nom::bytes::complete::{tag, take_while, take_while_m_n};
+use nom::character::complete::satisfy;
+use nom::combinator::recognize;
+use nom::multi::many0_count;
 use nom::{IResult, Parser};
 
-use super::ast::Text;
-use super::token::{Tok, Token};
+use super::ast;
+use super::number::{number, read_number};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceId, Span};
 use crate::time::{Duration, Timestamp};
-use crate::value::parse_micros;
 
-/// Longest line, bytes.
-pub const LINE_BYTES_MAX: usize = 64 * 1024;
-/// Largest rule file, bytes.
+/// The largest rule file that is read.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest line that is read.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// What the lexer makes of a file.
-pub(crate) struct Lexed {
-    pub(crate) tokens: Vec<Token>,
-    pub(crate) comments: Vec<Text>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
+/// What a token is. Words and symbols are read from the text by their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A name or a word of the language; which of the two depends on where it stands.
+    Word,
+    /// `1_000`
+    Integer(i64),
+    /// `0.7`, in millionths.
+    Decimal(i64),
+    /// `90%`, in millionths.
+    Percentage(i64),
+    /// `$500`, in millionths.
+    Money(i64),
+    /// `24h`
+    Duration(Duration),
+    /// `2026-01-31`
+    Date(Timestamp),
+    /// A quoted text, by its index in [`Lexed::texts`]; kept apart so that tokens stay small.
+    Text(u32),
+    /// A sign.
+    Symbol(Symbol),
+    /// A literal that was reported already; stands for any literal.
+    Bad,
+    /// The end of the file.
+    End,
 }
 
-/// Bytes of a rule file as text.
-///
-/// # Errors
-/// A diagnostic, where the bytes are no UTF-8 or too many; `source` is the file's id.
+macro_rules! symbols {
+    ($($name:ident $text:literal)*) => {
+        /// The signs of the language.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Symbol { $(#[doc = $text] $name),* }
+
+        impl Symbol {
+            /// As written.
+            pub(super) fn text(self) -> &'static str {
+                match self { $(Symbol::$name => $text),* }
+            }
+        }
+
+        /// Longer signs stand before their beginnings.
+        const SYMBOLS: &[Symbol] = &[$(Symbol::$name),*];
+    };
+}
+
+symbols! {
+    NotEqual "!=" LessEqual "<=" GreaterEqual ">=" Less "<" Greater ">" Equal "="
+    OpenBrace "{" CloseBrace "}" OpenBracket "[" CloseBracket "]" OpenParen "(" CloseParen ")"
+    Comma "," Colon ":" Dot "." Plus "+" Minus "-" Star "*" Slash "/"
+}
+
+/// A token with its place in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// First byte.
+    pub(super) start: u32,
+    /// One past the last byte.
+    pub(super) end: u32,
+    /// Whether it is the first of its line; sections and items begin there, which recovery relies on.
+    pub(super) first: bool,
+}
+
+/// The outcome of stage one.
+#[derive(Debug, Default)]
+pub(super) struct Lexed {
+    /// All tokens; the last is [`Kind::End`].
+    pub(super) tokens: Vec<Token>,
+    /// The values of quoted texts.
+    pub(super) texts: Vec<String>,
+    /// All comments, `#` included.
+    pub(super) comments: Vec<ast::Text>,
+    /// Where something was reported and left out, in order: what follows there is no news.
+    pub(super) gaps: Vec<u32>,
+    /// Mistakes.
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// Bytes of a rule file as text, without a byte-order mark. The place of a mistake counts in the bytes given, so a caller
+/// that wants it drawn adds the lossy text of the file to its sources.
 pub fn decode(source: SourceId, bytes: &[u8]) -> Result<String, Box<Diagnostic>> {
-    let at = |offset: usize| Span::new(source, offset as u32, offset as u32);
     if bytes.len() > FILE_BYTES_MAX {
-        let message = format!("the file has {} bytes, a rule file may have {FILE_BYTES_MAX}", bytes.len());
-        return Err(Box::new(
-            Diagnostic::new(Code::FILE_TOO_LARGE, at(0), message)
-                .help("split the file: names are known across files of a folder"),
-        ));
+        return Err(Box::new(too_large(source, bytes.len())));
     }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_string()),
-        Err(e) => {
-            let message = format!("byte {} of the file is not UTF-8 text", e.valid_up_to() + 1);
-            Err(Box::new(Diagnostic::new(Code::NOT_UTF8, at(0), message).help("save the file as UTF-8")))
+    let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match std::str::from_utf8(body) {
+        Ok(text) => Ok(text.to_string()),
+        Err(error) => {
+            let good = error.valid_up_to();
+            let line = body.iter().take(good).filter(|b| **b == b'\n').count() + 1;
+            let at = u32::try_from(good).unwrap_or(u32::MAX);
+            let wide = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+            let help = if wide {
+                "the file looks like UTF-16; save it as UTF-8"
+            } else {
+                "save the file as UTF-8 in your editor"
+            };
+            Err(Box::new(
+                Diagnostic::new(
+                    Code::NOT_UTF8,
+                    Span::new(source, at, at.saturating_add(1)),
+                    format!("the file is not UTF-8 text: line {line}, byte {good} of the file cannot be read"),
+                )
+                .label("from here on")
+                .help(help),
+            ))
         }
     }
+}
+
+fn too_large(source: SourceId, len_bytes: usize) -> Diagnostic {
+    Diagnostic::new(
+        Code::FILE_TOO_LARGE,
+        Span::new(source, 0, 0),
+        format!("the file has {len_bytes} bytes; a rule file may have {FILE_BYTES_MAX}"),
+    )
+    .help("move long lists into a file of their own: `list name : country from \"lists/name.csv\"`")
+}
+
+/// Checks the limits that make a file not worth reading further; an empty answer means that it may be lexed.
+pub(super) fn limits(source: SourceId, text: &str) -> Vec<Diagnostic> {
+    if text.len() > FILE_BYTES_MAX {
+        return vec![too_large(source, text.len())];
+    }
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if line.len() > LINE_BYTES_MAX {
+            let at = start as u32;
+            found.push(
+                Diagnostic::new(
+                    Code::LINE_TOO_LONG,
+                    Span::new(source, at, at),
+                    format!("this line has {} bytes; a line may have {LINE_BYTES_MAX}", line.len()),
+                )
+                .label("this line")
+                .help("break the line, or move a long list into a file: `list name : country from \"lists/name.csv\"`"),
+            );
+        }
+        start += line.len();
+    }
+    found
+}
+
+/// Cuts `text` into tokens. Expects a text within the [`limits`].
+pub(super) fn lex(source: SourceId, text: &str) -> Lexed {
+    let mut lexer = Lexer { source, text, rest: text, out: Lexed::default(), first: true };
+    lexer.rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    lexer.run();
+    lexer.out
 }
 
 struct Lexer<'a> {
     source: SourceId,
     text: &'a str,
-    at: usize,
-    line_start: usize,
-    line_is_empty: bool,
+    rest: &'a str,
     out: Lexed,
+    first: bool,
 }
 
-/// Cuts a text into tokens; the last is [`Tok::End`].
-pub(crate) fn lex(source: SourceId, text: &str) -> Lexed {
-    let out = Lexed { tokens: Vec::new(), comments: Vec::new(), diagnostics: Vec::new() };
-    let mut lexer = Lexer { source, text, at: 0, line_start: 0, line_is_empty: true, out };
-    lexer.long_lines();
-    while lexer.next() {}
-    let end = lexer.span(text.len(), text.len());
-    lexer.out.tokens.push(Token { tok: Tok::End, span: end, starts_line: true, at_margin: true });
-    lexer.out
+type Piece<'a> = IResult<&'a str, &'a str, ()>;
+
+fn blank(i: &str) -> Piece<'_> {
+    take_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n')).parse(i)
 }
 
-fn digits(i: &str) -> IResult<&str, &str> {
-    recognize((take_while1(|c: char| c.is_ascii_digit()), take_while(|c: char| c.is_ascii_digit() || c == '_')))
-        .parse(i)
+fn comment(i: &str) -> Piece<'_> {
+    take_while(|c| c != '\n' && c != '\r').parse(i)
 }
 
-fn decimal(i: &str) -> IResult<&str, &str> {
-    recognize((digits, nom::combinator::opt(preceded(tag("."), take_while1(|c: char| c.is_ascii_digit()))))).parse(i)
+fn word(i: &str) -> Piece<'_> {
+    let head = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let tail = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let hyphened = (tag("-"), satisfy(|c| c.is_ascii_alphanumeric()), take_while(tail));
+    recognize((satisfy(head), take_while(tail), many0_count(hyphened))).parse(i)
 }
 
-fn date(i: &str) -> IResult<&str, &str> {
-    let n = |count: usize| nom::bytes::complete::take_while_m_n(count, count, |c: char| c.is_ascii_digit());
-    recognize((n(4), tag("-"), n(2), tag("-"), n(2))).parse(i)
-}
-
-/// `template-fan-out`: letters, digits, underscores, and hyphens between them.
-fn name(i: &str) -> IResult<&str, &str> {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+/// `2026-01-31`, also with too few digits, which are reported rather than read as a subtraction.
+fn date(i: &str) -> Piece<'_> {
+    let digit = |c: char| c.is_ascii_digit();
+    let clock = take_while(|c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_');
     recognize((
-        nom::character::complete::satisfy(|c| c.is_ascii_alphabetic() || c == '_'),
-        take_while(part),
-        nom::multi::many0_count((tag("-"), take_while1(part))),
+        take_while_m_n(4, 4, digit),
+        tag("-"),
+        take_while_m_n(1, 2, digit),
+        tag("-"),
+        take_while_m_n(1, 2, digit),
+        clock,
     ))
     .parse(i)
 }
 
-fn symbol(i: &str) -> IResult<&str, &'static str> {
-    alt((
-        alt((value("<=", tag("<=")), value(">=", tag(">=")), value("!=", tag("!=")), value("==", tag("==")))),
-        alt((value("{", tag("{")), value("}", tag("}")), value("[", tag("[")), value("]", tag("]")))),
-        alt((value("(", tag("(")), value(")", tag(")")), value(",", tag(",")), value(":", tag(":")))),
-        alt((value(".", tag(".")), value("=", tag("=")), value("<", tag("<")), value(">", tag(">")))),
-        alt((value("+", tag("+")), value("-", tag("-")), value("*", tag("*")), value("/", tag("/")))),
-    ))
-    .parse(i)
-}
-
-impl Lexer<'_> {
-    fn span(&self, start: usize, end: usize) -> Span {
-        Span::new(self.source, start as u32, end as u32)
+impl<'a> Lexer<'a> {
+    fn here(&self) -> u32 {
+        (self.text.len() - self.rest.len()) as u32
     }
 
-    fn rest(&self) -> &str {
-        self.text.get(self.at..).unwrap_or("")
+    fn span(&self, start: u32, end: u32) -> Span {
+        Span::new(self.source, start, end)
     }
 
-    fn long_lines(&mut self) {
-        let mut start = 0;
-        for line in self.text.split('\n') {
-            if line.len() > LINE_BYTES_MAX {
-                let message = format!("this line has {} bytes, a line may have {LINE_BYTES_MAX}", line.len());
-                let d = Diagnostic::new(Code::LINE_TOO_LONG, self.span(start, start + 1), message);
-                self.out
-                    .diagnostics
-                    .push(d.help("put long lists into a file: `list names : string from \"names.txt\"`"));
-            }
-            start += line.len() + 1;
+    fn report(&mut self, d: Diagnostic) {
+        // More are never shown; a file of noise would otherwise fill the memory with messages.
+        if self.out.diagnostics.len() <= super::parser::MISTAKES_REPORTED_MAX {
+            self.out.diagnostics.push(d);
         }
     }
 
-    fn push(&mut self, tok: Tok, len: usize) {
-        let span = self.span(self.at, self.at + len);
-        let (starts_line, at_margin) = (self.line_is_empty, self.line_is_empty && self.at == self.line_start);
-        self.out.tokens.push(Token { tok, span, starts_line, at_margin });
-        self.line_is_empty = false;
-        self.at += len;
+    fn push(&mut self, kind: Kind, start: u32, end: u32) {
+        self.out.tokens.push(Token { kind, start, end, first: self.first });
+        self.first = false;
     }
 
-    /// Whether the two words before are `matches regex`: backslashes of the text that follows belong to the pattern.
-    fn in_regex(&self) -> bool {
-        let mut last = self.out.tokens.iter().rev().map(|t| &t.tok);
-        let word = |t: Option<&Tok>, w: &str| matches!(t, Some(Tok::Name(n)) if n == w);
-        word(last.next(), "regex") && word(last.next(), "matches")
+    /// Takes what `piece` reads; returns it with its place.
+    fn take(&mut self, piece: impl Fn(&'a str) -> Piece<'a>) -> (&'a str, u32, u32) {
+        let start = self.here();
+        let (rest, taken) = piece(self.rest).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        (taken, start, self.here())
     }
 
-    fn next(&mut self) -> bool {
-        let rest = self.rest();
-        let Some(first) = rest.chars().next() else { return false };
-        match first {
-            '\n' => {
-                self.at += 1;
-                (self.line_start, self.line_is_empty) = (self.at, true);
+    fn run(&mut self) {
+        loop {
+            let (space, ..) = self.take(blank);
+            self.first |= space.contains('\n');
+            let Some(c) = self.rest.chars().next() else { break };
+            match c {
+                '#' => {
+                    let (value, start, end) = self.take(comment);
+                    let value = value.trim_end();
+                    let end = end.min(start + value.len() as u32);
+                    let span = self.span(start, end);
+                    self.out.comments.push(ast::Text { value: value.to_string(), span });
+                }
+                '"' => self.quoted(),
+                '0'..='9' => self.number(),
+                '$' if self.rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit()) => self.number(),
+                c if c.is_ascii_alphabetic() || c == '_' => {
+                    let (_, start, end) = self.take(word);
+                    self.push(Kind::Word, start, end);
+                }
+                _ => self.symbol(),
             }
-            ' ' | '\t' | '\r' | '\u{feff}' => self.at += first.len_utf8(),
-            '#' => {
-                let len = rest.find('\n').unwrap_or(rest.len());
-                let value = rest.get(..len).unwrap_or("").trim_end().to_string();
-                let span = self.span(self.at, self.at + value.len());
-                self.out.comments.push(Text { value, span });
-                self.at += len;
-            }
-            '"' => self.quoted(),
-            '$' => self.money(),
-            c if c.is_ascii_digit() => self.number(),
-            c if c.is_ascii_alphabetic() || c == '_' => {
-                let word = name(rest).map_or_else(|_| String::new(), |(_, w)| w.to_string());
-                self.push(Tok::Name(word.clone()), word.len().max(1));
-            }
-            _ => match symbol(rest) {
-                Ok((_, s)) => self.push(Tok::Symbol(s), s.len()),
-                Err(_) => self.stray(first),
-            },
         }
+        let end = self.text.len() as u32;
+        self.first = true;
+        self.push(Kind::End, end, end);
+    }
+
+    fn symbol(&mut self) {
+        let start = self.here();
+        if let Some(rest) = self.rest.strip_prefix("==") {
+            self.rest = rest;
+            self.push(Kind::Symbol(Symbol::Equal), start, start + 2);
+            let span = self.span(start, start + 2);
+            self.report(
+                Diagnostic::new(Code::UNEXPECTED_TOKEN, span, "equality is written with one `=`")
+                    .label("one `=` is enough")
+                    .help("write one `=`")
+                    .fix(span, "="),
+            );
+            return;
+        }
+        for symbol in SYMBOLS {
+            if let Some(rest) = self.rest.strip_prefix(symbol.text()) {
+                self.rest = rest;
+                self.push(Kind::Symbol(*symbol), start, start + symbol.text().len() as u32);
+                return;
+            }
+        }
+        self.stray(start);
+    }
+
+    /// A text in typographic quotes, as word processors write them: one mistake, and a text all the same.
+    fn curly(&mut self, start: u32) -> bool {
+        let line = self.rest.split('\n').next().unwrap_or("");
+        let Some((inner, _)) = line
+            .strip_prefix(['\u{201c}', '\u{201e}', '\u{201d}'])
+            .and_then(|l| l.split_once(['\u{201d}', '\u{201c}']))
+        else {
+            return false;
+        };
+        // Both quotes take three bytes.
+        self.rest = self.rest.get(inner.len() + 6..).unwrap_or("");
+        let span = self.span(start, self.here());
+        let index = self.out.texts.len() as u32;
+        self.out.texts.push(inner.to_string());
+        self.push(Kind::Text(index), span.start, span.end);
+        self.report(
+            Diagnostic::new(Code::STRAY_CHARACTER, span, "typographic quotes do not enclose a text")
+                .label("needs straight quotes")
+                .help("use straight quotes")
+                .fix(span, format!("\"{}\"", inner.replace('"', "\\\""))),
+        );
         true
     }
 
-    fn stray(&mut self, first: char) {
-        let rest = self.rest();
-        let same = |c: &char| !c.is_ascii_graphic() && !c.is_whitespace() && *c != '\0';
-        let run: usize = match first {
-            '\0' => rest.chars().take_while(|c| *c == '\0').count(),
-            _ => first.len_utf8() + rest.chars().skip(1).take_while(same).map(char::len_utf8).sum::<usize>(),
+    /// A run of characters of no use is one mistake.
+    fn stray(&mut self, start: u32) {
+        if self.curly(start) {
+            return;
+        }
+        let known = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, ' ' | '\t' | '\r' | '\n' | '_' | '#' | '"') || {
+                let mut at = [0; 4];
+                SYMBOLS.iter().any(|s| s.text() == &*c.encode_utf8(&mut at))
+            }
         };
-        let span = self.span(self.at, self.at + run);
-        let d = match first {
-            '\0' => Diagnostic::new(Code::NUL_BYTE, span, "the file holds a NUL byte here")
-                .help("rule files are plain text; save the file again as UTF-8"),
-            '“' | '”' | '„' | '«' | '»' | '\'' => {
-                Diagnostic::new(Code::STRAY_CHARACTER, span, format!("`{first}` does not begin a text"))
-                    .help("texts stand between straight double quotes: \"like this\"")
-            }
-            c => Diagnostic::new(Code::STRAY_CHARACTER, span, format!("`{}` has no meaning here", c.escape_debug()))
-                .help("remove it, or put it into a quoted text"),
+        let mut seen = false;
+        let end = self
+            .rest
+            .char_indices()
+            .find(|(_, c)| std::mem::replace(&mut seen, true) && known(*c))
+            .map_or(self.rest.len(), |(at, _)| at);
+        let (taken, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        let span = self.span(start, self.here());
+        self.out.gaps.push(start);
+        let shown: String = taken.chars().take(20).collect();
+        if taken.contains('\0') {
+            self.report(
+                Diagnostic::new(Code::NUL_BYTE, span, "the file holds a NUL byte")
+                    .label("here")
+                    .help("remove it; a text file has none"),
+            );
+            return;
+        }
+        let (help, fix) = match taken {
+            "&&" | "&" => ("write `and`", Some("and")),
+            "||" | "|" => ("write `or`", Some("or")),
+            "!" => ("write `not`", Some("not ")),
+            "\u{2265}" => ("write `>=`", Some(">=")),
+            "\u{2264}" => ("write `<=`", Some("<=")),
+            "\u{2260}" => ("write `!=`", Some("!=")),
+            ";" => ("leave it out: a section ends where the next begins", Some("")),
+            "'" => ("texts stand in double quotes: \"text\"", None),
+            "\u{a0}" => ("this is a non-breaking space; write a plain space", Some(" ")),
+            _ if taken.contains(['\u{201c}', '\u{201d}', '\u{201e}']) => ("use straight quotes: \"text\"", None),
+            _ => ("remove it, or put it in quotes if it belongs to a text", None),
         };
-        self.out.diagnostics.push(d);
-        self.push(Tok::Broken, run);
-    }
-
-    fn quoted(&mut self) {
-        let raw = self.in_regex();
-        let start = self.at;
-        let mut value = String::new();
-        let mut chars = self.rest().char_indices().skip(1).peekable();
-        let mut bad = Vec::new();
-        let mut len = None;
-        while let Some((i, c)) = chars.next() {
-            match c {
-                '"' => {
-                    len = Some(i + 1);
-                    break;
-                }
-                '\n' => break,
-                '\\' => match chars.peek().map(|(_, c)| *c) {
-                    Some('"') => {
-                        value.push('"');
-                        chars.next();
-                    }
-                    Some(next) if raw && next != '\n' => {
-                        value.push('\\');
-                        value.push(next);
-                        chars.next();
-                    }
-                    Some('\\') => {
-                        value.push('\\');
-                        chars.next();
-                    }
-                    Some('n') => {
-                        value.push('\n');
-                        chars.next();
-                    }
-                    Some('t') => {
-                        value.push('\t');
-                        chars.next();
-                    }
-                    Some('u') => {
-                        chars.next();
-                        let mut hex = String::new();
-                        if chars.next_if(|(_, c)| *c == '{').is_some() {
-                            while let Some((_, h)) = chars.next_if(|(_, c)| c.is_ascii_hexdigit()) {
-                                hex.push(h);
-                            }
-                            chars.next_if(|(_, c)| *c == '}');
-                        }
-                        match u32::from_str_radix(&hex, 16).ok().and_then(char::from_u32) {
-                            Some(c) => value.push(c),
-                            None => bad.push((i, 2, "\\u".to_string())),
-                        }
-                    }
-                    Some(other) if other != '\n' => {
-                        bad.push((i, 1 + other.len_utf8(), format!("\\{other}")));
-                        chars.next();
-                    }
-                    _ => {}
-                },
-                c => value.push(c),
-            }
-        }
-        for (i, n, what) in bad {
-            let span = self.span(start + i, start + i + n);
-            let d = Diagnostic::new(Code::BAD_ESCAPE, span, format!("`{what}` is no escape of a quoted text"))
-                .help("known are `\\\"`, `\\\\`, `\\n`, `\\t` and `\\u{1F600}`; write `\\\\` for a backslash");
-            self.out.diagnostics.push(d);
-        }
-        match len {
-            Some(len) => self.push(Tok::Text(value), len),
-            None => {
-                let len = self.rest().find('\n').unwrap_or(self.rest().len());
-                let span = self.span(start, start + len.min(1));
-                let d = Diagnostic::new(Code::UNCLOSED_TEXT, span, "this text has no closing quote on its line")
-                    .label("begins here")
-                    .help("close it with `\"`; a line break within a text is written `\\n`");
-                self.out.diagnostics.push(d);
-                self.push(Tok::Text(value), len.max(1));
-            }
-        }
-    }
-
-    fn bad_number(&mut self, len: usize, message: String, help: &str) {
-        let span = self.span(self.at, self.at + len);
-        self.out.diagnostics.push(Diagnostic::new(Code::BAD_NUMBER, span, message).help(help));
-        self.push(Tok::Broken, len);
-    }
-
-    fn money(&mut self) {
-        let after = self.rest().get(1..).unwrap_or("");
-        let text = decimal(after).map_or("", |(_, t)| t).to_string();
-        match parse_micros(&text.replace('_', "")) {
-            Some(n) => self.push(Tok::Money(n), 1 + text.len()),
-            None => {
-                self.bad_number(1 + text.len(), "`$` is not followed by an amount".into(), "write `$500` or `$0.25`")
-            }
-        }
+        let d = Diagnostic::new(Code::STRAY_CHARACTER, span, format!("`{shown}` means nothing here"))
+            .label("not part of the language")
+            .help(help);
+        self.report(match fix {
+            Some(fix) => d.fix(span, fix),
+            None => d,
+        });
     }
 
     fn number(&mut self) {
-        let rest = self.rest();
-        if let Ok((after, text)) = date(rest)
-            && !after.starts_with(|c: char| c.is_ascii_digit())
-        {
-            let len = text.len();
-            match Timestamp::parse_date(text) {
-                Some(at) => self.push(Tok::Date(at), len),
-                None => {
-                    let d = Diagnostic::new(
-                        Code::BAD_DATE,
-                        self.span(self.at, self.at + len),
-                        format!("there is no date `{text}`"),
-                    )
-                    .help("dates are written year-month-day: `2026-01-31`");
-                    self.out.diagnostics.push(d);
-                    self.push(Tok::Broken, len);
-                }
+        if date(self.rest).is_ok() {
+            return self.date();
+        }
+        let (taken, start, end) = self.take(number);
+        let span = self.span(start, end);
+        match read_number(taken) {
+            Ok(kind) => self.push(kind, start, end),
+            Err((message, help)) => {
+                self.push(Kind::Bad, start, end);
+                self.report(Diagnostic::new(Code::BAD_NUMBER, span, message).label("cannot be read").help(help));
             }
-            return;
         }
-        let number = decimal(rest).map_or("", |(_, t)| t).to_string();
-        let after = rest.get(number.len()..).unwrap_or("");
-        let clean = number.replace('_', "");
-        if after.starts_with('%') {
-            // A percentage is a share of one: two places more than its digits.
-            let micros = parse_micros(&clean).filter(|n| n % 100 == 0).map(|n| n / 100);
-            return match micros {
-                Some(n) => self.push(Tok::Percentage(n), number.len() + 1),
-                None => {
-                    self.bad_number(number.len() + 1, "a percentage has at most four places".into(), "write `12.5%`")
+    }
+
+    fn date(&mut self) {
+        let (taken, start, end) = self.take(date);
+        let span = self.span(start, end);
+        if let Some(at) = Timestamp::parse_date(taken) {
+            return self.push(Kind::Date(at), start, end);
+        }
+        self.push(Kind::Bad, start, end);
+        let digits = |c: char| c.is_ascii_digit() || c == '-';
+        let d = if taken.len() == 10 && taken.chars().all(digits) {
+            Diagnostic::new(Code::BAD_DATE, span, format!("there is no date `{taken}`")).label("not in the calendar")
+        } else {
+            Diagnostic::new(Code::BAD_DATE, span, format!("`{taken}` is not a date")).label("cannot be read as a date")
+        };
+        self.report(d.help("write year, month and day, each with all its digits: `2026-01-31`"));
+    }
+
+    /// A text in quotes, up to the end of its line. Right behind `matches regex` backslashes are the pattern's own.
+    fn quoted(&mut self) {
+        let start = self.here();
+        let raw = self.behind_regex();
+        let mut value = String::new();
+        let mut bad: Vec<(u32, u32)> = Vec::new();
+        let mut chars = self.rest.char_indices();
+        chars.next();
+        let (mut closed, mut len) = (false, None);
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => {
+                    (closed, len) = (true, Some(at + 1));
+                    break;
                 }
-            };
-        }
-        let unit: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        if unit.is_empty() {
-            return match (clean.contains('.'), clean.parse::<i64>(), parse_micros(&clean)) {
-                (false, Ok(n), _) => self.push(Tok::Integer(n), number.len()),
-                (true, _, Some(n)) => self.push(Tok::Decimal(n), number.len()),
-                (false, ..) => {
-                    let most = format!("whole numbers reach to {}", i64::MAX);
-                    self.bad_number(number.len(), format!("`{number}` is too large"), &most)
+                '\n' => {
+                    len = Some(at);
+                    break;
                 }
-                (true, ..) => self.bad_number(
-                    number.len(),
-                    format!("`{number}` has more than six places"),
-                    "write at most six places",
-                ),
-            };
-        }
-        let len = number.len() + unit.len();
-        let known = ["d", "h", "m", "s", "ms", "us", "ns"].contains(&unit.as_str());
-        match clean.parse::<i64>().ok().and_then(|n| Duration::from_unit(n, &unit)) {
-            Some(d) => self.push(Tok::Duration(d), len),
-            None if known && clean.contains('.') => self.bad_number(
-                len,
-                format!("`{number}{unit}` is not a whole number of units"),
-                "write it in a smaller unit: `90m` for one and a half hours",
-            ),
-            None if known => {
-                self.bad_number(len, format!("`{number}{unit}` is too long a duration"), "durations reach to 106751d")
+                '\\' => {
+                    let Some((_, escaped)) = chars.clone().next() else { continue };
+                    match escaped {
+                        '\n' | '\r' => value.push('\\'),
+                        '"' => {
+                            chars.next();
+                            value.push('"');
+                        }
+                        other if raw => {
+                            chars.next();
+                            value.push('\\');
+                            value.push(other);
+                        }
+                        _ => match escape(chars.as_str()) {
+                            Some((c, n)) => {
+                                for _ in 0..n {
+                                    chars.next();
+                                }
+                                value.push(c);
+                            }
+                            None => {
+                                chars.next();
+                                value.push('\\');
+                                value.push(escaped);
+                                bad.push((at as u32, (at + 1 + escaped.len_utf8()) as u32));
+                            }
+                        },
+                    }
+                }
+                c => value.push(c),
             }
-            None => self.bad_number(
-                len,
-                format!("`{unit}` is no unit of time"),
-                "units are `d` days, `h` hours, `m` minutes, `s` seconds, `ms`; thousands are written `10_000`",
-            ),
         }
+        let len = len.unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, ""));
+        let taken = if closed { taken } else { taken.trim_end() };
+        let end = start + taken.len() as u32;
+        self.rest = rest;
+        for (from, to) in bad {
+            let span = self.span(start + from, start + to);
+            let escape = self.text.get(span.start as usize..span.end as usize).unwrap_or("").to_string();
+            let d = Diagnostic::new(Code::BAD_ESCAPE, span, format!("`{escape}` is no escape"))
+                .label("unknown")
+                .help("a backslash itself is written `\\\\`; known are `\\\"`, `\\\\`, `\\n`, `\\t` and `\\u{1F600}`");
+            let fix = format!("\\{escape}");
+            self.report(if escape.starts_with("\\u") { d } else { d.fix(span, fix) });
+        }
+        if !closed {
+            let span = self.span(start, end);
+            self.out.gaps.push(end);
+            self.report(
+                Diagnostic::new(Code::UNCLOSED_TEXT, span, "this text has no closing quote")
+                    .label("begins here and must end on the same line")
+                    .help("close it with `\"`; a line break inside a text is written `\\n`"),
+            );
+            value.truncate(value.trim_end().len());
+        }
+        let index = self.out.texts.len() as u32;
+        self.out.texts.push(value);
+        self.push(Kind::Text(index), start, end);
+    }
+
+    fn behind_regex(&self) -> bool {
+        let last = self.out.tokens.last();
+        let is = |word: &str| {
+            last.is_some_and(|t| {
+                t.kind == Kind::Word && self.text.get(t.start as usize..t.end as usize).is_some_and(|w| w == word)
+            })
+        };
+        // One of the two words is enough: where the other was forgotten, the pattern needs no second message.
+        is("regex") || is("matches")
+    }
+}
+
+/// What the escape behind a backslash stands for, and how many characters it takes.
+fn escape(behind: &str) -> Option<(char, usize)> {
+    match behind.chars().next()? {
+        '\\' => Some(('\\', 1)),
+        'n' => Some(('\n', 1)),
+        't' => Some(('\t', 1)),
+        'u' => {
+            let inner = behind.strip_prefix("u{")?;
+            let digits: String = inner.chars().take(7).take_while(char::is_ascii_hexdigit).collect();
+            if digits.is_empty() || inner.chars().nth(digits.len()) != Some('}') {
+                return None;
+            }
+            let c = char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?;
+            Some((c, digits.len() + 3))
+        }
+        _ => None,
     }
 }

@@ -1,406 +1,401 @@
-//! Expressions, loosest first: `or`, `and`, `not`, tests and comparisons, `or default`, sums, products, single values.
-//! `and` mixed with `or` needs parentheses.
+//! Expressions. Loosest first: `or`, `and`, `not`, comparisons and tests, `or default`, `+ -`, `* /`, minus, operands.
+//!
+//! Depth is counted on the way down and height on the way up, so that neither this parser nor anything that walks its
+//! trees later can run out of stack.
 
-use nom::multi::separated_list0;
-use nom::{Input, Parser};
+use nom::sequence::preceded;
+use nom::{Err, Parser};
 
-use super::input::{
-    NESTING_MAX, OPERATORS_MAX, Parsed, Tokens, after, count, duration, expected, name, said, symbol, text, word,
-};
+use super::cursor::{Cursor, Mistake, Parsed, duration, keyword, phrase, text};
+use super::operand::primary;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::syntax::ast::{Arg, ArithmeticOp, Call, CompareOp, Expr, ExprKind, Literal, Memory, Path, TextTest};
-use crate::syntax::token::Tok;
+use crate::source::Span;
+use crate::syntax::ast::{ArithmeticOp, CompareOp, Expr, ExprKind, Memory, TextTest};
+use crate::syntax::lexer::{Kind, Symbol};
 
-/// An expression.
-pub(super) fn expr(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    nested(i, disjunction)
-}
+/// How deep brackets, `not` and minus signs may nest.
+pub const NESTING_DEPTH_MAX: u32 = 64;
+/// How high the tree of one expression may grow, long sums included.
+pub const EXPRESSION_HEIGHT_MAX: u32 = 256;
 
-/// Counts the depth, so that hostile nesting ends in a message.
-fn nested<'a, T>(i: Tokens<'a>, mut parser: impl FnMut(Tokens<'a>) -> Parsed<'a, T>) -> Parsed<'a, T> {
-    let depth = i.cx.depth.get();
-    if depth == 0 {
-        i.cx.operators.set(0);
-    }
-    if depth >= NESTING_MAX {
-        let d = Diagnostic::new(
-            Code::NESTED_TOO_DEEPLY,
-            i.here(),
-            format!("expressions are nested deeper than {NESTING_MAX} levels"),
-        )
-        .help("name a part with `let` and use the name");
-        return said(i, d);
-    }
-    i.cx.depth.set(depth + 1);
-    let result = parser(i);
-    i.cx.depth.set(depth);
-    result
-}
+/// Words that may follow an operand, for "did you mean".
+pub(super) const OPERATORS: &[&str] = &[
+    "and", "or", "not", "in", "is", "has", "contains", "starts", "ends", "exists", "matches", "ignoring", "seen",
+    "first", "new", "where",
+];
 
-/// Counts an operator that deepens the tree.
-fn operator(i: Tokens<'_>) -> Parsed<'_, ()> {
-    let n = i.cx.operators.get() + 1;
-    i.cx.operators.set(n);
-    if n > OPERATORS_MAX {
-        let message = format!("more than {OPERATORS_MAX} operators in one expression");
-        let d = Diagnostic::new(Code::NESTED_TOO_DEEPLY, i.here(), message);
-        return said(i, d.help("name a part with `let` and use the name"));
-    }
-    Ok((i, ()))
-}
-
-fn disjunction(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (mut i, first) = conjunction(i)?;
-    let mut parts = vec![first];
-    while i.is_word("or") && !i.are_words(&["or", "default"]) {
-        let or = i.here();
-        let (next, part) = conjunction(i.take_from(1))?;
-        i = next;
-        for side in parts.last().into_iter().chain([&part]) {
-            if let ExprKind::And(_) = side.kind {
-                let d = Diagnostic::new(Code::MIXED_AND_OR, or, "`and` is mixed with `or`")
-                    .also(side.span, "put this into parentheses")
-                    .help("write `(a and b) or c`, or `a and (b or c)`");
-                i.report(d);
-            }
+impl<'a> Cursor<'a> {
+    pub(super) fn deeper(self) -> Result<Self, Err<Mistake>> {
+        if self.depth < NESTING_DEPTH_MAX {
+            return Ok(Cursor { depth: self.depth + 1, ..self });
         }
-        parts.push(part);
+        Err(self.too_deep(&format!("this is nested deeper than {NESTING_DEPTH_MAX} levels")))
     }
-    Ok((i, join(parts, ExprKind::Or)))
-}
 
-fn conjunction(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (mut i, first) = negation(i)?;
-    let mut parts = vec![first];
-    while i.is_word("and") {
-        let (next, part) = negation(i.take_from(1))?;
-        i = next;
-        parts.push(part);
+    fn too_deep(self, message: &str) -> Err<Mistake> {
+        let d = Diagnostic::new(Code::NESTED_TOO_DEEPLY, self.span(), message).label("too deep here");
+        Err::Failure(Mistake { diagnostic: Some(Box::new(d.help("name parts of it with `let`"))), at: self.at })
     }
-    Ok((i, join(parts, ExprKind::And)))
-}
 
-fn join(mut parts: Vec<Expr>, make: fn(Vec<Expr>) -> ExprKind) -> Expr {
-    match (parts.len(), parts.pop()) {
-        (1, Some(only)) => only,
-        (_, Some(last)) => {
-            let span = parts.first().map_or(last.span, |f| f.span.to(last.span));
-            parts.push(last);
-            Expr { kind: make(parts), span }
-        }
-        (_, None) => Expr { kind: make(parts), span: Default::default() },
+    /// Behind an inner expression, at the depth of the outer one.
+    pub(super) fn back_to(self, outer: Cursor<'a>) -> Self {
+        Cursor { depth: outer.depth, ..self }
+    }
+
+    /// Here an aggregate may take a `where`.
+    pub(super) fn whole(self) -> Self {
+        Cursor { whole_at: self.at, ..self }
     }
 }
 
-fn negation(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    if !i.is_word("not") {
-        return test(i);
+/// The expression from `start` to before `i`.
+pub(super) fn done<'a>(i: Cursor<'a>, start: Cursor<'a>, height: u32, kind: ExprKind) -> Parsed<'a, Expr> {
+    if height > EXPRESSION_HEIGHT_MAX {
+        return Err(i.too_deep(&format!("this expression has more than {EXPRESSION_HEIGHT_MAX} levels")));
     }
-    let start = i.here();
-    let (i, inner) = nested(i.take_from(1), negation)?;
-    let span = start.to(inner.span);
-    Ok((i, Expr { kind: ExprKind::Not(Box::new(inner)), span }))
+    Ok((Cursor { height, ..i }, Expr { kind, span: i.since(start) }))
 }
 
-fn comparison_op(tok: &Tok) -> Option<CompareOp> {
-    Some(match tok {
-        Tok::Symbol("=") => CompareOp::Equal,
-        Tok::Symbol("!=") => CompareOp::NotEqual,
-        Tok::Symbol("<") => CompareOp::Less,
-        Tok::Symbol("<=") => CompareOp::LessEqual,
-        Tok::Symbol(">") => CompareOp::Greater,
-        Tok::Symbol(">=") => CompareOp::GreaterEqual,
+/// Any expression; a `where` behind an aggregate only inside parentheses.
+pub(super) fn expr(i: Cursor<'_>) -> Parsed<'_, Expr> {
+    disjunction(i)
+}
+
+/// An expression that may as a whole be an aggregate with its `where`: the right side of a `let`.
+pub(super) fn whole(i: Cursor<'_>) -> Parsed<'_, Expr> {
+    disjunction(i.whole())
+}
+
+/// A value without conditions around it: a key to group by, what a link is tied by.
+pub(super) fn value(i: Cursor<'_>) -> Parsed<'_, Expr> {
+    sum(i)
+}
+
+fn is_or(i: Cursor<'_>) -> bool {
+    i.word() == "or" && i.word_at(1) != "default"
+}
+
+// Each level reads its first operand through the levels below and then goes on with it in a function of its own, so that
+// nesting costs few and small frames: what comes before the first operator is read without any of them.
+
+pub(super) fn disjunction(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, first) = negation(start)?;
+    if i.word() != "and" && !is_or(i) {
+        return Ok((i, first));
+    }
+    let (i, first) = conjunction_from(i, start, first)?;
+    disjunction_from(i, start, first)
+}
+
+fn disjunction_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, first: Expr) -> Parsed<'a, Expr> {
+    if !is_or(i) {
+        return Ok((i, first));
+    }
+    let or = i.span();
+    let mut height = i.height;
+    let mut operands = vec![first];
+    while is_or(i) {
+        let begin = i.skip(1);
+        let (rest, next) = negation(begin)?;
+        let (rest, next) = conjunction_from(rest, begin, next)?;
+        height = height.max(rest.height);
+        operands.push(next);
+        i = rest;
+    }
+    if let Some(mixed) = operands.iter().find(|o| matches!(o.kind, ExprKind::And(_))) {
+        mixed_and_or(i, or, mixed);
+    }
+    done(i, start, height + 1, ExprKind::Or(operands))
+}
+
+fn mixed_and_or(i: Cursor<'_>, or: Span, and: &Expr) {
+    let written = i.parsing.text.get(and.span.start as usize..and.span.end as usize).unwrap_or("");
+    let d = Diagnostic::new(Code::MIXED_AND_OR, or, "`and` and `or` are mixed without parentheses")
+        .label("does this `or` apply to all of the condition?")
+        .also(and.span, "or does this belong together?");
+    i.report(if written.len() <= 80 && !written.contains(['\n', '#']) {
+        d.help(format!("if it belongs together, write `({written})`"))
+    } else {
+        d.help("put parentheses around what belongs together")
+    });
+}
+
+fn conjunction_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, first: Expr) -> Parsed<'a, Expr> {
+    if i.word() != "and" {
+        return Ok((i, first));
+    }
+    let mut height = i.height;
+    let mut operands = vec![first];
+    while i.word() == "and" {
+        let (rest, next) = negation(i.skip(1))?;
+        height = height.max(rest.height);
+        operands.push(next);
+        i = rest;
+    }
+    done(i, start, height + 1, ExprKind::And(operands))
+}
+
+fn negation(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    if start.word() != "not" {
+        return test(start);
+    }
+    let (i, inner) = negation(start.skip(1).deeper()?)?;
+    done(i.back_to(start), start, i.height + 1, ExprKind::Not(Box::new(inner)))
+}
+
+fn compare_op(i: Cursor<'_>) -> Option<CompareOp> {
+    Some(match i.kind() {
+        Kind::Symbol(Symbol::Equal) => CompareOp::Equal,
+        Kind::Symbol(Symbol::NotEqual) => CompareOp::NotEqual,
+        Kind::Symbol(Symbol::Less) => CompareOp::Less,
+        Kind::Symbol(Symbol::LessEqual) => CompareOp::LessEqual,
+        Kind::Symbol(Symbol::Greater) => CompareOp::Greater,
+        Kind::Symbol(Symbol::GreaterEqual) => CompareOp::GreaterEqual,
         _ => return None,
     })
 }
 
-fn test(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (i, left) = sum(i)?;
-    let start = left.span;
+/// Whether a comparison or test begins here, its left side being read.
+pub(super) fn test_begins(i: Cursor<'_>) -> bool {
+    compare_op(i).is_some()
+        || matches!(i.word(), "in" | "contains" | "has" | "matches" | "exists" | "is")
+        || matches!(
+            (i.word(), i.word_at(1)),
+            ("not", "in")
+                | ("starts", "with")
+                | ("ends", "with")
+                | ("seen", "before")
+                | ("first", "seen")
+                | ("new", "for")
+        )
+}
+
+fn test(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, left) = minus(start)?;
+    if arithmetic_op(i).is_none() && !i.is_phrase(&["or", "default"]) && i.word() != "not" && !test_begins(i) {
+        return Ok((i, left));
+    }
+    test_from(i, start, left)
+}
+
+fn test_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (i, left) = defaulted_from(i, start, left)?;
+    if i.word() == "not" && i.word_at(1) != "in" {
+        let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "`not` stands before the whole test, not inside it")
+            .label("not here")
+            .help("write `not prompt contains \"…\"`; only `not in` is written behind a value");
+        return Err(i.fail(d));
+    }
+    if !test_begins(i) {
+        return Ok((i, left));
+    }
+    let (mut i, first) = test_of(i, start, left)?;
+    if !test_begins(i) {
+        return Ok((i, first));
+    }
+    let d = Diagnostic::new(Code::COMPARISON_CHAIN, i.span(), "a comparison cannot be compared again")
+        .label("second comparison")
+        .also(first.span, "first comparison")
+        .help("compare twice and join with `and`: `1 < x and x < 5`");
+    i.report(d);
+    // The rest of the chain is read, so that it is not reported piece by piece, and left out of the tree.
+    while test_begins(i) {
+        let (rest, _) = test_of(i, start, Expr { kind: ExprKind::List(Vec::new()), span: first.span })?;
+        i = rest;
+    }
+    Ok((i, first))
+}
+
+fn test_of<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let height = i.height;
     let operand = Box::new(left);
-    if let Some(op) = comparison_op(i.tok()) {
-        let (i, right) = sum(i.take_from(1))?;
-        if comparison_op(i.tok()).is_some() {
-            let d = Diagnostic::new(Code::COMPARISON_CHAIN, i.here(), "a comparison cannot be compared again")
-                .help("write `a < b and b < c`; an aggregate with `where` needs a name: `let n = count() where …`");
-            return said(i, d);
+    if let Some(op) = compare_op(i) {
+        let (i, right) = defaulted(i.skip(1))?;
+        return done(i, start, height.max(i.height) + 1, ExprKind::Compare(operand, op, Box::new(right)));
+    }
+    let text_test = |i: Cursor<'a>, operand: Box<Expr>, test: TextTest| {
+        // A link's `ignoring values` may follow as well.
+        let ignoring_case = i.word() == "ignoring" && i.word_at(1) != "values";
+        let i = if ignoring_case { phrase(&["ignoring", "case"])(i)?.0 } else { i };
+        let kind = ExprKind::TextTest { operand, test, ignoring_case };
+        done(i, start, height.max(i.height) + 1, kind)
+    };
+    match i.word() {
+        "in" | "not" => {
+            let negated = i.word() == "not";
+            let (i, set) = primary(i.skip(if negated { 2 } else { 1 }))?;
+            done(i, start, height.max(i.height) + 1, ExprKind::In { operand, negated, set: Box::new(set) })
         }
-        let span = start.to(right.span);
-        return Ok((i, Expr { kind: ExprKind::Compare(operand, op, Box::new(right)), span }));
-    }
-    let finish = |i: Tokens<'_>, kind| Expr { kind, span: start.to(i.last) };
-    let negated = i.are_words(&["not", "in"]);
-    if negated || i.is_word("in") {
-        let (i, set) = sum(i.take_from(if negated { 2 } else { 1 }))?;
-        return Ok((i, finish(i, ExprKind::In { operand, negated, set: Box::new(set) })));
-    }
-    if i.is_word("exists") {
-        let i = i.take_from(1);
-        return Ok((i, finish(i, ExprKind::Exists { operand, negated: false })));
-    }
-    if i.are_words(&["is", "missing"]) {
-        let i = i.take_from(2);
-        return Ok((i, finish(i, ExprKind::Exists { operand, negated: true })));
-    }
-    for (words, ask) in [(&["seen", "before"], 0u8), (&["first", "seen"], 1), (&["new", "for"], 2)] {
-        if !i.are_words(words) {
-            continue;
+        "exists" => done(i.skip(1), start, height + 1, ExprKind::Exists { operand, negated: false }),
+        "is" => {
+            let (i, _) = keyword("missing")(i.skip(1)).map_err(|error| {
+                let told = i.word_at(1) == "not";
+                match error {
+                    Err::Error(Mistake { diagnostic: Some(d), at }) if told => {
+                        let d = d.help("for a value that is there write `exists`; to compare write `!=`");
+                        Err::Error(Mistake { diagnostic: Some(Box::new(d)), at })
+                    }
+                    other => other,
+                }
+            })?;
+            done(i, start, height + 1, ExprKind::Exists { operand, negated: true })
         }
-        let i = i.take_from(2);
-        let (i, key) = match ask {
-            2 => sum(i).map(|(i, key)| (i, Some(Box::new(key))))?,
-            _ => (i, None),
-        };
-        let (i, _) = word("within")(i)?;
-        let (i, within) = duration("how far back to look, such as `30d`")(i)?;
-        let (i, ask) = match (ask, key) {
-            (0, _) => {
-                let (i, by) = after(&["by", "another"], sum)(i)?;
-                (i, Memory::SeenBefore(by.map(Box::new)))
+        "contains" => {
+            if i.nth(1).kind == Kind::Symbol(Symbol::OpenBracket) || matches!(i.word_at(1), "any" | "all") {
+                let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "`contains` looks for one text")
+                    .label("one text only")
+                    .help("for several write `has any of [\"…\", \"…\"]` or `has all of [\"…\", \"…\"]`");
+                return Err(i.fail(d));
             }
-            (_, Some(key)) => (i, Memory::NewFor(key)),
-            (_, None) => (i, Memory::FirstSeen),
-        };
-        return Ok((i, finish(i, ExprKind::Memory { operand, ask, within })));
-    }
-    if let Some((i, test)) = text_test(i)? {
-        let (i, case) = after(&["ignoring", "case"], |i| Ok((i, ())))(i)?;
-        return Ok((i, finish(i, ExprKind::TextTest { operand, test, ignoring_case: case.is_some() })));
-    }
-    Ok((i, *operand))
-}
-
-type MaybeTest<'a> = Result<Option<(Tokens<'a>, TextTest)>, nom::Err<super::input::Failure<'a>>>;
-
-fn text_test(i: Tokens<'_>) -> MaybeTest<'_> {
-    let phrase = text("a quoted text");
-    let found = |(i, t)| Ok(Some((i, t)));
-    if i.is_word("contains") {
-        return phrase.map(TextTest::Contains).parse(i.take_from(1)).and_then(found);
-    }
-    if i.are_words(&["starts", "with"]) {
-        return phrase.map(TextTest::StartsWith).parse(i.take_from(2)).and_then(found);
-    }
-    if i.are_words(&["ends", "with"]) {
-        return phrase.map(TextTest::EndsWith).parse(i.take_from(2)).and_then(found);
-    }
-    if i.are_words(&["matches", "regex"]) {
-        return text("a regular expression in quotes")
-            .map(TextTest::MatchesRegex)
-            .parse(i.take_from(2))
-            .and_then(found);
-    }
-    if i.are_words(&["has", "any", "of"]) {
-        return sum.map(|e| TextTest::HasAnyOf(Box::new(e))).parse(i.take_from(3)).and_then(found);
-    }
-    if i.are_words(&["has", "all", "of"]) {
-        return sum.map(|e| TextTest::HasAllOf(Box::new(e))).parse(i.take_from(3)).and_then(found);
-    }
-    for (w, next) in [("matches", "`regex`"), ("has", "`any of` or `all of`"), ("starts", "`with`"), ("ends", "`with`")]
-    {
-        if i.is_word(w) {
-            return expected(i.take_from(1), next).map(Some);
+            let (i, t) = text("a text")(i.skip(1))?;
+            text_test(i, operand, TextTest::Contains(t))
         }
+        "starts" => {
+            let (i, t) = text("a text")(i.skip(2))?;
+            text_test(i, operand, TextTest::StartsWith(t))
+        }
+        "ends" => {
+            let (i, t) = text("a text")(i.skip(2))?;
+            text_test(i, operand, TextTest::EndsWith(t))
+        }
+        "matches" => {
+            let (i, t) = preceded(keyword("regex"), text("a regular expression in quotes")).parse(i.skip(1))?;
+            text_test(i, operand, TextTest::MatchesRegex(t))
+        }
+        "has" => {
+            let i = i.skip(1);
+            if !matches!(i.word(), "any" | "all") {
+                return Err(i.expected_word(&["any of", "all of"]));
+            }
+            let any = i.word() == "any";
+            let (i, set) = preceded(keyword("of"), primary).parse(i.skip(1))?;
+            let set = Box::new(set);
+            text_test(i, operand, if any { TextTest::HasAnyOf(set) } else { TextTest::HasAllOf(set) })
+        }
+        _ => memory(i, start, operand),
     }
-    Ok(None)
 }
 
-/// Sums and differences.
-pub(super) fn sum(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    if i.cx.depth.get() == 0 {
-        i.cx.operators.set(0);
+fn memory<'a>(i: Cursor<'a>, start: Cursor<'a>, operand: Box<Expr>) -> Parsed<'a, Expr> {
+    let mut height = i.height;
+    let within = preceded(keyword("within"), duration);
+    let (i, within, ask) = match i.word() {
+        "seen" => {
+            let (i, within) = { within }.parse(i.skip(2))?;
+            let (i, by) = if i.word() == "by" {
+                let (i, by) = preceded(phrase(&["by", "another"]), primary).parse(i)?;
+                height = height.max(i.height);
+                (i, Some(Box::new(by)))
+            } else {
+                (i, None)
+            };
+            (i, within, Memory::SeenBefore(by))
+        }
+        "first" => {
+            let (i, within) = { within }.parse(i.skip(2))?;
+            (i, within, Memory::FirstSeen)
+        }
+        _ => {
+            let (i, key) = primary(i.skip(2))?;
+            height = height.max(i.height);
+            let (i, within) = { within }.parse(i)?;
+            (i, within, Memory::NewFor(Box::new(key)))
+        }
+    };
+    done(i, start, height + 1, ExprKind::Memory { operand, ask, within })
+}
+
+fn defaulted(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, left) = minus(start)?;
+    defaulted_from(i, start, left)
+}
+
+fn defaulted_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (mut i, mut left) = sum_from(i, start, left)?;
+    while i.is_phrase(&["or", "default"]) {
+        let height = i.height;
+        let (rest, fallback) = minus(i.skip(2))?;
+        if arithmetic_op(rest).is_some() {
+            let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, rest.span(), "what does `or default` apply to here?")
+                .label("arithmetic behind `or default`")
+                .help("put it in parentheses: `(x or default 0) + 1`");
+            return Err(rest.fail(d));
+        }
+        (i, left) =
+            done(rest, start, height.max(rest.height) + 1, ExprKind::OrDefault(Box::new(left), Box::new(fallback)))?;
     }
-    let (mut i, mut left) = product(i)?;
-    loop {
-        let op = match i.tok() {
-            Tok::Symbol("+") => ArithmeticOp::Add,
-            Tok::Symbol("-") => ArithmeticOp::Subtract,
-            _ => return Ok((i, left)),
-        };
-        operator(i)?;
+    Ok((i, left))
+}
+
+fn arithmetic_op(i: Cursor<'_>) -> Option<ArithmeticOp> {
+    Some(match i.kind() {
+        Kind::Symbol(Symbol::Plus) => ArithmeticOp::Add,
+        Kind::Symbol(Symbol::Minus) => ArithmeticOp::Subtract,
+        Kind::Symbol(Symbol::Star) => ArithmeticOp::Multiply,
+        Kind::Symbol(Symbol::Slash) => ArithmeticOp::Divide,
+        _ => return None,
+    })
+}
+
+pub(super) fn sum(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    let (i, left) = minus(start)?;
+    sum_from(i, start, left)
+}
+
+fn sum_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (mut i, mut left) = product_from(i, start, left)?;
+    while let Some(op @ (ArithmeticOp::Add | ArithmeticOp::Subtract)) = arithmetic_op(i) {
         if op == ArithmeticOp::Subtract {
-            let (minus, next) = (i.here(), i.take_from(1).here());
-            if left.span.end == minus.start || minus.end == next.start {
-                let d = Diagnostic::new(
-                    Code::SUBTRACTION_WITHOUT_SPACES,
-                    minus,
-                    "a subtraction needs a space on both sides",
-                )
-                .help("names may hold hyphens, so write `a - b`")
-                .fix(minus, " - ");
-                i.report(d);
-            }
+            spaced_minus(i);
         }
-        let (next, right) = product(i.take_from(1))?;
-        i = next;
-        let span = left.span.to(right.span);
-        left = Expr { kind: ExprKind::Arithmetic(Box::new(left), op, Box::new(right)), span };
+        let height = i.height;
+        let begin = i.skip(1);
+        let (rest, right) = minus(begin)?;
+        let (rest, right) = product_from(rest, begin, right)?;
+        let kind = ExprKind::Arithmetic(Box::new(left), op, Box::new(right));
+        (i, left) = done(rest, start, height.max(rest.height) + 1, kind)?;
     }
+    Ok((i, left))
 }
 
-fn product(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (mut i, mut left) = defaulted(i)?;
-    loop {
-        let op = match i.tok() {
-            Tok::Symbol("*") => ArithmeticOp::Multiply,
-            Tok::Symbol("/") => ArithmeticOp::Divide,
-            _ => return Ok((i, left)),
+/// A minus sign that touches a name reads like a hyphen: it must stand free.
+fn spaced_minus(i: Cursor<'_>) {
+    let sign = i.token();
+    let before = i.previous().is_some_and(|t| t.end == sign.start);
+    let after = i.touches_next();
+    if before || after {
+        let fix = match (before, after) {
+            (true, true) => " - ",
+            (true, false) => " -",
+            _ => "- ",
         };
-        operator(i)?;
-        let (next, right) = defaulted(i.take_from(1))?;
-        i = next;
-        let span = left.span.to(right.span);
-        left = Expr { kind: ExprKind::Arithmetic(Box::new(left), op, Box::new(right)), span };
+        i.report(
+            Diagnostic::new(
+                Code::SUBTRACTION_WITHOUT_SPACES,
+                i.span(),
+                "a subtraction needs a space on both sides of `-`",
+            )
+            .label("names may hold hyphens, so this is unclear")
+            .help("write `a - b`")
+            .fix(i.span(), fix),
+        );
     }
 }
 
-fn defaulted(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (mut i, mut value) = primary(i)?;
-    while i.are_words(&["or", "default"]) {
-        operator(i)?;
-        let (next, default) = primary(i.take_from(2))?;
-        i = next;
-        let span = value.span.to(default.span);
-        value = Expr { kind: ExprKind::OrDefault(Box::new(value), Box::new(default)), span };
+fn product_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, mut left: Expr) -> Parsed<'a, Expr> {
+    while let Some(op @ (ArithmeticOp::Multiply | ArithmeticOp::Divide)) = arithmetic_op(i) {
+        let height = i.height;
+        let (rest, right) = minus(i.skip(1))?;
+        let kind = ExprKind::Arithmetic(Box::new(left), op, Box::new(right));
+        (i, left) = done(rest, start, height.max(rest.height) + 1, kind)?;
     }
-    Ok((i, value))
+    Ok((i, left))
 }
 
-/// Words that can begin no value: a sentence that runs on is told from a value that is missing.
-const NO_VALUES: &[&str] = &[
-    "and", "or", "in", "is", "has", "where", "within", "contains", "matches", "starts", "ends", "exists", "when",
-    "per", "over", "because", "action", "except", "let", "on", "test", "rule", "list", "policy", "link", "every",
-    "then", "expect", "given",
-];
-
-fn primary(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let Some(token) = i.first() else { return expected(i, "a value") };
-    let span = token.span;
-    let literal = |l| Ok((i.take_from(1), Expr { kind: ExprKind::Literal(l), span }));
-    match &token.tok {
-        Tok::Text(t) => literal(Literal::Text(t.clone())),
-        Tok::Integer(n) => literal(Literal::Integer(*n)),
-        Tok::Decimal(n) => literal(Literal::Decimal(*n)),
-        Tok::Percentage(n) => literal(Literal::Percentage(*n)),
-        Tok::Money(n) => literal(Literal::Money(*n)),
-        Tok::Duration(d) => literal(Literal::Duration(*d)),
-        Tok::Date(at) => literal(Literal::Date(*at)),
-        Tok::Symbol("-") => {
-            let (i, inner) = nested(i.take_from(1), primary)?;
-            let span = span.to(inner.span);
-            Ok((i, Expr { kind: ExprKind::Negate(Box::new(inner)), span }))
-        }
-        Tok::Symbol("(") => {
-            let (i, inner) = expr(i.take_from(1))?;
-            let (i, _) = symbol(")")(i)?;
-            Ok((i, Expr { kind: ExprKind::Paren(Box::new(inner)), span: span.to(i.last) }))
-        }
-        Tok::Symbol("[") => list(i),
-        Tok::Name(n) => match n.as_str() {
-            "true" => literal(Literal::Bool(true)),
-            "false" => literal(Literal::Bool(false)),
-            "at" if i.are_words(&["at", "least"]) => at_least(i),
-            "during" if i.are_words(&["during", "outage", "of"]) => {
-                let (i, series) = name("the name of a series")(i.take_from(3))?;
-                let span = span.to(series.span);
-                Ok((i, Expr { kind: ExprKind::Outage(series), span }))
-            }
-            w if NO_VALUES.contains(&w) && !matches!(i.nth(1), Tok::Symbol("(" | ".")) => expected(i, "a value"),
-            _ if matches!(i.nth(1), Tok::Symbol("(")) => call(i),
-            _ => {
-                let (i, path) = path(i)?;
-                let span = path.span;
-                Ok((i, Expr { kind: ExprKind::Path(path), span }))
-            }
-        },
-        _ => expected(i, "a value"),
+fn minus(start: Cursor<'_>) -> Parsed<'_, Expr> {
+    if !start.is(Symbol::Minus) {
+        return primary(start);
     }
-}
-
-/// Words joined by dots.
-pub(super) fn path(i: Tokens<'_>) -> Parsed<'_, Path> {
-    let (mut i, first) = name("a name")(i)?;
-    let start = first.span;
-    let mut parts = vec![first];
-    while i.is_symbol(".") {
-        let (next, part) = name("a name behind the dot")(i.take_from(1))?;
-        i = next;
-        parts.push(part);
-    }
-    Ok((i, Path { span: start.to(i.last), parts }))
-}
-
-/// `["a", "b"]`, a comma may follow the last.
-pub(super) fn list(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (i, open) = symbol("[")(i)?;
-    let (i, items) = items(i, "]")?;
-    let (i, close) = symbol("]")(i)?;
-    Ok((i, Expr { kind: ExprKind::List(items), span: open.to(close) }))
-}
-
-fn items<'a>(i: Tokens<'a>, close: &'static str) -> Parsed<'a, Vec<Expr>> {
-    if i.is_symbol(close) {
-        return Ok((i, Vec::new()));
-    }
-    let (i, items) = separated_list0(symbol(","), expr).parse(i)?;
-    let i = if i.is_symbol(",") { i.take_from(1) } else { i };
-    if !i.is_symbol(close) {
-        return if items.is_empty() {
-            expr(i).map(|(i, e)| (i, vec![e]))
-        } else {
-            expected(i, format!("`,` or `{close}`"))
-        };
-    }
-    Ok((i, items))
-}
-
-fn at_least(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let start = i.here();
-    let (i, n) = count("how many, such as `2`")(i.take_from(2))?;
-    let (i, _) = word("of")(i)?;
-    let (i, _) = symbol("{")(i)?;
-    let (i, parts) = items(i, "}")?;
-    let (i, close) = symbol("}")(i)?;
-    Ok((i, Expr { kind: ExprKind::AtLeast(n, parts), span: start.to(close) }))
-}
-
-fn call(i: Tokens<'_>) -> Parsed<'_, Expr> {
-    let (i, function) = name("a function")(i)?;
-    let start = function.span;
-    let (mut i, _) = symbol("(")(i)?;
-    let mut args = Vec::new();
-    while !i.is_symbol(")") {
-        let (next, arg) = argument(i)?;
-        args.push(arg);
-        i = next;
-        if i.is_symbol(",") {
-            i = i.take_from(1);
-        } else if !i.is_symbol(")") {
-            return expected(i, "`,` or `)`");
-        }
-    }
-    let (i, _) = symbol(")")(i)?;
-    let (i, filter) = after(&["where"], expr)(i)?;
-    let call = Call { name: function, args, filter: filter.map(Box::new) };
-    Ok((i, Expr { kind: ExprKind::Call(call), span: start.to(i.last) }))
-}
-
-fn argument(i: Tokens<'_>) -> Parsed<'_, Arg> {
-    let start = i.here();
-    if i.are_words(&["one", "per"]) {
-        let (i, key) = sum(i.take_from(2))?;
-        let (i, condition) = after(&["if"], expr)(i)?;
-        return Ok((i, Arg::OnePer { key, condition, span: start.to(i.last) }));
-    }
-    if i.is_word("over") && matches!(i.nth(1), Tok::Duration(_)) {
-        let (i, d) = duration("a duration")(i.take_from(1))?;
-        return Ok((i, Arg::Over(d)));
-    }
-    if let (Tok::Name(_), Tok::Integer(_) | Tok::Text(_) | Tok::Percentage(_) | Tok::Duration(_)) = (i.tok(), i.nth(1))
-    {
-        let (i, n) = name("a name")(i)?;
-        let (i, value) = primary(i)?;
-        return Ok((i, Arg::Named(n, value)));
-    }
-    expr.map(Arg::Value).parse(i)
+    let (i, inner) = minus(start.skip(1).deeper()?)?;
+    done(i.back_to(start), start, i.height + 1, ExprKind::Negate(Box::new(inner)))
 }

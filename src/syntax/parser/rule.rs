@@ -1,45 +1,46 @@
-//! Rules: sections in a fixed order, each read on its own, so that a broken one costs only itself.
+//! Rules and their sections: what is looked at, how time is cut, what is excepted, what should be done.
 
-use nom::multi::separated_list1;
-use nom::{Input, Parser};
+use nom::Parser;
+use nom::sequence::preceded;
 
-use super::block;
-use super::expr::{expr, sum};
-use super::input::{Parsed, Tokens, after, count, date, duration, expected, name, symbol, text, word, words};
-use super::item::{let_item, once, paths, percentage, unknown_entry};
+use super::block::{Block, many, mistake, once};
+use super::cursor::{
+    Cursor, Parsed, after, commas, count, dated, duration, keep, keyword, name, named, path_to, percentage, phrase,
+    symbol, text,
+};
+use super::expr::{expr, value};
+use super::item::named_expression;
 use super::test::test;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::syntax::ast::{Action, ActionVerb, At, Exception, On, OnWhat, Over, Rule, Scope, Step, Window};
-use crate::syntax::token::Tok;
-use crate::time::Duration;
+use crate::syntax::ast::{Action, ActionVerb, Exception, Name, On, OnWhat, Over, Rule, Scope, Step, Window};
+use crate::syntax::lexer::{Kind, Symbol};
 
-/// Sections in the order in which they stand.
-pub(super) const SECTIONS: [&str; 17] = [
-    "enforces",
-    "severity",
-    "confidence",
-    "mode",
-    "on",
-    "per",
-    "over",
-    "let",
-    "when",
-    "except",
-    "action",
-    "cooldown",
-    "budget",
-    "rollout",
-    "because",
-    "mistaken",
-    "test",
-];
+const RULE: Block = Block {
+    what: "a rule",
+    sections: &[
+        once("enforces"),
+        once("severity"),
+        once("confidence"),
+        once("mode"),
+        once("on"),
+        once("per"),
+        once("over"),
+        many("let"),
+        once("when"),
+        many("except"),
+        many("action"),
+        once("cooldown"),
+        once("budget"),
+        once("rollout"),
+        once("because"),
+        once("mistaken"),
+        many("test"),
+    ],
+};
 
-/// A rule; `None` where not even its name could be read.
-pub(super) fn rule(i: Tokens<'_>) -> Parsed<'_, Option<Rule>> {
-    let (i, start) = word("rule")(i)?;
-    let (i, rule_name) = name("the name of the rule")(i)?;
-    let (i, open) = symbol("{")(i)?;
-    let mut r = Rule {
+pub(super) fn rule(start: Cursor<'_>) -> Parsed<'_, Rule> {
+    let (i, rule_name) = rule_name(start.skip(1))?;
+    let (i, open) = symbol(Symbol::OpenBrace)(i)?;
+    let mut rule = Rule {
         name: rule_name,
         enforces: Vec::new(),
         severity: None,
@@ -58,309 +59,236 @@ pub(super) fn rule(i: Tokens<'_>) -> Parsed<'_, Option<Rule>> {
         because: None,
         mistaken_for: Vec::new(),
         tests: Vec::new(),
-        span: start,
+        span: open,
     };
-    let mut last: Option<usize> = None;
-    let i = block(i, open, &SECTIONS, |i| {
-        let Tok::Name(w) = i.tok() else { return expected(i, "a section of a rule, or `}`") };
-        let Some(at) = SECTIONS.iter().position(|s| s == w) else { return unknown_entry(i, "rule", &SECTIONS) };
-        if let Some(before) = last.filter(|l| *l > at) {
-            let before = SECTIONS.get(before).copied().unwrap_or("");
-            let d = Diagnostic::new(Code::SECTION_ORDER, i.here(), format!("`{w}` stands behind `{before}`"))
-                .help(format!("sections stand in this order: {}", SECTIONS.join(", ")));
-            i.report(d);
-        }
-        last = Some(last.map_or(at, |l| l.max(at)));
-        section(i, &mut r)
-    });
-    r.span = start.to(i.last);
-    Ok((i, Some(r)))
+    let before = i.reported();
+    let (i, outcome) = RULE.read(i, start, open, |i, word| section(i, word, &mut rule));
+    if outcome.broken || i.reported() > before {
+        i.broken(&rule.name);
+    }
+    rule.span = i.since(start);
+    Ok((i, rule))
 }
 
-fn section<'a>(i: Tokens<'a>, r: &mut Rule) -> Parsed<'a, ()> {
-    let Tok::Name(w) = i.tok() else { return expected(i, "a section") };
-    let inner = i.take_from(1);
-    let done = |i| Ok((i, ()));
-    match w.as_str() {
-        "enforces" => {
-            let (rest, p) = paths(inner)?;
-            let mut slot = (!r.enforces.is_empty()).then_some(());
-            once(i, &mut slot, (), w, i);
-            r.enforces.extend(p);
-            done(rest)
+/// The name of a rule. Where it is missing or in quotes that is reported, and the rule is read all the same.
+fn rule_name(i: Cursor<'_>) -> Parsed<'_, Name> {
+    match name(i) {
+        Ok(found) => Ok(found),
+        Err(error) => {
+            let quoted = matches!(i.kind(), Kind::Text(_));
+            let behind = if quoted { i.skip(1) } else { i };
+            match mistake(error) {
+                Some(mistake) if behind.is(Symbol::OpenBrace) => {
+                    i.report_mistake(mistake);
+                    Ok((behind, Name { text: String::new(), span: i.span() }))
+                }
+                _ => Err(i.expected("the name of the rule")),
+            }
         }
-        "severity" => {
-            let (rest, n) = name("`info`, `low`, `medium`, `high` or `critical`")(inner)?;
-            once(i, &mut r.severity, n, w, i);
-            done(rest)
-        }
-        "confidence" => {
-            let (rest, n) = name("`low`, `medium` or `high`")(inner)?;
-            once(i, &mut r.confidence, n, w, i);
-            done(rest)
-        }
-        "mode" => {
-            let (rest, n) = name("`shadow`, `flag` or `enforce`")(inner)?;
-            once(i, &mut r.mode, n, w, i);
-            done(rest)
-        }
-        "on" => {
-            let (rest, on) = section_on(i)?;
-            once(i, &mut r.on, on, w, i);
-            done(rest)
-        }
-        "per" => {
-            let (rest, parts) = separated_list1(symbol(","), sum).parse(inner)?;
-            let mut slot = (!r.per.is_empty()).then_some(());
-            once(i, &mut slot, (), w, i);
-            r.per.extend(parts);
-            done(rest)
-        }
-        "over" => {
-            let (rest, over) = section_over(i)?;
-            once(i, &mut r.over, over, w, i);
-            done(rest)
-        }
-        "let" => {
-            let (rest, l) = let_item(i)?;
-            r.lets.push(l);
-            done(rest)
-        }
-        "when" => {
-            let (rest, e) = expr(inner)?;
-            once(i, &mut r.when, e, w, i);
-            done(rest)
-        }
-        "except" => {
-            let (rest, e) = exception(i)?;
-            r.exceptions.push(e);
-            done(rest)
-        }
-        "action" => {
-            let (rest, a) = action(i)?;
-            r.actions.push(a);
-            done(rest)
-        }
-        "cooldown" => {
-            let (rest, d) = duration("a duration such as `24h`")(inner)?;
-            once(i, &mut r.cooldown, d, w, i);
-            done(rest)
-        }
+    }
+}
+
+/// Sets a list that may be written once.
+fn fill<T>(slot: &mut Vec<T>, values: Vec<T>) {
+    if slot.is_empty() {
+        *slot = values;
+    }
+}
+
+fn section<'a>(i: Cursor<'a>, word: &str, rule: &mut Rule) -> Parsed<'a, ()> {
+    let inside = i.skip(1);
+    match word {
+        "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside)
+            .map(|(i, v)| (i, fill(&mut rule.enforces, v))),
+        "severity" => named("`low`, `medium` or `high`")(inside).map(|(i, v)| (i, keep(&mut rule.severity, v))),
+        "confidence" => named("`low`, `medium` or `high`")(inside).map(|(i, v)| (i, keep(&mut rule.confidence, v))),
+        "mode" => named("`shadow`, `flag` or `enforce`")(inside).map(|(i, v)| (i, keep(&mut rule.mode, v))),
+        "on" => on(i).map(|(i, v)| (i, keep(&mut rule.on, v))),
+        "per" => commas(value)(inside).map(|(i, v)| (i, fill(&mut rule.per, v))),
+        "over" => over(i).map(|(i, v)| (i, keep(&mut rule.over, v))),
+        "let" => named_expression(i).map(|(i, v)| (i, rule.lets.push(v))),
+        "when" => expr(inside).map(|(i, v)| (i, keep(&mut rule.when, v))),
+        "except" => exception(i).map(|(i, v)| (i, rule.exceptions.push(v))),
+        "action" => action(i).map(|(i, v)| (i, rule.actions.push(v))),
+        "cooldown" => duration(inside).map(|(i, v)| (i, keep(&mut rule.cooldown, v))),
         "budget" => {
-            let (rest, n) = count("how many, such as `50`")(inner)?;
-            let (rest, _) = words(&["per", "day"])(rest)?;
-            once(i, &mut r.budget, n, w, i);
-            done(rest)
+            let (i, v) = count(inside)?;
+            let (i, _) = phrase(&["per", "day"])(i)?;
+            Ok((i, keep(&mut rule.budget, v)))
         }
-        "rollout" => {
-            let (rest, p) = percentage(inner)?;
-            once(i, &mut r.rollout, p, w, i);
-            done(rest)
-        }
-        "because" => {
-            let (rest, t) = text("the reason in quotes")(inner)?;
-            once(i, &mut r.because, t, w, i);
-            done(rest)
-        }
+        "rollout" => percentage(inside).map(|(i, v)| (i, keep(&mut rule.rollout, v))),
+        "because" => text("a reason in quotes")(inside).map(|(i, v)| (i, keep(&mut rule.because, v))),
         "mistaken" => {
-            let (rest, _) = word("for")(inner)?;
-            let (rest, all) = separated_list1(symbol(","), text("a look-alike in quotes")).parse(rest)?;
-            r.mistaken_for.extend(all);
-            done(rest)
+            let (i, v) = preceded(keyword("for"), commas(text("an innocent use in quotes"))).parse(inside)?;
+            Ok((i, fill(&mut rule.mistaken_for, v)))
         }
-        _ => {
-            let (rest, t) = test(i)?;
-            r.tests.push(t);
-            done(rest)
-        }
+        _ => test(i).map(|(i, v)| (i, rule.tests.push(v))),
     }
 }
 
-/// `on completion or request where …`, `on sequence per … within … { … }`
-pub(super) fn section_on(i: Tokens<'_>) -> Parsed<'_, On> {
-    let (i, start) = word("on")(i)?;
-    if i.is_word("sequence") {
-        let (i, what) = sequence(i.take_from(1))?;
-        return Ok((i, On { what, span: start.to(i.last) }));
+pub(super) fn on(start: Cursor<'_>) -> Parsed<'_, On> {
+    let i = start.skip(1);
+    if i.word() == "sequence" && matches!(i.word_at(1), "per" | "within") {
+        let (i, what) = sequence(i)?;
+        return Ok((i, On { span: i.since(start), what }));
     }
-    let (i, kinds) = if i.are_words(&["any", "event"]) {
-        (i.take_from(2), Vec::new())
-    } else {
-        separated_list1(word("or"), name("a kind of event: `completion`, `request`, `signup`, `account`, `action`"))
-            .parse(i)?
-    };
-    let (i, filter) = after(&["where"], expr)(i)?;
-    Ok((i, On { what: OnWhat::Events { kinds, filter }, span: start.to(i.last) }))
+    let (mut i, first) = kind(i)?;
+    let mut kinds = Vec::new();
+    kinds.extend(first);
+    while i.word() == "or" && !kinds.is_empty() {
+        let (rest, next) = named("a kind of event such as `completion`")(i.skip(1))?;
+        kinds.push(next);
+        i = rest;
+    }
+    let (i, filter) = after("where", expr)(i)?;
+    Ok((i, On { span: i.since(start), what: OnWhat::Events { kinds, filter } }))
 }
 
-fn sequence(i: Tokens<'_>) -> Parsed<'_, OnWhat> {
-    let (i, _) = word("per")(i)?;
-    let (i, per) = separated_list1(symbol(","), sum).parse(i)?;
-    let (i, _) = word("within")(i)?;
-    let (i, within) = duration("from the first to the last step, such as `60s`")(i)?;
-    let (i, open) = symbol("{")(i)?;
+/// A kind of event; nothing for `any event`.
+fn kind(i: Cursor<'_>) -> Parsed<'_, Option<Name>> {
+    if i.word() == "any" {
+        return phrase(&["any", "event"])(i).map(|(i, _)| (i, None));
+    }
+    named("a kind of event such as `completion`, or `any event`")(i).map(|(i, k)| (i, Some(k)))
+}
+
+const SEQUENCE: Block = Block { what: "a sequence", sections: &[once("first"), many("then")] };
+
+fn sequence(start: Cursor<'_>) -> Parsed<'_, OnWhat> {
+    let (i, per) = preceded(keyword("per"), commas(value)).parse(start.skip(1))?;
+    let (i, within) = preceded(keyword("within"), duration).parse(i)?;
+    let (i, open) = symbol(Symbol::OpenBrace)(i)?;
     let mut steps = Vec::new();
-    let starts = ["first", "then"];
-    let i = block(i, open, &starts, |i| {
-        if !i.is_word("first") && !i.is_word("then") {
-            return unknown_entry(i, "sequence", &starts);
-        }
-        let (rest, s) = step(i)?;
-        steps.push(s);
-        Ok((rest, ()))
-    });
+    let (i, outcome) = SEQUENCE.read(i, start, open, |i, _| step(i).map(|(i, s)| (i, steps.push(s))));
+    let begins = outcome.has(&SEQUENCE, "first");
+    if !outcome.broken && (steps.len() < 2 || !begins) {
+        let close = i.previous().map_or(open, |t| i.span_of(t));
+        let d = crate::diagnostic::Diagnostic::new(
+            crate::diagnostic::Code::UNEXPECTED_TOKEN,
+            if begins { close } else { open },
+            "a sequence begins with `first` and has at least one `then`",
+        )
+        .label(if begins { "expected `then`" } else { "expected `first` behind it" })
+        .help("write `first completion where …` and on the next line `then completion where …`");
+        i.report(d);
+    }
     Ok((i, OnWhat::Sequence { per, within, steps }))
 }
 
-fn step(i: Tokens<'_>) -> Parsed<'_, Step> {
-    let start = i.here();
-    let i = i.take_from(1);
-    let (i, absent) = after(&["no"], |i| Ok((i, ())))(i)?;
-    let (i, times) = after(&["at", "least"], |i| {
-        let (i, n) = count("how often, such as `3`")(i)?;
-        let (i, _) = word("times")(i)?;
-        Ok((i, n))
-    })(i)?;
-    let (i, kind) = if i.are_words(&["any", "event"]) {
-        (i.take_from(2), None)
-    } else {
-        name("a kind of event").map(Some).parse(i)?
-    };
-    let (i, label) = after(&["as"], name("a name for the step"))(i)?;
-    let (i, filter) = after(&["where"], expr)(i)?;
-    let (i, within) = after(&["within"], duration("a duration such as `60s`"))(i)?;
-    Ok((i, Step { absent: absent.is_some(), kind, label, filter, within, times, span: start.to(i.last) }))
+fn step(start: Cursor<'_>) -> Parsed<'_, Step> {
+    let i = start.skip(1);
+    let absent = start.word() == "then" && i.word() == "no";
+    let (i, kind) = kind(if absent { i.skip(1) } else { i })?;
+    let (i, label) = after("as", name)(i)?;
+    let (i, filter) = after("where", expr)(i)?;
+    let (i, within) = after("within", duration)(i)?;
+    let (i, times) = at_least_times(i)?;
+    let (i, within) = if within.is_none() { after("within", duration)(i)? } else { (i, within) };
+    Ok((i, Step { absent, kind, label, filter, within, times, span: i.since(start) }))
 }
 
-/// `over 24h every 15m`, `over each 24h`, `over sessions with gaps of 30m at most 12h`
-pub(super) fn section_over(i: Tokens<'_>) -> Parsed<'_, Over> {
-    let (i, start) = word("over")(i)?;
-    let (i, window) = if i.is_word("each") {
-        let (i, length) = duration("the length of the window, such as `24h`")(i.take_from(1))?;
-        (i, Window::Tumbling { length })
-    } else if i.is_word("sessions") {
-        let (i, _) = words(&["with", "gaps", "of"])(i.take_from(1))?;
-        let (i, gap) = duration("the silence that ends a session, such as `30m`")(i)?;
-        let (i, most) = after(&["at", "most"], duration("the longest session, such as `12h`"))(i)?;
-        (i, Window::Session { gap, most })
-    } else {
-        let (i, length) = duration("the length of the window, such as `24h`")(i)?;
-        let (i, every) = after(&["every"], duration("the step, such as `15m`"))(i)?;
-        (i, Window::Sliding { length, every })
-    };
-    Ok((i, Over { window, span: start.to(i.last) }))
-}
-
-fn exception(i: Tokens<'_>) -> Parsed<'_, Exception> {
-    let (i, start) = word("except")(i)?;
-    let (i, _) = words(&["events", "where"])(i)?;
-    let (mut i, filter) = expr(i)?;
-    let mut e = Exception { filter, because: None, owner: None, evidence: None, from: None, until: None, span: start };
-    loop {
-        let (here, inner) = (i, i.take_from(1));
-        // The rule's own `because` begins a line of its own; an exception's stands on its line.
-        if i.first().is_some_and(|t| t.starts_line)
-            && i.is_word("because")
-            && !matches!(inner.nth(1), Tok::Name(w) if ["owner", "evidence", "from", "until"].contains(&w.as_str()))
-        {
-            break;
-        }
-        if i.is_word("because") {
-            let (rest, t) = text("why, in quotes")(inner)?;
-            once(here, &mut e.because, t, "because", here);
-            i = rest;
-        } else if i.is_word("owner") {
-            let (rest, t) = text("who answers for it, in quotes")(inner)?;
-            once(here, &mut e.owner, t, "owner", here);
-            i = rest;
-        } else if i.is_word("evidence") {
-            let (rest, t) = text("the contract or ticket, in quotes")(inner)?;
-            once(here, &mut e.evidence, t, "evidence", here);
-            i = rest;
-        } else if i.is_word("from") {
-            let (rest, d) = date(inner)?;
-            once(here, &mut e.from, d, "from", here);
-            i = rest;
-        } else if i.is_word("until") {
-            let (rest, d) = date(inner)?;
-            once(here, &mut e.until, d, "until", here);
-            i = rest;
-        } else {
-            break;
-        }
+fn at_least_times(i: Cursor<'_>) -> Parsed<'_, Option<crate::syntax::ast::At<u64>>> {
+    if i.word() != "at" {
+        return Ok((i, None));
     }
-    e.span = start.to(i.last);
+    let (i, n) = preceded(phrase(&["at", "least"]), count).parse(i)?;
+    times_word(i).map(|(i, ())| (i, Some(n)))
+}
+
+/// `times`, or `time` behind a one.
+pub(super) fn times_word(i: Cursor<'_>) -> Parsed<'_, ()> {
+    if matches!(i.word(), "times" | "time") { Ok((i.skip(1), ())) } else { Err(i.expected_word(&["times"])) }
+}
+
+pub(super) fn over(start: Cursor<'_>) -> Parsed<'_, Over> {
+    let i = start.skip(1);
+    let (i, window) = match i.word() {
+        "each" => duration(i.skip(1)).map(|(i, length)| (i, Window::Tumbling { length }))?,
+        "sessions" => {
+            let (i, gap) = preceded(phrase(&["sessions", "with", "gaps", "of"]), duration).parse(i)?;
+            let (i, most) = if i.word() == "at" {
+                preceded(phrase(&["at", "most"]), duration).parse(i).map(|(i, d)| (i, Some(d)))?
+            } else {
+                (i, None)
+            };
+            (i, Window::Session { gap, most })
+        }
+        _ => {
+            let (i, length) = duration(i)?;
+            let (i, every) = after("every", duration)(i)?;
+            (i, Window::Sliding { length, every })
+        }
+    };
+    Ok((i, Over { span: i.since(start), window }))
+}
+
+fn exception(start: Cursor<'_>) -> Parsed<'_, Exception> {
+    let (i, filter) = preceded(phrase(&["events", "where"]), expr).parse(start.skip(1))?;
+    let margin = start.column(start.token());
+    let mut e =
+        Exception { filter, because: None, owner: None, evidence: None, from: None, until: None, span: start.span() };
+    let mut i = i;
+    loop {
+        let inside = i.skip(1);
+        i = match i.word() {
+            // On a line of its own, no further in than `except`, it is the reason of the rule.
+            "because" if i.token().first && i.column(i.token()) <= margin => break,
+            "because" if e.because.is_none() => {
+                text("why, in quotes")(inside).map(|(i, t)| (i, keep(&mut e.because, t)))?.0
+            }
+            "owner" if e.owner.is_none() => {
+                text("who answers for it, in quotes")(inside).map(|(i, t)| (i, keep(&mut e.owner, t)))?.0
+            }
+            "evidence" if e.evidence.is_none() => {
+                text("a contract or ticket in quotes")(inside).map(|(i, t)| (i, keep(&mut e.evidence, t)))?.0
+            }
+            "from" if e.from.is_none() => dated("from")(i).map(|(i, d)| (i, e.from = d))?.0,
+            "until" if e.until.is_none() => dated("until")(i).map(|(i, d)| (i, e.until = d))?.0,
+            _ => break,
+        };
+    }
+    e.span = i.since(start);
     Ok((i, e))
 }
 
-/// All `action` sections that follow.
-pub(super) fn actions(mut i: Tokens<'_>) -> Parsed<'_, Vec<Action>> {
-    let mut all = Vec::new();
-    while i.is_word("action") {
-        let (rest, a) = action(i)?;
-        all.push(a);
-        i = rest;
+pub(super) fn action(start: Cursor<'_>) -> Parsed<'_, Action> {
+    let mut i = start.skip(1);
+    let after_review = i.word() == "after";
+    if after_review {
+        (i, _) = (phrase(&["after", "review"]), symbol(Symbol::Colon)).parse(i)?;
     }
-    Ok((i, all))
-}
-
-fn scope(i: Tokens<'_>) -> (Tokens<'_>, Option<Scope>) {
-    let scope = match i.tok() {
-        Tok::Name(w) => match w.as_str() {
-            "account" => Some(Scope::Account),
-            "key" => Some(Scope::Key),
-            "org" => Some(Scope::Org),
-            "group" => Some(Scope::Group),
-            _ => None,
-        },
-        _ => None,
-    };
-    (if scope.is_some() { i.take_from(1) } else { i }, scope)
-}
-
-fn action(i: Tokens<'_>) -> Parsed<'_, Action> {
-    let (i, start) = word("action")(i)?;
-    let (mut i, mut after_review, mut delayed): (_, bool, Option<At<Duration>>) = (i, false, None);
-    loop {
-        if i.are_words(&["after", "review"]) {
-            let (rest, _) = symbol(":")(i.take_from(2))?;
-            (i, after_review) = (rest, true);
-        } else if i.are_words(&["delayed", "by", "up", "to"]) {
-            let (rest, d) = duration("a duration such as `6h`")(i.take_from(4))?;
-            let (rest, _) = symbol(":")(rest)?;
-            (i, delayed) = (rest, Some(d));
-        } else {
-            break;
-        }
+    let mut delayed = None;
+    if i.word() == "delayed" {
+        let (rest, (_, d, _)) = (phrase(&["delayed", "by", "up", "to"]), duration, symbol(Symbol::Colon)).parse(i)?;
+        (i, delayed) = (rest, Some(d));
     }
-    let Tok::Name(verb) = i.tok() else { return expected(i, VERBS) };
-    let inner = i.take_from(1);
-    let (i, verb) = match verb.as_str() {
-        "alert" => text("the name of a channel in quotes").map(ActionVerb::Alert).parse(inner)?,
-        "flag" => {
-            let (i, s) = scope(inner);
-            (i, ActionVerb::Flag(s))
-        }
+    let inside = i.skip(1);
+    let (i, verb) = match i.word() {
+        "alert" => text("the channel in quotes")(inside).map(|(i, t)| (i, ActionVerb::Alert(t)))?,
+        "flag" => scope(inside).map(|(i, s)| (i, ActionVerb::Flag(s)))?,
+        "challenge" => scope(inside).map(|(i, s)| (i, ActionVerb::Challenge(s)))?,
+        "block" => scope(inside).map(|(i, s)| (i, ActionVerb::Block(s)))?,
         "throttle" => {
-            let (i, s) = scope(inner);
-            let (i, _) = word("to")(i)?;
-            let (i, n) = count("how many requests, such as `10`")(i)?;
-            let (i, _) = word("per")(i)?;
-            let (i, d) = duration("a duration such as `1m`")(i)?;
+            let (i, s) = scope(inside)?;
+            let (i, n) = preceded(keyword("to"), count).parse(i)?;
+            let (i, d) = preceded(keyword("per"), duration).parse(i)?;
             (i, ActionVerb::Throttle(s, n, d))
         }
-        "challenge" => {
-            let (i, s) = scope(inner);
-            (i, ActionVerb::Challenge(s))
-        }
-        "block" => {
-            let (i, s) = scope(inner);
-            (i, ActionVerb::Block(s))
-        }
-        _ => return expected(i, VERBS),
+        _ => return Err(i.expected_word(&["alert", "flag", "throttle", "challenge", "block"])),
     };
-    let (i, held) = after(&["for"], duration("a duration such as `7d`"))(i)?;
-    Ok((i, Action { after_review, delayed, verb, duration: held, span: start.to(i.last) }))
+    let (i, lasting) = after("for", duration)(i)?;
+    Ok((i, Action { after_review, delayed, verb, duration: lasting, span: i.since(start) }))
 }
 
-const VERBS: &str = "`alert`, `flag`, `throttle`, `challenge` or `block`";
+fn scope(i: Cursor<'_>) -> Parsed<'_, Option<Scope>> {
+    let scope = match i.word() {
+        "account" => Scope::Account,
+        "key" => Scope::Key,
+        "org" => Scope::Org,
+        "group" => Scope::Group,
+        "" | "for" | "to" => return Ok((i, None)),
+        _ if i.token().first => return Ok((i, None)),
+        _ => return Err(i.expected_word(&["account", "key", "org", "group"])),
+    };
+    Ok((i.skip(1), Some(scope)))
+}

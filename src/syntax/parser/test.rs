@@ -1,122 +1,93 @@
-//! Tests within rules: what is given, what is expected.
+//! Tests within rules: what is given and what is expected.
 
-use nom::multi::separated_list0;
-use nom::{Input, Parser};
+use nom::Parser;
+use nom::sequence::preceded;
 
-use super::block;
-use super::expr::{expr, path};
-use super::input::{Parsed, Tokens, after, count, duration, expected, name, symbol, text, word};
-use super::item::unknown_entry;
+use super::block::{Block, many};
+use super::cursor::{Cursor, Parsed, after, count, duration, enclosed, name, named, path_to, symbol, text};
+use super::expr::expr;
 use crate::syntax::ast::{At, Expect, ExpectWhat, Expr, Given, GivenWhat, Path, Test};
-use crate::syntax::token::Tok;
+use crate::syntax::lexer::{Kind, Symbol};
 
-/// `test "…" { given … expect … }`
-pub(super) fn test(i: Tokens<'_>) -> Parsed<'_, Test> {
-    let (i, start) = word("test")(i)?;
-    let (i, test_name) = text("what the test shows, in quotes")(i)?;
-    let (i, open) = symbol("{")(i)?;
-    let (mut givens, mut expects) = (Vec::new(), Vec::new());
-    let starts = ["given", "expect"];
-    let i = block(i, open, &starts, |i| {
-        if i.is_word("given") {
-            let (rest, g) = given(i)?;
-            givens.push(g);
-            return Ok((rest, ()));
-        }
-        if i.is_word("expect") {
-            let (rest, e) = expect(i)?;
-            expects.push(e);
-            return Ok((rest, ()));
-        }
-        unknown_entry(i, "test", &starts)
+const TEST: Block = Block { what: "a test", sections: &[many("given"), many("expect")] };
+
+pub(super) fn test(start: Cursor<'_>) -> Parsed<'_, Test> {
+    let (i, title) = text("what the test shows, in quotes")(start.skip(1))?;
+    let (i, open) = symbol(Symbol::OpenBrace)(i)?;
+    let mut test = Test { name: title, given: Vec::new(), expect: Vec::new(), span: open };
+    let (i, _) = TEST.read(i, start, open, |i, word| match word {
+        "given" => given(i).map(|(i, g)| (i, test.given.push(g))),
+        _ => expect(i).map(|(i, e)| (i, test.expect.push(e))),
     });
-    Ok((i, Test { name: test_name, given: givens, expect: expects, span: start.to(i.last) }))
+    test.span = i.since(start);
+    Ok((i, test))
 }
 
-fn fields(i: Tokens<'_>) -> Parsed<'_, Vec<(Path, Expr)>> {
-    if !i.is_symbol("{") {
-        return Ok((i, Vec::new()));
-    }
-    let mut i = i.take_from(1);
-    let mut all = Vec::new();
-    while !i.is_symbol("}") {
-        let (rest, field) = path(i)?;
-        let (rest, _) = symbol(":")(rest)?;
-        let (rest, value) = super::expr::sum(rest)?;
-        all.push((field, value));
-        i = rest;
-        if i.is_symbol(",") {
-            i = i.take_from(1);
-        } else if !i.is_symbol("}") {
-            return expected(i, "`,` or `}`");
+fn given(start: Cursor<'_>) -> Parsed<'_, Given> {
+    let i = start.skip(1);
+    let (i, what) = match i.word() {
+        "list" => {
+            let (i, list) = name(i.skip(1))?;
+            let (i, _) = (symbol(Symbol::Equal), symbol(Symbol::OpenBracket)).parse(i)?;
+            let (i, values) = enclosed(Symbol::CloseBracket, expr)(i)?;
+            (i, GivenWhat::List { name: list, values })
         }
-    }
-    Ok((i.take_from(1), all))
-}
-
-fn given(i: Tokens<'_>) -> Parsed<'_, Given> {
-    let (i, start) = word("given")(i)?;
-    let (i, what) = if i.is_word("list") {
-        let (i, list) = name("the name of a list")(i.take_from(1))?;
-        let (i, _) = symbol("=")(i)?;
-        let (i, _) = symbol("[")(i)?;
-        let (i, values) = separated_list0(symbol(","), super::expr::sum).parse(i)?;
-        let (i, _) = symbol("]")(i)?;
-        (i, GivenWhat::List { name: list, values })
-    } else if i.is_word("row") {
-        let (i, table) = name("the name of a table, or `account`")(i.take_from(1))?;
-        let (i, key) = text("the key in quotes, or \"*\" for every key")(i)?;
-        let (i, fields) = fields(i)?;
-        (i, GivenWhat::Row { table, key, fields })
-    } else {
-        events(i)?
+        "row" => {
+            let (i, table) = named("a table")(i.skip(1))?;
+            let (i, key) = text("the key in quotes")(i)?;
+            let (i, fields) = fields(i)?;
+            (i, GivenWhat::Row { table, key, fields })
+        }
+        _ => events(i)?,
     };
-    Ok((i, Given { what, span: start.to(i.last) }))
+    Ok((i, Given { span: i.since(start), what }))
 }
 
-fn events(i: Tokens<'_>) -> Parsed<'_, GivenWhat> {
-    let one = At { value: 1, span: i.here() };
-    let number = |i: Tokens<'_>| matches!(i.tok(), Tok::Integer(n) if *n >= 0);
-    let (i, accounts) = if number(i) && matches!(i.nth(1), Tok::Name(w) if w == "accounts" || w == "account") {
-        let (i, n) = count("how many accounts")(i)?;
-        let (i, _) = word("sending")(i.take_from(1))?;
-        (i, Some(n))
+fn events(i: Cursor<'_>) -> Parsed<'_, GivenWhat> {
+    let several = matches!(i.kind(), Kind::Integer(_) | Kind::Bad);
+    let (i, accounts) = if several && matches!(i.word_at(1), "accounts" | "account") && i.word_at(2) == "sending" {
+        count(i).map(|(i, n)| (i.skip(2), Some(n)))?
     } else {
         (i, None)
     };
-    let (i, n) = if number(i) { count("how many events")(i)? } else { (i, one) };
-    let (i, mut kind) = name("a kind of event, such as `completions`")(i)?;
-    // Plural where there are several: `50 completions`.
-    if let Some(singular) = kind.text.strip_suffix('s') {
-        kind.text = singular.to_string();
-    }
-    let (i, _) = after(&["each"], |i| Ok((i, ())))(i)?;
-    let (i, every) = after(&["every"], duration("the distance of two events, such as `60s`"))(i)?;
-    let (i, at) = after(&["at"], duration("when the first happens, such as `10m`"))(i)?;
-    let (i, fields) = fields(i)?;
+    let one = At { value: 1, span: accounts.as_ref().map_or(i.span(), |n| n.span).after() };
+    let (i, n) = if i.kind() == Kind::Word { (i, one) } else { count(i)? };
+    let (i, kind) = named("a kind of event such as `completion`")(i)?;
+    let i = if i.word() == "each" { i.skip(1) } else { i };
+    let (i, every) = after("every", duration)(i)?;
+    let (i, at) = after("at", duration)(i)?;
+    let (i, fields) = if i.is(Symbol::OpenBrace) { fields(i)? } else { (i, Vec::new()) };
     Ok((i, GivenWhat::Events { accounts, count: n, kind, every, at, fields }))
 }
 
-fn expect(i: Tokens<'_>) -> Parsed<'_, Expect> {
-    let (i, start) = word("expect")(i)?;
-    let (i, what) = if i.is_word("nothing") {
-        (i.take_from(1), ExpectWhat::Nothing)
-    } else if i.is_word("exempted") {
-        (i.take_from(1), ExpectWhat::Exempted)
-    } else if i.is_word("violation") {
-        let one = At { value: 1, span: i.here() };
-        with(i.take_from(1), one)?
-    } else if matches!(i.tok(), Tok::Integer(_)) {
-        let (i, n) = count("how many violations")(i)?;
-        let (i, _) = word("violations")(i)?;
-        with(i, n)?
-    } else {
-        return expected(i, "`nothing`, `exempted`, `violation` or `2 violations`");
-    };
-    Ok((i, Expect { what, span: start.to(i.last) }))
+/// `{ field: value, … }`
+fn fields(i: Cursor<'_>) -> Parsed<'_, Vec<(Path, Expr)>> {
+    let (i, _) = symbol(Symbol::OpenBrace)(i)?;
+    enclosed(Symbol::CloseBrace, |i| {
+        let (i, field) = path_to("a field")(i)?;
+        let (i, value) = preceded(symbol(Symbol::Colon), expr).parse(i)?;
+        Ok((i, (field, value)))
+    })(i)
 }
 
-fn with(i: Tokens<'_>, n: At<u64>) -> Parsed<'_, ExpectWhat> {
-    let (i, with) = after(&["with"], expr)(i)?;
-    Ok((i, ExpectWhat::Violations { count: n, with }))
+fn expect(start: Cursor<'_>) -> Parsed<'_, Expect> {
+    let i = start.skip(1);
+    let (i, what) = match i.word() {
+        "nothing" => (i.skip(1), ExpectWhat::Nothing),
+        "exempted" => (i.skip(1), ExpectWhat::Exempted),
+        "violation" | "violations" => violations(i.skip(1), At { value: 1, span: start.span().after() })?,
+        _ if i.kind() != Kind::Word => {
+            let (i, n) = count(i).map_err(|_| i.expected("`nothing`, `violation`, `exempted` or a number"))?;
+            if !matches!(i.word(), "violation" | "violations") {
+                return Err(i.expected_word(&["violations"]));
+            }
+            violations(i.skip(1), n)?
+        }
+        _ => return Err(i.expected_word(&["nothing", "violation", "exempted"])),
+    };
+    Ok((i, Expect { span: i.since(start), what }))
+}
+
+fn violations(i: Cursor<'_>, count: At<u64>) -> Parsed<'_, ExpectWhat> {
+    after("with", expr)(i).map(|(i, with)| (i, ExpectWhat::Violations { count, with }))
 }

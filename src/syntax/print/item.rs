@@ -1,227 +1,228 @@
-//! The blocks of a file, rules apart.
+//! Items other than rules as text.
 
-use super::{LINE_WIDTH, Printer};
+use super::doc::{Doc, render};
+use super::expr::{Level, quoted};
+use super::{Printer, padded};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Clause, ColumnRef, Date, Expr, Item, Let, Limit, Link, List, ListValues, Path, Policy, Series, Table,
+    Apply, Clause, ColumnRef, Family, Item, Limit, Link, List, ListValues, Policy, Series, Table,
 };
-
-pub(super) fn date(d: &Date) -> String {
-    let (y, m, day) = d.at.date();
-    format!("{y:04}-{m:02}-{day:02}")
-}
-
-pub(super) fn paths(all: &[Path]) -> String {
-    all.iter().map(Path::text).collect::<Vec<_>>().join(", ")
-}
 
 impl Printer<'_> {
     pub(super) fn item(&mut self, item: &Item) {
         match item {
-            Item::Policy(p) => self.policy(p),
-            Item::List(l) => {
-                let line = self.list(l);
-                self.out.push_str(&line);
-            }
-            Item::Table(t) => self.table(t),
-            Item::Let(l) => {
-                let line = self.let_line(l, 0);
-                self.out.push_str(&line);
-            }
-            Item::Rule(r) => self.rule(r),
-            Item::Apply(a) => {
-                let mut line =
-                    format!("rule {} applies {} enforces {}", a.name.text, a.definition.text, paths(&a.enforces));
-                if let Some(s) = &a.severity {
-                    line.push_str(&format!(" severity {}", s.text));
+            Item::Policy(x) => self.policy(x),
+            Item::List(x) => self.unit(0, x.span, |p| p.list(x)),
+            Item::Table(x) => self.table(x),
+            Item::Let(x) => self.unit(0, x.span, |p| {
+                Doc::Many(vec![Doc::text(format!("let {} =", x.name.text)), Doc::nest(2, vec![p.hanging(&x.value)])])
+            }),
+            Item::Rule(x) => self.rule(x),
+            Item::Apply(x) => self.unit(0, x.span, |p| p.apply(x)),
+            Item::Link(x) => self.link(x),
+            Item::Series(x) => self.series(x),
+            Item::Limit(x) => self.limit(x),
+        }
+    }
+
+    fn policy(&mut self, policy: &Policy) {
+        let header = format!("policy {} version {}", policy.name.text(), self.date(&policy.version));
+        let width = if policy.effective.is_some() { "effective".len() } else { "title".len() };
+        self.block(
+            0,
+            policy.span,
+            policy.version.span.end,
+            |_| Doc::text(header),
+            |p| {
+                for (word, text) in [("title", &policy.title), ("url", &policy.url)] {
+                    if let Some(text) = text {
+                        p.unit(2, text.span, |_| Doc::Many(vec![padded(word, width), Doc::text(quoted(&text.value))]));
+                    }
                 }
-                if let Some(m) = &a.mode {
-                    line.push_str(&format!(" mode {}", m.text));
+                if let Some((from, until)) = &policy.effective {
+                    let span = until.as_ref().map_or(from.span, |u| from.span.to(u.span));
+                    p.unit(2, span, |p| {
+                        let until = until.as_ref().map_or(String::new(), |u| format!(" until {}", p.date(u)));
+                        Doc::Many(vec![padded("effective", width), Doc::text(format!("{}{until}", p.date(from)))])
+                    });
                 }
-                self.out.push_str(&line);
-            }
-            Item::Link(l) => self.link(l),
-            Item::Series(s) => self.series(s),
-            Item::Limit(l) => self.limit(l),
-        }
+                for clause in &policy.clauses {
+                    p.unit(2, clause.span, |p| p.clause(clause));
+                }
+            },
+        );
     }
 
-    pub(super) fn exprs(&self, all: &[Expr]) -> String {
-        all.iter().map(|e| self.flat(e)).collect::<Vec<_>>().join(", ")
-    }
-
-    /// `let name = …` at an indentation; long conditions go to lines of their own.
-    pub(super) fn let_line(&self, l: &Let, indent: usize) -> String {
-        let keyword = if indent == 0 { "let " } else { "let      " };
-        let head = format!("{keyword}{} = ", l.name.text);
-        let flat = self.flat(&l.value);
-        if indent + head.chars().count() + flat.chars().count() <= LINE_WIDTH {
-            return head + &flat;
+    fn clause(&mut self, clause: &Clause) -> Doc {
+        let mut head = format!("{} {}", if clause.permits { "permits" } else { "clause" }, clause.name.text);
+        if let Some(at) = &clause.at {
+            head += &format!(" at {}", quoted(&at.value));
         }
-        match &l.value.kind {
-            crate::syntax::ast::ExprKind::And(_) | crate::syntax::ast::ExprKind::Or(_) => {
-                let inner = indent + 6;
-                format!("{}\n{}{}", head.trim_end(), " ".repeat(inner), self.expr(&l.value, inner, inner))
-            }
-            _ => {
-                let column = indent + head.chars().count();
-                format!("{head}{}", self.expr(&l.value, column, indent + 2))
+        for (word, date) in [("from", &clause.from), ("until", &clause.until)] {
+            if let Some(date) = date {
+                head += &format!(" {word} {}", self.date(date));
             }
         }
+        Doc::Many(vec![Doc::text(head), Doc::nest(2, vec![Doc::Hard, Doc::text(quoted(&clause.says.value))])])
     }
 
-    fn policy(&mut self, p: &Policy) {
-        self.open(&format!("policy {} version {}", p.name.text(), date(&p.version)), p.span);
-        let mut entries: Vec<(Span, String)> = Vec::new();
-        if let Some(t) = &p.title {
-            entries.push((t.span, format!("title {}", self.text_literal(t))));
-        }
-        if let Some(t) = &p.url {
-            entries.push((t.span, format!("url   {}", self.text_literal(t))));
-        }
-        if let Some((from, until)) = &p.effective {
-            let until_text = until.as_ref().map_or(String::new(), |u| format!(" until {}", date(u)));
-            let span = until.as_ref().map_or(from.span, |u| from.span.to(u.span));
-            entries.push((span, format!("effective {}{until_text}", date(from))));
-        }
-        entries.extend(p.clauses.iter().map(|c| (c.span, self.clause(c))));
-        let mut first = true;
-        for (span, line) in entries {
-            self.entry(span, 2, first, &line);
-            first = false;
-        }
-        self.inner_rest(p.span, 2);
-        self.out.push('}');
-    }
-
-    fn clause(&self, c: &Clause) -> String {
-        let mut line = format!("{} {}", if c.permits { "permits" } else { "clause" }, c.name.text);
-        if let Some(at) = &c.at {
-            line.push_str(&format!(" at {}", self.text_literal(at)));
-        }
-        if let Some(d) = &c.from {
-            line.push_str(&format!(" from {}", date(d)));
-        }
-        if let Some(d) = &c.until {
-            line.push_str(&format!(" until {}", date(d)));
-        }
-        format!("{line}\n    {}", self.text_literal(&c.says))
-    }
-
-    fn column(&self, c: &ColumnRef) -> String {
-        match c {
-            ColumnRef::Number(n) => n.value.to_string(),
-            ColumnRef::Heading(t) => self.text_literal(t),
-        }
-    }
-
-    fn valid(&self, valid: &Option<(ColumnRef, ColumnRef)>) -> String {
-        valid.as_ref().map_or(String::new(), |(from, to)| {
-            format!(" valid from column {} to column {}", self.column(from), self.column(to))
-        })
-    }
-
-    fn list(&self, l: &List) -> String {
-        let head = format!("list {} : {}", l.name.text, l.ty.text);
-        match &l.values {
-            ListValues::Inline(items) => {
-                let list = Expr { kind: crate::syntax::ast::ExprKind::List(items.clone()), span: Span::default() };
-                format!("{head} = {}", self.expr(&list, head.chars().count() + 3, 0))
+    fn list(&mut self, list: &List) -> Doc {
+        let head = format!("list {} : {} ", list.name.text, list.ty.text);
+        match &list.values {
+            ListValues::Inline(values) => {
+                let docs = values.iter().map(|e| (e.span, self.expr(e, Level::Or))).collect();
+                let values = self.filled("[", docs, "]", list.span);
+                Doc::Many(vec![Doc::text(head), Doc::text("= "), values])
             }
             ListValues::File { path, column, valid } => {
-                let column = column.as_ref().map_or(String::new(), |c| format!(" column {}", self.column(c)));
-                format!("{head} from {}{column}{}", self.text_literal(path), self.valid(valid))
+                let column = column.as_ref().map_or(String::new(), |c| format!(" {}", self.column(c)));
+                let valid = self.valid(valid.as_ref());
+                Doc::text(format!("{head}from {}{column}{valid}", quoted(&path.value)))
             }
         }
     }
 
-    fn table(&mut self, t: &Table) {
-        let head = format!(
-            "table {} keyed by {} from {}{}",
-            t.name.text,
-            self.flat(&t.key),
-            self.text_literal(&t.path),
-            self.valid(&t.valid)
+    fn column(&self, column: &ColumnRef) -> String {
+        match column {
+            ColumnRef::Number(n) => format!("column {}", n.value),
+            ColumnRef::Heading(heading) => format!("column {}", quoted(&heading.value)),
+        }
+    }
+
+    fn valid(&self, valid: Option<&(ColumnRef, ColumnRef)>) -> String {
+        valid.map_or(String::new(), |(from, to)| format!(" valid from {} to {}", self.column(from), self.column(to)))
+    }
+
+    fn table(&mut self, table: &Table) {
+        let width = table.columns.iter().map(|(name, _)| name.text.len()).max().unwrap_or(0);
+        // The header ends somewhere behind the path; its comment is looked for behind the last word before the brace.
+        let end = self.brace_after(table.path.span.end);
+        self.block(
+            0,
+            table.span,
+            end,
+            |p| {
+                let key = p.expr(&table.key, Level::Sum);
+                let valid = p.valid(table.valid.as_ref());
+                let file = format!(" from {}{valid}", quoted(&table.path.value));
+                Doc::Many(vec![Doc::text(format!("table {} keyed by ", table.name.text)), key, Doc::text(file)])
+            },
+            |p| {
+                for (name, ty) in &table.columns {
+                    p.unit(2, name.span.to(ty.span), |_| Doc::text(format!("{:width$} : {}", name.text, ty.text)));
+                }
+            },
         );
-        self.open(&head, t.span);
-        for (n, (name, ty)) in t.columns.iter().enumerate() {
-            self.entry(name.span.to(ty.span), 2, n == 0, &format!("{} : {}", name.text, ty.text));
-        }
-        self.inner_rest(t.span, 2);
-        self.out.push('}');
     }
 
-    fn link(&mut self, l: &Link) {
-        self.open(&format!("link {} of {}", l.name.text, l.of.text()), l.span);
-        for (n, f) in l.families.iter().enumerate() {
-            let mut line = format!("tied by {} within {}", self.flat(&f.by), self.at(&f.within, |d| d.to_string()));
-            if let Some(used) = &f.used {
-                line.push_str(&format!(", used at least {} times", self.at(used, u64::to_string)));
+    /// The place of the next opening brace.
+    pub(super) fn brace_after(&self, start: u32) -> u32 {
+        let at = self.text.get(start as usize..).and_then(|rest| rest.find('{')).unwrap_or(0);
+        start.saturating_add(at as u32)
+    }
+
+    fn apply(&mut self, apply: &Apply) -> Doc {
+        let mut head = format!("rule {} applies {} enforces ", apply.name.text, apply.definition.text);
+        head += &apply.enforces.iter().map(crate::syntax::ast::Path::text).collect::<Vec<_>>().join(", ");
+        for (word, name) in [("severity", &apply.severity), ("mode", &apply.mode)] {
+            if let Some(name) = name {
+                head += &format!(" {word} {}", name.text);
             }
-            let mut ignored: Vec<String> = f.ignoring.iter().map(|p| format!("in {}", p.text())).collect();
-            ignored
-                .extend(f.cap.iter().map(|c| format!("shared by more than {} accounts", self.at(c, u64::to_string))));
-            if !ignored.is_empty() {
-                line.push_str(&format!(", ignoring values {}", ignored.join(" or ")));
-            }
-            self.entry(f.span, 2, n == 0, &line);
         }
-        if let Some(n) = &l.needs {
-            let line = format!("needs at least {} of these", self.at(n, u64::to_string));
-            self.entry(n.span, 2, l.families.is_empty(), &line);
-        }
-        self.inner_rest(l.span, 2);
-        self.out.push('}');
+        Doc::text(head)
     }
 
-    fn series(&mut self, s: &Series) {
-        self.open(&format!("series {}", s.name.text), s.span);
-        let on = self.on(&s.on, 2);
-        let mut entries = vec![(s.on.span, on)];
-        if let (Some(a), Some(b)) = (s.per.first(), s.per.last()) {
-            entries.push((a.span.to(b.span), format!("per      {}", self.exprs(&s.per))));
-        }
-        entries.push((s.every.span, format!("every    {}", self.at(&s.every, |d| d.to_string()))));
-        entries.push((s.value.span, format!("value    {}", self.flat(&s.value))));
-        if let Some(o) = &s.outage {
-            entries.push((o.span, format!("outage   below {} of its median", self.at(o, |n| percent(*n)))));
-        }
-        for (n, (span, line)) in entries.iter().enumerate() {
-            self.entry(*span, 2, n == 0, line);
-        }
-        self.inner_rest(s.span, 2);
-        self.out.push('}');
+    fn link(&mut self, link: &Link) {
+        let header = format!("link {} of {}", link.name.text, link.of.text());
+        let shown: Vec<String> = link
+            .families
+            .iter()
+            .map(|family| {
+                let doc = self.expr(&family.by, Level::Sum);
+                render(&doc, 0)
+            })
+            .collect();
+        // Very long traits do not push the others out.
+        let width = shown.iter().map(|s| s.chars().count()).filter(|n| *n <= 40).max().unwrap_or(0);
+        self.block(
+            0,
+            link.span,
+            link.of.span.end,
+            |_| Doc::text(header),
+            |p| {
+                for (family, by) in link.families.iter().zip(&shown) {
+                    p.unit(2, family.span, |p| p.family(family, by, width));
+                }
+                if let Some(needs) = &link.needs {
+                    p.unit(2, needs.span, |p| Doc::text(format!("needs at least {} of these", p.count(needs))));
+                }
+            },
+        );
     }
 
-    fn limit(&mut self, l: &Limit) {
-        self.open(&format!("limit {}", l.name.text), l.span);
-        let mut entries: Vec<(Span, String)> = Vec::new();
-        if let (Some(a), Some(b)) = (l.enforces.first(), l.enforces.last()) {
-            entries.push((a.span.to(b.span), format!("enforces {}", paths(&l.enforces))));
+    fn family(&mut self, family: &Family, by: &str, width: usize) -> Doc {
+        let mut line = format!("tied by {by:width$}  within {}", self.duration(&family.within));
+        if let Some(used) = &family.used {
+            line += &format!(", used at least {} times", self.count(used));
         }
-        entries.extend(l.severity.iter().map(|s| (s.span, format!("severity {}", s.text))));
-        entries.extend(l.mode.iter().map(|s| (s.span, format!("mode     {}", s.text))));
-        entries.push((l.on.span, self.on(&l.on, 2)));
-        if let (Some(a), Some(b)) = (l.per.first(), l.per.last()) {
-            entries.push((a.span.to(b.span), format!("per      {}", self.exprs(&l.per))));
+        let mut ignoring: Vec<String> = family.ignoring.iter().map(|list| format!("in {}", list.text())).collect();
+        ignoring.extend(family.cap.as_ref().map(|cap| format!("shared by more than {} accounts", self.count(cap))));
+        if !ignoring.is_empty() {
+            line += &format!(", ignoring values {}", ignoring.join(" or "));
         }
-        entries.push((l.over.span, self.over(&l.over)));
-        entries.extend(l.reserve.iter().map(|e| (e.span, format!("reserve  {}", self.flat(e)))));
-        entries.push((l.settle.span, format!("settle   {}", self.flat(&l.settle))));
-        entries.push((l.most.span, format!("at most  {}", self.flat(&l.most))));
-        entries.extend(l.actions.iter().map(|a| (a.span, self.action(a))));
-        entries.extend(l.because.iter().map(|t| (t.span, format!("because  {}", self.text_literal(t)))));
-        for (n, (span, line)) in entries.iter().enumerate() {
-            self.entry(*span, 2, n == 0, line);
-        }
-        self.inner_rest(l.span, 2);
-        self.out.push('}');
+        Doc::text(line)
     }
-}
 
-/// Millionths as a percentage.
-pub(super) fn percent(n: i64) -> String {
-    let mut out = String::new();
-    let _ = crate::value::write_number(&mut out, &crate::value::Type::Percentage, n);
-    out
+    fn series(&mut self, series: &Series) {
+        let width = if series.outage.is_some() { "outage".len() } else { "every".len() };
+        self.block(
+            0,
+            series.span,
+            series.name.span.end,
+            |_| Doc::text(format!("series {}", series.name.text)),
+            |p| {
+                p.on(&series.on, width);
+                p.per(&series.per, width);
+                p.section("every", width, series.every.span, |p| Doc::text(p.duration(&series.every)));
+                p.section("value", width, series.value.span, |p| p.expr(&series.value, Level::Whole));
+                if let Some(outage) = &series.outage {
+                    p.section("outage", width, outage.span, |p| {
+                        Doc::text(format!("below {} of its median", p.percentage(outage)))
+                    });
+                }
+            },
+        );
+    }
+
+    fn limit(&mut self, limit: &Limit) {
+        let width = "severity".len();
+        self.block(
+            0,
+            limit.span,
+            limit.name.span.end,
+            |_| Doc::text(format!("limit {}", limit.name.text)),
+            |p| {
+                p.enforces(&limit.enforces, width);
+                p.word("severity", limit.severity.as_ref(), width);
+                p.word("mode", limit.mode.as_ref(), width);
+                p.on(&limit.on, width);
+                p.per(&limit.per, width);
+                p.over(&limit.over, width);
+                if let Some(reserve) = &limit.reserve {
+                    p.section("reserve", width, reserve.span, |p| p.expr(reserve, Level::Sum));
+                }
+                p.section("settle", width, limit.settle.span, |p| p.expr(&limit.settle, Level::Sum));
+                p.section("at most", width, limit.most.span, |p| p.expr(&limit.most, Level::Sum));
+                for action in &limit.actions {
+                    p.action(action, width);
+                }
+                p.because(limit.because.as_ref(), width);
+            },
+        );
+    }
+
+    /// One section: its word, and what follows beginning in the common column.
+    pub(super) fn section(&mut self, word: &str, width: usize, span: Span, content: impl FnOnce(&mut Self) -> Doc) {
+        self.unit(2, span, |p| Doc::Many(vec![padded(word, width), Doc::align(content(p))]));
+    }
 }

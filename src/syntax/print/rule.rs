@@ -1,18 +1,21 @@
-//! Rules: one section a line, values in one column.
+//! Rules as text.
 
-use super::Printer;
-use super::item::{date, paths, percent};
+use super::doc::Doc;
+use super::expr::{Level, quoted};
+use super::{Printer, padded};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Action, ActionVerb, Exception, Expect, ExpectWhat, Expr, Given, GivenWhat, On, OnWhat, Over, Path, Rule, Scope,
-    Step, Test, Window,
+    Action, ActionVerb, Exception, Expect, ExpectWhat, Expr, Given, GivenWhat, Name, On, OnWhat, Over, Path, Rule,
+    Scope, Step, Test, Text, Window,
 };
 
-/// Column at which the values of sections begin.
-const VALUES: usize = 11;
+/// The place of all of them.
+fn cover(spans: impl IntoIterator<Item = Span>) -> Span {
+    spans.into_iter().reduce(Span::to).unwrap_or_default()
+}
 
-fn scope(s: &Option<Scope>) -> &'static str {
-    match s {
+fn scope(scope: Option<Scope>) -> &'static str {
+    match scope {
         None => "",
         Some(Scope::Account) => " account",
         Some(Scope::Key) => " key",
@@ -22,241 +25,287 @@ fn scope(s: &Option<Scope>) -> &'static str {
 }
 
 impl Printer<'_> {
-    pub(super) fn rule(&mut self, r: &Rule) {
-        self.open(&format!("rule {}", r.name.text), r.span);
-        let mut entries: Vec<(Span, String)> = Vec::new();
-        let list = |all: &[Path]| all.first().zip(all.last()).map(|(a, b)| a.span.to(b.span));
-        if let Some(span) = list(&r.enforces) {
-            entries.push((span, format!("enforces {}", paths(&r.enforces))));
-        }
-        entries.extend(r.severity.iter().map(|n| (n.span, format!("severity {}", n.text))));
-        entries.extend(r.confidence.iter().map(|n| (n.span, format!("confidence {}", n.text))));
-        entries.extend(r.mode.iter().map(|n| (n.span, format!("mode     {}", n.text))));
-        entries.extend(r.on.iter().map(|on| (on.span, self.on(on, 2))));
-        if let Some((a, b)) = r.per.first().zip(r.per.last()) {
-            entries.push((a.span.to(b.span), format!("per      {}", self.exprs(&r.per))));
-        }
-        entries.extend(r.over.iter().map(|o| (o.span, self.over(o))));
-        entries.extend(r.lets.iter().map(|l| (l.span, self.let_line(l, 2))));
-        entries.extend(r.when.iter().map(|e| (e.span, format!("when     {}", self.expr(e, VALUES, VALUES)))));
-        entries.extend(r.exceptions.iter().map(|e| (e.span, self.exception(e))));
-        entries.extend(r.actions.iter().map(|a| (a.span, self.action(a))));
-        entries.extend(r.cooldown.iter().map(|d| (d.span, format!("cooldown {}", self.at(d, |d| d.to_string())))));
-        entries.extend(r.budget.iter().map(|n| (n.span, format!("budget   {} per day", self.at(n, u64::to_string)))));
-        entries.extend(r.rollout.iter().map(|n| (n.span, format!("rollout  {}", self.at(n, |n| percent(*n))))));
-        entries.extend(r.because.iter().map(|t| (t.span, format!("because  {}", self.text_literal(t)))));
-        if let Some((a, b)) = r.mistaken_for.first().zip(r.mistaken_for.last()) {
-            let all: Vec<String> = r.mistaken_for.iter().map(|t| self.text_literal(t)).collect();
-            entries.push((a.span.to(b.span), format!("mistaken for {}", all.join(", "))));
-        }
-        let mut first = true;
-        for (span, line) in entries {
-            self.entry(span, 2, first, &line);
-            first = false;
-        }
-        for t in &r.tests {
-            let apart = !first;
-            self.lead(t.span, 2, apart);
-            self.out.push_str("  ");
-            self.test(t);
-            self.trail(t.span);
-            first = false;
-        }
-        self.inner_rest(r.span, 2);
-        self.out.push('}');
+    pub(super) fn rule(&mut self, rule: &Rule) {
+        // Every word that is commonly there fits; only `confidence` is longer.
+        let width = if rule.confidence.is_some() { "confidence".len() } else { "enforces".len() };
+        self.block(
+            0,
+            rule.span,
+            rule.name.span.end,
+            |_| Doc::text(format!("rule {}", rule.name.text)),
+            |p| {
+                p.enforces(&rule.enforces, width);
+                p.word("severity", rule.severity.as_ref(), width);
+                p.word("confidence", rule.confidence.as_ref(), width);
+                p.word("mode", rule.mode.as_ref(), width);
+                if let Some(on) = &rule.on {
+                    p.on(on, width);
+                }
+                p.per(&rule.per, width);
+                if let Some(over) = &rule.over {
+                    p.over(over, width);
+                }
+                for x in &rule.lets {
+                    p.section("let", width, x.span, |p| {
+                        Doc::Many(vec![Doc::text(format!("{} =", x.name.text)), p.hanging(&x.value)])
+                    });
+                }
+                if let Some(when) = &rule.when {
+                    p.section("when", width, when.span, |p| p.section_expr(when));
+                }
+                for exception in &rule.exceptions {
+                    p.section("except", width, exception.span, |p| p.exception(exception));
+                }
+                for action in &rule.actions {
+                    p.action(action, width);
+                }
+                if let Some(cooldown) = &rule.cooldown {
+                    p.section("cooldown", width, cooldown.span, |p| Doc::text(p.duration(cooldown)));
+                }
+                if let Some(budget) = &rule.budget {
+                    p.section("budget", width, budget.span, |p| Doc::text(format!("{} per day", p.count(budget))));
+                }
+                if let Some(rollout) = &rule.rollout {
+                    p.section("rollout", width, rollout.span, |p| Doc::text(p.percentage(rollout)));
+                }
+                p.because(rule.because.as_ref(), width);
+                p.mistaken_for(&rule.mistaken_for);
+                for test in &rule.tests {
+                    p.test(test);
+                }
+            },
+        );
     }
 
-    pub(super) fn on(&self, on: &On, indent: usize) -> String {
+    pub(super) fn enforces(&mut self, clauses: &[Path], width: usize) {
+        if !clauses.is_empty() {
+            self.section("enforces", width, cover(clauses.iter().map(|c| c.span)), |p| p.paths(clauses));
+        }
+    }
+
+    pub(super) fn word(&mut self, section: &str, word: Option<&Name>, width: usize) {
+        if let Some(word) = word {
+            self.section(section, width, word.span, |_| Doc::text(&word.text));
+        }
+    }
+
+    pub(super) fn because(&mut self, because: Option<&Text>, width: usize) {
+        if let Some(because) = because {
+            self.section("because", width, because.span, |_| Doc::text(quoted(&because.value)));
+        }
+    }
+
+    fn mistaken_for(&mut self, uses: &[Text]) {
+        if uses.is_empty() {
+            return;
+        }
+        let span = cover(uses.iter().map(|t| t.span));
+        self.unit(2, span, |p| {
+            let docs = uses.iter().map(|t| (t.span, Doc::text(quoted(&t.value)))).collect();
+            p.filled("mistaken for ", docs, "", span)
+        });
+    }
+
+    pub(super) fn per(&mut self, keys: &[Expr], width: usize) {
+        if !keys.is_empty() {
+            self.section("per", width, cover(keys.iter().map(|k| k.span)), |p| p.keys(keys));
+        }
+    }
+
+    fn keys(&mut self, keys: &[Expr]) -> Doc {
+        let mut docs = Vec::new();
+        for key in keys {
+            if !docs.is_empty() {
+                docs.push(Doc::text(", "));
+            }
+            docs.push(self.expr(key, Level::Sum));
+        }
+        Doc::Many(docs)
+    }
+
+    pub(super) fn on(&mut self, on: &On, width: usize) {
         match &on.what {
-            OnWhat::Events { kinds, filter } => {
-                let kinds: Vec<&str> = kinds.iter().map(|k| k.text.as_str()).collect();
-                let kinds = if kinds.is_empty() { "any event".to_string() } else { kinds.join(" or ") };
-                let head = format!("on       {kinds}");
-                match filter {
-                    None => head,
-                    Some(f) => {
-                        let flat = self.flat(f);
-                        if indent + head.chars().count() + 7 + flat.chars().count() <= super::LINE_WIDTH {
-                            return format!("{head} where {flat}");
+            OnWhat::Events { kinds, filter } => self.section("on", width, on.span, |p| {
+                let names: Vec<&str> = kinds.iter().map(|k| k.text.as_str()).collect();
+                let mut docs =
+                    vec![Doc::text(if names.is_empty() { "any event".to_string() } else { names.join(" or ") })];
+                if let Some(filter) = filter {
+                    docs.extend([Doc::text(" where"), p.hanging(filter)]);
+                }
+                Doc::Many(docs)
+            }),
+            OnWhat::Sequence { per, within, steps } => {
+                self.before(2, on.span.start, false);
+                self.block(
+                    2,
+                    on.span,
+                    within.span.end,
+                    |p| {
+                        let keys = p.keys(per);
+                        let within = format!(" within {}", p.duration(within));
+                        Doc::Many(vec![padded("on", width), Doc::text("sequence per "), keys, Doc::text(within)])
+                    },
+                    |p| {
+                        for (n, step) in steps.iter().enumerate() {
+                            p.unit(4, step.span, |p| p.step(step, n == 0));
                         }
-                        let column = VALUES + 6;
-                        format!("{head}\n{}where {}", " ".repeat(VALUES), self.expr(f, column, column))
+                    },
+                );
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step, first: bool) -> Doc {
+        let begin = match (first, step.absent) {
+            (true, _) => "first ",
+            (_, true) => "then no ",
+            _ => "then  ",
+        };
+        let kind = step.kind.as_ref().map_or("any event", |k| k.text.as_str());
+        let label = step.label.as_ref().map_or(String::new(), |l| format!(" as {}", l.text));
+        let mut docs = vec![Doc::text(format!("{begin}{kind}{label}"))];
+        if let Some(filter) = &step.filter {
+            docs.extend([Doc::text(" where"), Doc::nest(2, vec![self.hanging(filter)])]);
+        }
+        if let Some(within) = &step.within {
+            docs.push(Doc::text(format!(" within {}", self.duration(within))));
+        }
+        if let Some(times) = &step.times {
+            docs.push(Doc::text(format!(" at least {} times", self.count(times))));
+        }
+        Doc::Many(docs)
+    }
+
+    pub(super) fn over(&mut self, over: &Over, width: usize) {
+        self.section("over", width, over.span, |p| {
+            Doc::text(match &over.window {
+                Window::Sliding { length, every: None } => p.duration(length),
+                Window::Sliding { length, every: Some(every) } => {
+                    format!("{} every {}", p.duration(length), p.duration(every))
+                }
+                Window::Tumbling { length } => format!("each {}", p.duration(length)),
+                Window::Session { gap, most } => {
+                    let most = most.as_ref().map_or(String::new(), |m| format!(" at most {}", p.duration(m)));
+                    format!("sessions with gaps of {}{most}", p.duration(gap))
+                }
+            })
+        });
+    }
+
+    fn exception(&mut self, exception: &Exception) -> Doc {
+        let mut docs = vec![Doc::text("events where"), self.hanging(&exception.filter)];
+        let mut attributes = Vec::new();
+        let texts = [("because", &exception.because), ("owner", &exception.owner), ("evidence", &exception.evidence)];
+        for (word, text) in texts {
+            attributes.extend(text.as_ref().map(|t| format!("{word} {}", quoted(&t.value))));
+        }
+        for (word, date) in [("from", &exception.from), ("until", &exception.until)] {
+            attributes.extend(date.as_ref().map(|d| format!("{word} {}", self.date(d))));
+        }
+        docs.push(Doc::group(attributes.into_iter().flat_map(|a| [Doc::Line, Doc::text(a)]).collect()));
+        Doc::Many(docs)
+    }
+
+    pub(super) fn action(&mut self, action: &Action, width: usize) {
+        self.section("action", width, action.span, |p| {
+            let review = if action.after_review { "after review: " } else { "" };
+            let delayed =
+                action.delayed.as_ref().map_or(String::new(), |d| format!("delayed by up to {}: ", p.duration(d)));
+            let verb = match &action.verb {
+                ActionVerb::Alert(channel) => format!("alert {}", quoted(&channel.value)),
+                ActionVerb::Flag(s) => format!("flag{}", scope(*s)),
+                ActionVerb::Throttle(s, n, d) => {
+                    format!("throttle{} to {} per {}", scope(*s), p.count(n), p.duration(d))
+                }
+                ActionVerb::Challenge(s) => format!("challenge{}", scope(*s)),
+                ActionVerb::Block(s) => format!("block{}", scope(*s)),
+            };
+            let lasting = action.duration.as_ref().map_or(String::new(), |d| format!(" for {}", p.duration(d)));
+            Doc::text(format!("{review}{delayed}{verb}{lasting}"))
+        });
+    }
+
+    fn test(&mut self, test: &Test) {
+        self.before(2, test.span.start, false);
+        self.block(
+            2,
+            test.span,
+            test.name.span.end,
+            |_| Doc::text(format!("test {}", quoted(&test.name.value))),
+            |p| {
+                for given in &test.given {
+                    p.unit(4, given.span, |p| p.given(given));
+                }
+                for expect in &test.expect {
+                    p.unit(4, expect.span, |p| p.expect(expect));
+                }
+            },
+        );
+    }
+
+    fn given(&mut self, given: &Given) -> Doc {
+        match &given.what {
+            GivenWhat::Events { accounts, count, kind, every, at, fields } => {
+                let mut head = "given ".to_string();
+                if let Some(n) = accounts {
+                    let noun = if n.value == 1 { "account" } else { "accounts" };
+                    head += &format!("{} {noun} sending ", self.count(n));
+                }
+                // A number that the author left out stays out.
+                if count.value != 1 || count.span.start < count.span.end {
+                    head += &format!("{} ", self.count(count));
+                }
+                head += &kind.text;
+                if accounts.is_some() {
+                    head += " each";
+                }
+                for (word, d) in [("every", every), ("at", at)] {
+                    if let Some(d) = d {
+                        head += &format!(" {word} {}", self.duration(d));
                     }
                 }
-            }
-            OnWhat::Sequence { per, within, steps } => {
-                let head =
-                    format!("on sequence per {} within {} {{", self.exprs(per), self.at(within, |d| d.to_string()));
-                let steps: Vec<String> =
-                    steps.iter().enumerate().map(|(n, s)| format!("\n    {}", self.step(s, n == 0))).collect();
-                format!("{head}{}\n  }}", steps.concat())
-            }
-        }
-    }
-
-    fn step(&self, s: &Step, first: bool) -> String {
-        let mut line = String::from(if first { "first" } else { "then" });
-        if s.absent {
-            line.push_str(" no");
-        }
-        if let Some(n) = &s.times {
-            line.push_str(&format!(" at least {} times", self.at(n, u64::to_string)));
-        }
-        line.push_str(&s.kind.as_ref().map_or(" any event".to_string(), |k| format!(" {}", k.text)));
-        if let Some(l) = &s.label {
-            line.push_str(&format!(" as {}", l.text));
-        }
-        if let Some(f) = &s.filter {
-            line.push_str(&format!(" where {}", self.flat(f)));
-        }
-        if let Some(d) = &s.within {
-            line.push_str(&format!(" within {}", self.at(d, |d| d.to_string())));
-        }
-        line
-    }
-
-    pub(super) fn over(&self, o: &Over) -> String {
-        let d = |d: &crate::syntax::ast::At<crate::time::Duration>| self.at(d, |d| d.to_string());
-        match &o.window {
-            Window::Sliding { length, every: None } => format!("over     {}", d(length)),
-            Window::Sliding { length, every: Some(every) } => format!("over     {} every {}", d(length), d(every)),
-            Window::Tumbling { length } => format!("over     each {}", d(length)),
-            Window::Session { gap, most: None } => format!("over     sessions with gaps of {}", d(gap)),
-            Window::Session { gap, most: Some(most) } => {
-                format!("over     sessions with gaps of {} at most {}", d(gap), d(most))
-            }
-        }
-    }
-
-    fn exception(&self, e: &Exception) -> String {
-        let mut line = format!("except   events where {}", self.expr(&e.filter, VALUES + 13, VALUES + 13));
-        let mut attributes = Vec::new();
-        attributes.extend(e.because.iter().map(|t| format!("because {}", self.text_literal(t))));
-        attributes.extend(e.owner.iter().map(|t| format!("owner {}", self.text_literal(t))));
-        attributes.extend(e.evidence.iter().map(|t| format!("evidence {}", self.text_literal(t))));
-        attributes.extend(e.from.iter().map(|d| format!("from {}", date(d))));
-        attributes.extend(e.until.iter().map(|d| format!("until {}", date(d))));
-        for a in attributes {
-            let last = line.rsplit('\n').next().unwrap_or("").chars().count();
-            // A `because` that begins a line is the rule's; the first attribute stays on its line.
-            if last + a.chars().count() + 3 > super::LINE_WIDTH && !a.starts_with("because") {
-                line.push_str(&format!("\n{}{a}", " ".repeat(VALUES)));
-            } else {
-                line.push_str(&format!(" {a}"));
-            }
-        }
-        line
-    }
-
-    pub(super) fn action(&self, a: &Action) -> String {
-        let mut line = String::from("action   ");
-        if a.after_review {
-            line.push_str("after review: ");
-        }
-        if let Some(d) = &a.delayed {
-            line.push_str(&format!("delayed by up to {}: ", self.at(d, |d| d.to_string())));
-        }
-        line.push_str(&match &a.verb {
-            ActionVerb::Alert(t) => format!("alert {}", self.text_literal(t)),
-            ActionVerb::Flag(s) => format!("flag{}", scope(s)),
-            ActionVerb::Throttle(s, n, per) => {
-                format!(
-                    "throttle{} to {} per {}",
-                    scope(s),
-                    self.at(n, u64::to_string),
-                    self.at(per, |d| d.to_string())
-                )
-            }
-            ActionVerb::Challenge(s) => format!("challenge{}", scope(s)),
-            ActionVerb::Block(s) => format!("block{}", scope(s)),
-        });
-        if let Some(d) = &a.duration {
-            line.push_str(&format!(" for {}", self.at(d, |d| d.to_string())));
-        }
-        line
-    }
-
-    fn test(&mut self, t: &Test) {
-        let head = format!("test {}", self.text_literal(&t.name));
-        // The name may hold a brace; the block's own follows it.
-        let block = Span { start: t.name.span.end.max(t.span.start), ..t.span };
-        self.open(&head, block);
-        let mut first = true;
-        for g in &t.given {
-            let line = self.given(g);
-            self.entry(g.span, 4, first, &line);
-            first = false;
-        }
-        for e in &t.expect {
-            let line = self.expect(e);
-            self.entry(e.span, 4, first, &line);
-            first = false;
-        }
-        self.inner_rest(t.span, 4);
-        self.out.push_str("  }");
-    }
-
-    fn fields(&self, fields: &[(Path, Expr)], column: usize) -> String {
-        let all: Vec<String> = fields.iter().map(|(p, e)| format!("{}: {}", p.text(), self.flat(e))).collect();
-        let flat = format!(" {{ {} }}", all.join(", "));
-        if fields.is_empty() {
-            return String::new();
-        }
-        if column + flat.chars().count() <= super::LINE_WIDTH {
-            return flat;
-        }
-        format!(" {{\n      {},\n    }}", all.join(",\n      "))
-    }
-
-    fn given(&self, g: &Given) -> String {
-        match &g.what {
-            GivenWhat::Events { accounts, count, kind, every, at, fields } => {
-                let mut line = String::from("given ");
-                if let Some(n) = accounts {
-                    line.push_str(&format!("{} accounts sending ", self.at(n, u64::to_string)));
+                if fields.is_empty() {
+                    return Doc::text(head);
                 }
-                if accounts.is_some() || count.value != 1 {
-                    line.push_str(&format!("{} {}s", plain(count.value), kind.text));
-                } else {
-                    line.push_str(&kind.text);
-                }
-                if accounts.is_some() {
-                    line.push_str(" each");
-                }
-                if let Some(d) = every {
-                    line.push_str(&format!(" every {}", self.at(d, |d| d.to_string())));
-                }
-                if let Some(d) = at {
-                    line.push_str(&format!(" at {}", self.at(d, |d| d.to_string())));
-                }
-                let fields = self.fields(fields, 4 + line.chars().count());
-                line + &fields
+                let fields = self.fields(fields, given.span);
+                Doc::Many(vec![Doc::text(head + " "), fields])
             }
-            GivenWhat::List { name, values } => format!("given list {} = [{}]", name.text, self.exprs(values)),
+            GivenWhat::List { name, values } => {
+                let docs = values.iter().map(|e| (e.span, self.expr(e, Level::Or))).collect();
+                let values = self.filled("[", docs, "]", given.span);
+                Doc::Many(vec![Doc::text(format!("given list {} = ", name.text)), values])
+            }
             GivenWhat::Row { table, key, fields } => {
-                let line = format!("given row {} {}", table.text, self.text_literal(key));
-                let fields = self.fields(fields, 4 + line.chars().count());
-                line + &fields
+                let fields = self.fields(fields, given.span);
+                Doc::Many(vec![Doc::text(format!("given row {} {} ", table.text, quoted(&key.value))), fields])
             }
         }
     }
 
-    fn expect(&self, e: &Expect) -> String {
-        match &e.what {
-            ExpectWhat::Nothing => "expect nothing".to_string(),
-            ExpectWhat::Exempted => "expect exempted".to_string(),
-            ExpectWhat::Violations { count, with } => {
-                let head = if count.value == 1 {
-                    "expect violation".to_string()
-                } else {
-                    format!("expect {} violations", plain(count.value))
-                };
-                with.as_ref().map_or(head.clone(), |w| format!("{head} with {}", self.flat(w)))
-            }
+    fn fields(&mut self, fields: &[(Path, Expr)], whole: Span) -> Doc {
+        let mut docs = Vec::new();
+        for (field, value) in fields {
+            let span = field.span.to(value.span);
+            docs.push((span, Doc::Many(vec![Doc::text(format!("{}: ", field.text())), self.expr(value, Level::Or)])));
         }
+        self.braced(docs, whole)
     }
-}
 
-fn plain(n: u64) -> String {
-    n.to_string()
+    fn expect(&mut self, expect: &Expect) -> Doc {
+        let (count, with) = match &expect.what {
+            ExpectWhat::Nothing => return Doc::text("expect nothing"),
+            ExpectWhat::Exempted => return Doc::text("expect exempted"),
+            ExpectWhat::Violations { count, with } => (count, with),
+        };
+        let head = if count.value == 1 {
+            "expect violation".to_string()
+        } else {
+            format!("expect {} violations", self.count(count))
+        };
+        let mut docs = vec![Doc::text(head)];
+        if let Some(with) = with {
+            docs.extend([Doc::text(" with"), Doc::nest(2, vec![self.hanging(with)])]);
+        }
+        Doc::Many(docs)
+    }
 }
