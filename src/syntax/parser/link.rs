@@ -92,7 +92,7 @@ fn lacks(i: Cursor<'_>, block: &Block, outcome: &Outcome, name: &Name, needed: &
         .join(", ");
     let noun = if missing.len() == 1 { "section" } else { "sections" };
     let d = Diagnostic::new(Code::MISSING_SECTION, name.span, format!("{} needs the {noun} {shown}", block.what));
-    i.report(d.label("missing here"));
+    i.report(d.label("missing here").help(format!("add {shown}; its sections are {}", block.listed())));
 }
 
 const SERIES: Block =
