@@ -64,6 +64,11 @@ impl Block {
         self.sections.iter().map(|s| s.word)
     }
 
+    /// Its sections, for messages.
+    pub(super) fn listed(&self) -> String {
+        quoted(self.words())
+    }
+
     /// Reads from behind the opening brace at `open` to behind the closing one. `head` is the first token of the whole
     /// block; `section` reads one section, given its word (as it should be spelt) and a cursor on it.
     pub(super) fn read<'a>(
@@ -291,7 +296,19 @@ pub(super) fn mistake(error: Err<Mistake>) -> Option<Mistake> {
 }
 
 fn quoted(words: impl Iterator<Item = &'static str>) -> String {
-    words.map(|w| format!("`{}`", if w == "mistaken" { "mistaken for" } else { w })).collect::<Vec<_>>().join(", ")
+    words
+        .map(|w| {
+            format!(
+                "`{}`",
+                match w {
+                    "mistaken" => "mistaken for",
+                    "at" => "at most",
+                    w => w,
+                }
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn this(what: &str) -> String {

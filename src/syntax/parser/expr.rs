@@ -1,4 +1,4 @@
-//! Expressions. Loosest first: `or`, `and`, `not`, comparisons and tests, `or default`, `+ -`, `* /`, minus, operands.
+//! Expressions. Loosest first: `or`, `and`, `not`, comparisons and tests, `+ -`, `* /`, `or default`, minus, operands.
 //!
 //! Depth is counted on the way down and height on the way up, so that neither this parser nor anything that walks its
 //! trees later can run out of stack.
@@ -179,7 +179,7 @@ fn test(start: Cursor<'_>) -> Parsed<'_, Expr> {
 }
 
 fn test_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
-    let (i, left) = defaulted_from(i, start, left)?;
+    let (i, left) = sum_from(i, start, left)?;
     if i.word() == "not" && i.word_at(1) != "in" {
         let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, i.span(), "`not` stands before the whole test, not inside it")
             .label("not here")
@@ -210,7 +210,7 @@ fn test_of<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr>
     let height = i.height;
     let operand = Box::new(left);
     if let Some(op) = compare_op(i) {
-        let (i, right) = defaulted(i.skip(1))?;
+        let (i, right) = sum(i.skip(1))?;
         return done(i, start, height.max(i.height) + 1, ExprKind::Compare(operand, op, Box::new(right)));
     }
     let text_test = |i: Cursor<'a>, operand: Box<Expr>, test: TextTest| {
@@ -305,24 +305,13 @@ fn memory<'a>(i: Cursor<'a>, start: Cursor<'a>, operand: Box<Expr>) -> Parsed<'a
     done(i, start, height + 1, ExprKind::Memory { operand, ask, within })
 }
 
-fn defaulted(start: Cursor<'_>) -> Parsed<'_, Expr> {
-    let (i, left) = minus(start)?;
-    defaulted_from(i, start, left)
-}
-
-fn defaulted_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
-    let (mut i, mut left) = sum_from(i, start, left)?;
+/// Binds tighter than arithmetic: the default stands for the one value before it, not for a sum.
+fn defaulted_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, mut left: Expr) -> Parsed<'a, Expr> {
     while i.is_phrase(&["or", "default"]) {
         let height = i.height;
         let (rest, fallback) = minus(i.skip(2))?;
-        if arithmetic_op(rest).is_some() {
-            let d = Diagnostic::new(Code::UNEXPECTED_TOKEN, rest.span(), "what does `or default` apply to here?")
-                .label("arithmetic behind `or default`")
-                .help("put it in parentheses: `(x or default 0) + 1`");
-            return Err(rest.fail(d));
-        }
-        (i, left) =
-            done(rest, start, height.max(rest.height) + 1, ExprKind::OrDefault(Box::new(left), Box::new(fallback)))?;
+        let kind = ExprKind::OrDefault(Box::new(left), Box::new(fallback));
+        (i, left) = done(rest, start, height.max(rest.height) + 1, kind)?;
     }
     Ok((i, left))
 }
@@ -382,10 +371,13 @@ fn spaced_minus(i: Cursor<'_>) {
     }
 }
 
-fn product_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, mut left: Expr) -> Parsed<'a, Expr> {
+fn product_from<'a>(i: Cursor<'a>, start: Cursor<'a>, left: Expr) -> Parsed<'a, Expr> {
+    let (mut i, mut left) = defaulted_from(i, start, left)?;
     while let Some(op @ (ArithmeticOp::Multiply | ArithmeticOp::Divide)) = arithmetic_op(i) {
         let height = i.height;
-        let (rest, right) = minus(i.skip(1))?;
+        let begin = i.skip(1);
+        let (rest, right) = minus(begin)?;
+        let (rest, right) = defaulted_from(rest, begin, right)?;
         let kind = ExprKind::Arithmetic(Box::new(left), op, Box::new(right));
         (i, left) = done(rest, start, height.max(rest.height) + 1, kind)?;
     }

@@ -92,11 +92,7 @@ fn lacks(i: Cursor<'_>, block: &Block, outcome: &Outcome, name: &Name, needed: &
         .join(", ");
     let noun = if missing.len() == 1 { "section" } else { "sections" };
     let d = Diagnostic::new(Code::MISSING_SECTION, name.span, format!("{} needs the {noun} {shown}", block.what));
-    let every =
-        needed.iter().map(|w| format!("`{}`", if *w == "at" { "at most" } else { w })).collect::<Vec<_>>().join(", ");
-    i.report(
-        d.label("missing here").help(format!("{} has the sections {every}; docs/language.md shows one", block.what)),
-    );
+    i.report(d.label("missing here").help(format!("add {shown}; its sections are {}", block.listed())));
 }
 
 const SERIES: Block =

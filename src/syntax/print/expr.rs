@@ -18,9 +18,9 @@ pub(super) enum Level {
     And,
     Not,
     Test,
-    Default,
     Sum,
     Product,
+    Default,
     Minus,
     Primary,
 }
@@ -123,35 +123,35 @@ impl Printer<'_> {
                 Doc::Many(vec![text(format!("at least {n} of ")), self.braced(docs, expr.span)])
             }
             ExprKind::Compare(left, op, right) => {
-                self.infix(left, Level::Default, format!(" {} ", op.symbol()), right, Level::Default)
+                self.infix(left, Level::Sum, format!(" {} ", op.symbol()), right, Level::Sum)
             }
             ExprKind::Arithmetic(left, op, right) => {
                 let (l, r) = match op {
                     ArithmeticOp::Add | ArithmeticOp::Subtract => (Level::Sum, Level::Product),
-                    ArithmeticOp::Multiply | ArithmeticOp::Divide => (Level::Product, Level::Minus),
+                    ArithmeticOp::Multiply | ArithmeticOp::Divide => (Level::Product, Level::Default),
                 };
                 self.infix(left, l, format!(" {} ", op.symbol()), right, r)
             }
             ExprKind::In { operand, negated, set } => {
                 let word = if *negated { " not in " } else { " in " };
-                self.infix(operand, Level::Default, word.to_string(), set, Level::Primary)
+                self.infix(operand, Level::Sum, word.to_string(), set, Level::Primary)
             }
             ExprKind::OrDefault(left, right) => {
                 self.infix(left, Level::Default, " or default ".to_string(), right, Level::Minus)
             }
             ExprKind::TextTest { operand, test, ignoring_case } => {
-                let operand = self.expr(operand, Level::Default);
+                let operand = self.expr(operand, Level::Sum);
                 let test = self.text_test(test);
                 let case = text(if *ignoring_case { " ignoring case" } else { "" });
                 Doc::Many(vec![operand, test, case])
             }
             ExprKind::Exists { operand, negated } => {
-                let operand = self.expr(operand, Level::Default);
+                let operand = self.expr(operand, Level::Sum);
                 Doc::Many(vec![operand, text(if *negated { " is missing" } else { " exists" })])
             }
             ExprKind::Call(call) => self.call(call, expr.span),
             ExprKind::Memory { operand, ask, within } => {
-                let operand = self.expr(operand, Level::Default);
+                let operand = self.expr(operand, Level::Sum);
                 let within = format!(" within {}", self.duration(within));
                 let rest = match ask {
                     Memory::SeenBefore(None) => vec![text(format!(" seen before{within}"))],

@@ -93,9 +93,9 @@ fn level(e: &Expr) -> u8 {
         | ExprKind::TextTest { .. }
         | ExprKind::Exists { .. }
         | ExprKind::Memory { .. } => 4,
-        ExprKind::OrDefault(..) => 5,
-        ExprKind::Arithmetic(_, ArithmeticOp::Add | ArithmeticOp::Subtract, _) => 6,
-        ExprKind::Arithmetic(..) => 7,
+        ExprKind::OrDefault(..) => 7,
+        ExprKind::Arithmetic(_, ArithmeticOp::Add | ArithmeticOp::Subtract, _) => 5,
+        ExprKind::Arithmetic(..) => 6,
         ExprKind::Negate(_) => 8,
         _ => 9,
     }
@@ -115,7 +115,7 @@ fn call(inner: BoxedStrategy<Expr>) -> BoxedStrategy<ExprKind> {
         inner.clone().prop_map(Arg::Value),
         (name(), inner.clone()).prop_map(|(n, e)| Arg::Named(n, fit(e, 9))),
         (inner.clone(), option::of(inner.clone())).prop_map(|(key, c)| Arg::OnePer {
-            key: fit(key, 6),
+            key: fit(key, 5),
             condition: c.map(|c| fit(c, 1)),
             span: span()
         }),
@@ -179,7 +179,7 @@ pub(super) fn whole() -> BoxedStrategy<Expr> {
                 .prop_map(|(n, v)| ExprKind::AtLeast(n, v.into_iter().map(|e| fit(e, 1)).collect())),
             (e(), compare, e()).prop_map(|(a, op, b)| ExprKind::Compare(boxed(a, 5), op, boxed(b, 5))),
             (e(), arithmetic, e()).prop_map(|(a, op, b)| {
-                let (l, r) = if matches!(op, ArithmeticOp::Add | ArithmeticOp::Subtract) { (6, 7) } else { (7, 8) };
+                let (l, r) = if matches!(op, ArithmeticOp::Add | ArithmeticOp::Subtract) { (5, 6) } else { (6, 7) };
                 ExprKind::Arithmetic(boxed(a, l), op, boxed(b, r))
             }),
             (e(), any::<bool>(), e()).prop_map(|(a, negated, b)| ExprKind::In {
@@ -193,7 +193,7 @@ pub(super) fn whole() -> BoxedStrategy<Expr> {
                 ignoring_case
             }),
             (e(), any::<bool>()).prop_map(|(a, negated)| ExprKind::Exists { operand: boxed(a, 5), negated }),
-            (e(), e()).prop_map(|(a, b)| ExprKind::OrDefault(boxed(a, 5), boxed(b, 8))),
+            (e(), e()).prop_map(|(a, b)| ExprKind::OrDefault(boxed(a, 7), boxed(b, 8))),
             call(e()),
             (e(), memory(e()), duration()).prop_map(|(a, ask, within)| ExprKind::Memory {
                 operand: boxed(a, 5),
@@ -211,7 +211,7 @@ fn expr() -> BoxedStrategy<Expr> {
 }
 
 fn value() -> BoxedStrategy<Expr> {
-    whole().prop_map(|e| fit(e, 6)).boxed()
+    whole().prop_map(|e| fit(e, 5)).boxed()
 }
 
 fn column() -> BoxedStrategy<ColumnRef> {
