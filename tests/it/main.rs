@@ -7,6 +7,8 @@
     clippy::string_slice,
     missing_docs,
     unreachable_pub,
+    clippy::type_complexity,
+    clippy::large_enum_variant,
     reason = "tests fail by panicking"
 )]
 
