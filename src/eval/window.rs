@@ -58,6 +58,10 @@ impl Lane {
     }
 
     fn expire(&mut self, first: i64) {
+        // No aggregate knows a step that the events do not.
+        if self.events.first_pane().is_none_or(|pane| pane >= first) {
+            return;
+        }
         self.events.expire(first);
         self.accumulators.iter_mut().for_each(|a| a.expire(first));
         while self.contributors.front().is_some_and(|(pane, _)| *pane < first) {
@@ -81,8 +85,8 @@ pub(crate) struct Group {
     took_out: Vec<Count>,
     pub(crate) open: Option<Box<Episode>>,
     pub(crate) exempted: Option<Box<Episode>>,
-    /// Step of the last event.
-    last_pane: i64,
+    /// The step at which it is due; `i64::MAX` for none.
+    due: i64,
 }
 
 /// An episode that has ended.
@@ -144,11 +148,13 @@ impl Windows {
                 raw.add(w, pane, record, number);
             }
         }
-        if group.last_pane != pane {
-            group.last_pane = pane;
-            // The group changes when the step ends, and when it leaves the window.
-            self.due.entry(pane + 1).or_default().push(slot);
-            self.due.entry(pane + w.panes + 1).or_default().push(slot);
+        // The first window that is still to be judged ends with this step: what lies before it counts no more.
+        group.expire(pane + 1 - w.panes);
+        // A window with too few events cannot hold, so its group is not judged; it is due only to be forgotten.
+        let due = if group.is_hot(w) { pane + 1 } else { pane + w.panes + 1 };
+        if due < group.due {
+            group.due = due;
+            self.due.entry(due).or_default().push(slot);
         }
     }
 
@@ -161,7 +167,7 @@ impl Windows {
             took_out: vec![Count::default(); n_exceptions],
             open: None,
             exempted: None,
-            last_pane: i64::MIN,
+            due: i64::MAX,
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -186,7 +192,18 @@ impl Windows {
         slots.dedup();
         for slot in slots {
             let Some(Some(group)) = self.groups.get_mut(slot as usize) else { continue };
-            let due = group.judge(step, plan, w, bench, ended);
+            if group.due != step {
+                continue;
+            }
+            let closes = group.judge(step, plan, w, bench, ended);
+            // What changes it next, events apart: the first step leaves the window, or a cooldown runs out.
+            let events = &group.raw.as_deref().unwrap_or(&group.net).events;
+            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane() };
+            let leaves = changes.map(|pane| pane + w.panes + 1);
+            let next = closes.into_iter().flatten().chain(leaves).fold(i64::MAX, i64::min).max(step + 1);
+            let idle = group.is_idle() && group.open.is_none() && group.exempted.is_none();
+            group.due = if idle { i64::MAX } else { next };
+            let due = (!idle).then_some(next);
             match (group.open.is_some() || group.exempted.is_some(), group.is_idle()) {
                 (true, _) => {
                     self.with_episode.insert(slot);
@@ -202,8 +219,8 @@ impl Windows {
                     }
                 }
             }
-            for later in due.into_iter().flatten() {
-                self.due.entry(later).or_default().push(slot);
+            if let Some(next) = due {
+                self.due.entry(next).or_default().push(slot);
             }
         }
     }
@@ -279,6 +296,24 @@ impl Group {
         self.net.is_empty() && self.raw.is_none()
     }
 
+    /// Drops all steps before `first`.
+    fn expire(&mut self, first: i64) {
+        self.net.expire(first);
+        self.took_out.iter_mut().for_each(|c| c.expire(first));
+        if let Some(raw) = &mut self.raw {
+            raw.expire(first);
+            if raw.events.total() == self.net.events.total() {
+                self.raw = None;
+            }
+        }
+    }
+
+    /// Whether its windows hold enough events, or an episode is under way.
+    fn is_hot(&self, w: &WindowPlan) -> bool {
+        let events = self.raw.as_deref().unwrap_or(&self.net).events.total();
+        events >= w.events_needed || self.open.is_some() || self.exempted.is_some()
+    }
+
     /// Judges the group at a step; further steps at which it is due.
     fn judge(
         &mut self,
@@ -288,15 +323,7 @@ impl Group {
         bench: &Bench<'_>,
         ended: &mut Vec<Ended>,
     ) -> [Option<i64>; 2] {
-        let first = step - w.panes;
-        self.net.expire(first);
-        self.took_out.iter_mut().for_each(|c| c.expire(first));
-        if let Some(raw) = &mut self.raw {
-            raw.expire(first);
-            if raw.events.total() == self.net.events.total() {
-                self.raw = None;
-            }
-        }
+        self.expire(step - w.panes);
         let at = Timestamp(step.saturating_mul(w.step));
         let (key, interner) = (&self.key, bench.interner);
         fn env<'a>(

@@ -53,6 +53,8 @@ pub(crate) struct WindowPlan {
     pub(crate) inputs: Vec<InputPlan>,
     pub(crate) aggregates: Vec<AggregatePlan>,
     pub(crate) when: Cond,
+    /// With fewer events in the window `when` cannot hold; at least 1.
+    pub(crate) events_needed: u64,
     pub(crate) values: Vec<ValuePlan>,
     pub(crate) cooldown: i64,
 }
@@ -243,6 +245,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     }
     let when = cx.cond(&w.when);
     let values = values(cx, rule, w);
+    let events_needed = events_needed(&when, &aggregates).max(1);
     WindowPlan {
         number,
         per,
@@ -253,8 +256,58 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         inputs,
         aggregates,
         when,
+        events_needed,
         values,
         cooldown: rule.cooldown.map_or(0, |d| d.0).max(w.step.0),
+    }
+}
+
+/// How many events a window must hold at least for a condition to be true: a count or a number of different values is at
+/// most the number of events.
+fn events_needed(when: &Cond, aggregates: &[AggregatePlan]) -> u64 {
+    let counts = |s: &Scalar| match s {
+        Scalar::Aggregate(i) => {
+            let fold = aggregates.get(usize::from(*i)).map(|a| a.fold);
+            matches!(fold, Some(Fold::Count | Fold::Distinct { .. }))
+        }
+        _ => false,
+    };
+    let number = |s: &Scalar| match s {
+        Scalar::Const(hir::Const::Num(n)) => u64::try_from(*n).ok(),
+        _ => None,
+    };
+    match when {
+        Cond::And(all) => all.iter().map(|c| events_needed(c, aggregates)).max().unwrap_or(0),
+        Cond::Or(all) => all.iter().map(|c| events_needed(c, aggregates)).min().unwrap_or(0),
+        Cond::AtLeast(n, all) => {
+            let mut each: Vec<u64> = all.iter().map(|c| events_needed(c, aggregates)).collect();
+            each.sort_unstable();
+            (*n as usize).checked_sub(1).and_then(|at| each.get(at)).copied().unwrap_or(0)
+        }
+        Cond::Compare(op, a, b) => {
+            let (op, bound) = match (counts(a), counts(b)) {
+                (true, false) => (*op, number(b)),
+                (false, true) => (mirrored(*op), number(a)),
+                _ => return 0,
+            };
+            match (op, bound) {
+                (Compare::GreaterEqual | Compare::Equal, Some(n)) => n,
+                (Compare::Greater, Some(n)) => n.saturating_add(1),
+                _ => 0,
+            }
+        }
+        _ => 0,
+    }
+}
+
+/// The comparison with its sides exchanged.
+fn mirrored(op: Compare) -> Compare {
+    match op {
+        Compare::Less => Compare::Greater,
+        Compare::LessEqual => Compare::GreaterEqual,
+        Compare::Greater => Compare::Less,
+        Compare::GreaterEqual => Compare::LessEqual,
+        same => same,
     }
 }
 
@@ -312,13 +365,7 @@ fn threshold(cx: &Lower<'_>, when: &hir::Expr, value: &str) -> Option<(Compare, 
     let mut found = None;
     for e in comparisons {
         let ExprKind::Compare(op, a, b) = &e.kind else { continue };
-        let flipped = match op {
-            Compare::Less => Compare::Greater,
-            Compare::LessEqual => Compare::GreaterEqual,
-            Compare::Greater => Compare::Less,
-            Compare::GreaterEqual => Compare::LessEqual,
-            same => *same,
-        };
+        let flipped = mirrored(*op);
         for (op, left, right) in [(*op, a, b), (flipped, b, a)] {
             if let (None, ExprKind::Const(c)) = (&found, &right.kind)
                 && canonical_expr(cx.program, left) == value

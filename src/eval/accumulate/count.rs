@@ -27,6 +27,15 @@ impl Count {
         }
     }
 
+    /// The first and the last step with events.
+    pub(crate) fn first_pane(&self) -> Option<i64> {
+        self.panes.front().map(|(pane, _)| *pane)
+    }
+
+    pub(crate) fn last_pane(&self) -> Option<i64> {
+        self.panes.back().map(|(pane, _)| *pane)
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
