@@ -316,7 +316,7 @@ fn defaulted_from<'a>(mut i: Cursor<'a>, start: Cursor<'a>, mut left: Expr) -> P
     Ok((i, left))
 }
 
-fn arithmetic_op(i: Cursor<'_>) -> Option<ArithmeticOp> {
+pub(super) fn arithmetic_op(i: Cursor<'_>) -> Option<ArithmeticOp> {
     Some(match i.kind() {
         Kind::Symbol(Symbol::Plus) => ArithmeticOp::Add,
         Kind::Symbol(Symbol::Minus) => ArithmeticOp::Subtract,

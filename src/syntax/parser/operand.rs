@@ -4,7 +4,7 @@ use nom::Parser;
 use nom::sequence::preceded;
 
 use super::cursor::{Cursor, Parsed, RESERVED, after, count, duration, enclosed, keyword, name, path, symbol, text};
-use super::expr::{disjunction, done, sum, test_begins};
+use super::expr::{arithmetic_op, disjunction, done, sum, test_begins};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{Arg, Call, Expr, ExprKind, Literal, Name};
 use crate::syntax::lexer::{Kind, Symbol};
@@ -132,6 +132,18 @@ fn filtered<'a>(i: Cursor<'a>, start: Cursor<'a>, call: Call) -> Parsed<'a, Expr
     }
     let height = i.height;
     let (i, filter) = disjunction(i.skip(1).deeper()?)?;
+    // `count() where x exists + 1`: the condition has ended, and what follows would take the whole aggregate as its left side.
+    if arithmetic_op(i).is_some() || test_begins(i) || i.word() == "not" || i.is_phrase(&["or", "default"]) {
+        let word = &call.name.text;
+        let d = Diagnostic::new(
+            Code::UNEXPECTED_TOKEN,
+            i.span(),
+            format!("nothing follows the condition of `{word}(…) where …`"),
+        )
+        .label("not here")
+        .help(format!("name it with `let`: `let matching = {word}(…) where …`, then write on with `matching`"));
+        return Err(i.fail(d));
+    }
     let height = height.max(i.height) + 1;
     done(i.back_to(start), start, height, ExprKind::Call(Call { filter: Some(Box::new(filter)), ..call }))
 }
