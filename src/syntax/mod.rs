@@ -1,6 +1,6 @@
 //! Text to syntax tree and back: lexer, parser with recovery, formatter. Knows no field, list or type.
 //!
-//! Two entry points: [`parse`] turns the text of a rule file into a tree and all mistakes of the file; [`print`] turns a
+//! Two entry points: [`parse`] turns the text of a rule file into a tree and all mistakes of the file; [`print()`] turns a
 //! tree back into text in the one canonical layout, comments included. [`decode`] comes before both where the file is
 //! still bytes.
 
