@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::events::{Events, NO_ACCOUNT};
+use super::events::{Events, Held, NO_ACCOUNT};
 use super::merkle::{Hash, Tree, leaf};
 use crate::time::Timestamp;
 use crate::violation::{
@@ -77,13 +77,16 @@ impl Episode {
         }
     }
 
-    /// Takes the window's contributing events that are not yet in: `(step, event)` in order.
-    pub(crate) fn include(&mut self, step: i64, contributors: impl Iterator<Item = (i64, u64)>, events: &Events) {
-        for (pane, number) in contributors {
-            if pane >= self.included && pane < step {
-                self.gathered.add(number, events);
-            }
-        }
+    /// Events of steps before this one are in the evidence.
+    pub(crate) fn included(&self) -> i64 {
+        self.included
+    }
+
+    /// Takes in the window's contributing events of the steps since [`Episode::included`] and before `step`, in order;
+    /// `count` is how many there are, of which the oldest may not be held any more.
+    pub(crate) fn include(&mut self, step: i64, count: u64, contributors: &[u64], events: &Events) {
+        self.gathered.forgotten += count.saturating_sub(contributors.len() as u64);
+        contributors.iter().filter_map(|number| events.get(*number)).for_each(|event| self.gathered.add(event));
         if step == self.first {
             self.gathered.cross();
         }
@@ -92,16 +95,12 @@ impl Episode {
 }
 
 impl Gathered {
-    fn add(&mut self, number: u64, events: &Events) {
-        let Some(event) = events.get(number) else {
-            self.forgotten += 1;
-            return;
-        };
+    fn add(&mut self, event: Held<'_>) {
         if event.account != NO_ACCOUNT {
             self.accounts.insert(event.account);
         }
-        let named = Named { ts: event.ts, id: event.id.clone() };
-        let hash = leaf(&event.id, event.content);
+        let named = Named { ts: event.ts, id: event.id.into() };
+        let hash = leaf(event.id, event.content);
         self.tree.push(hash);
         if self.all.len() <= EVIDENCE_EVENTS_MAX {
             self.all.push(named.clone());

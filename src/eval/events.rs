@@ -1,5 +1,5 @@
 //! The events of the longest window by number, so that evidence can name them: id, time, content hash and account, each
-//! kept once however many rules counted the event.
+//! kept once however many rules counted the event. Kept by column in chunks, for there are millions of them.
 
 use std::collections::VecDeque;
 
@@ -8,49 +8,125 @@ use serde::{Deserialize, Serialize};
 /// Most events held. Above it the oldest are forgotten: counts stay exact, evidence then names fewer events and says so.
 pub const EVENTS_HELD_MAX: usize = 8_000_000;
 
+/// Events of a chunk: forgotten together.
+const CHUNK: usize = 1024;
+
 /// No account is known.
-pub(crate) const NO_ACCOUNT: u64 = u64::MAX;
+pub(crate) const NO_ACCOUNT: u64 = u32::MAX as u64;
 
 /// What evidence needs of an event.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Held {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held<'a> {
     pub(crate) ts: i64,
     pub(crate) content: u128,
     pub(crate) account: u64,
-    pub(crate) id: Box<str>,
+    pub(crate) id: &'a str,
+}
+
+/// Events that follow each other, by column.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Chunk {
+    ts: Vec<i64>,
+    content: Vec<u128>,
+    account: Vec<u32>,
+    /// Where each id ends in `ids`.
+    ends: Vec<u32>,
+    ids: String,
+}
+
+impl Chunk {
+    fn new() -> Chunk {
+        Chunk {
+            ts: Vec::with_capacity(CHUNK),
+            content: Vec::with_capacity(CHUNK),
+            account: Vec::with_capacity(CHUNK),
+            ends: Vec::with_capacity(CHUNK),
+            ids: String::new(),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<Held<'_>> {
+        let start = match at.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        Some(Held {
+            ts: *self.ts.get(at)?,
+            content: *self.content.get(at)?,
+            account: u64::from(*self.account.get(at)?),
+            id: self.ids.get(start as usize..*self.ends.get(at)? as usize)?,
+        })
+    }
 }
 
 /// Events in order of (time, id), numbered without gaps.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Events {
+    /// Number of the first event of the first chunk.
     first: u64,
-    held: VecDeque<Held>,
+    next: u64,
+    chunks: VecDeque<Chunk>,
 }
 
 impl Events {
     /// Takes in the next event; its number.
-    pub(crate) fn push(&mut self, event: Held) -> u64 {
-        if self.held.len() >= EVENTS_HELD_MAX {
-            self.held.pop_front();
-            self.first += 1;
+    pub(crate) fn push(&mut self, event: Held<'_>) -> u64 {
+        if self.len() >= EVENTS_HELD_MAX {
+            self.forget_chunk();
         }
-        self.held.push_back(event);
-        self.first + self.held.len() as u64 - 1
+        if self.chunks.back().is_none_or(|c| c.ts.len() >= CHUNK) {
+            if let Some(full) = self.chunks.back_mut() {
+                full.ids.shrink_to_fit();
+            }
+            self.chunks.push_back(Chunk::new());
+        }
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.ts.push(event.ts);
+            chunk.content.push(event.content);
+            chunk.account.push(u32::try_from(event.account).unwrap_or(u32::MAX));
+            chunk.ids.push_str(event.id);
+            chunk.ends.push(chunk.ids.len() as u32);
+        }
+        self.next += 1;
+        self.next - 1
     }
 
-    pub(crate) fn get(&self, number: u64) -> Option<&Held> {
-        number.checked_sub(self.first).and_then(|at| self.held.get(usize::try_from(at).ok()?))
+    fn len(&self) -> usize {
+        (self.next - self.first) as usize
+    }
+
+    /// Number of the first event held.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<Held<'_>> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+    }
+
+    /// Number of the first event at or after a time.
+    pub(crate) fn number_at(&self, ts: i64) -> u64 {
+        let chunk = self.chunks.partition_point(|c| c.ts.last().is_some_and(|last| *last < ts));
+        let within = self.chunks.get(chunk).map_or(0, |c| c.ts.partition_point(|t| *t < ts));
+        self.first + (chunk * CHUNK + within) as u64
     }
 
     /// Forgets events before a time that no window reaches any more.
     pub(crate) fn forget_before(&mut self, ts: i64) {
-        while self.held.front().is_some_and(|e| e.ts < ts) {
-            self.held.pop_front();
-            self.first += 1;
+        while self.chunks.front().is_some_and(|c| c.ts.len() >= CHUNK && c.ts.last().is_some_and(|last| *last < ts)) {
+            self.forget_chunk();
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
-        self.held.iter()
+    fn forget_chunk(&mut self) {
+        if let Some(chunk) = self.chunks.pop_front() {
+            self.first += chunk.ts.len() as u64;
+        }
+    }
+
+    /// The accounts of all events held.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = u64> {
+        self.chunks.iter().flat_map(|c| &c.account).map(|a| u64::from(*a)).filter(|a| *a != NO_ACCOUNT)
     }
 }

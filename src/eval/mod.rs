@@ -11,11 +11,13 @@ mod episode;
 pub mod events;
 mod finding;
 mod intern;
+mod lane;
 mod merkle;
 mod project;
 mod route;
 mod snapshot;
 mod stage;
+mod trail;
 mod window;
 
 use std::sync::Arc;
@@ -297,7 +299,7 @@ impl Evaluator {
         if words.is_empty() {
             return;
         }
-        let held = Held { ts: e.ts, content: e.content, account: e.account, id: id.into() };
+        let held = Held { ts: e.ts, content: e.content, account: e.account, id };
         let number = self.events.push(held);
         for (rule, record) in records(&self.rules, words) {
             let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
@@ -351,7 +353,7 @@ impl Evaluator {
                 windows.mark(w, &mut mark);
             }
         }
-        self.events.iter().for_each(|e| mark(e.account));
+        self.events.accounts().for_each(&mut mark);
         for (e, words) in self.stage.iter() {
             mark(e.account);
             for (_, record) in records(&self.rules, words) {
@@ -373,7 +375,8 @@ impl Evaluator {
             let interner = &self.interner;
             windows.with_episodes(|group| {
                 let key = &group.key;
-                for (episode, exempted) in [(&mut group.open, false), (&mut group.exempted, true)] {
+                let Some(more) = &mut group.more else { return };
+                for (episode, exempted) in [(&mut more.open, false), (&mut more.exempted, true)] {
                     let Some(e) = episode else { continue };
                     if e.holds {
                         e.last = e.last.max(judged);

@@ -4,6 +4,7 @@
 //! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`.
 
 use crate::event::{FieldId, UsageEvent};
+use crate::plan::lower::WordId;
 use crate::plan::node::{Memo, NodeId, eval};
 use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Scalar, Val};
@@ -56,6 +57,8 @@ pub(crate) struct Router {
     /// Routed records of the event.
     pub(crate) words: Vec<u64>,
     scratch: Vec<u8>,
+    /// Values of the event that were taken as words already, by number, with the generation they belong to.
+    taken: Vec<(u32, Option<u64>)>,
 }
 
 impl Router {
@@ -73,8 +76,10 @@ impl Router {
         self.generation = self.generation.wrapping_add(1);
         if self.generation == 0 {
             self.stamps.fill(0);
+            self.taken.clear();
             self.generation = 1;
         }
+        self.taken.resize(rules.words.len(), (0, None));
         let Some(index) = rules.index(event.kind()) else { return };
         self.texts.clear();
         for field in &index.text_fields {
@@ -136,6 +141,16 @@ impl Router {
         bits
     }
 
+    /// A value of the event as a word, found once an event.
+    fn word(&mut self, rules: &RuleSet, id: WordId, env: &EventEnv<'_, '_>, interner: &mut Interner) -> Option<u64> {
+        let place = self.taken.get_mut(id.0 as usize)?;
+        if place.0 != self.generation {
+            let (scalar, ty) = rules.words.get(id.0 as usize)?;
+            *place = (self.generation, word(&scalar.eval(env), ty, interner, &mut self.scratch));
+        }
+        place.1
+    }
+
     /// Appends the record of a windowed rule; none where a part of the key is unknown.
     pub(crate) fn record(
         &mut self,
@@ -151,7 +166,7 @@ impl Router {
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
         let env = EventEnv { event };
         for part in &w.per {
-            match word(&part.scalar.eval(&env), &part.ty, interner, &mut self.scratch) {
+            match self.word(rules, part.word, &env, interner) {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);
@@ -170,15 +185,12 @@ impl Router {
         }
         for (i, input) in w.inputs.iter().enumerate() {
             let value = match input {
-                InputPlan::Number(s) => match s.eval(&env) {
-                    Val::Num(n) => Some(n as u64),
-                    _ => None,
-                },
+                InputPlan::Word(id) => self.word(rules, *id, &env, interner),
                 InputPlan::Truth(node) => match truth(rules, &mut self.memo, &env, *node) {
                     Truth::Unknown => None,
                     t => Some(u64::from(t.is_true())),
                 },
-                InputPlan::Value(of) => value(of, false, &env, interner, &mut self.scratch),
+                InputPlan::Tuple(of) => tagged(0, of, &env, interner, &mut self.scratch),
                 InputPlan::OnePer { of, key, condition } => {
                     let collapses = condition.is_none_or(|c| truth(rules, &mut self.memo, &env, c).is_true());
                     let as_key = if collapses {
@@ -224,19 +236,6 @@ fn scan(rules: &RuleSet, memo: &mut Memo, event: &UsageEvent<'_>, field: FieldId
         };
         found(node);
     });
-}
-
-fn value(
-    of: &[(Scalar, Type)],
-    tuple: bool,
-    env: &EventEnv<'_, '_>,
-    interner: &mut Interner,
-    scratch: &mut Vec<u8>,
-) -> Option<u64> {
-    match of {
-        [(scalar, ty)] if !tuple => word(&scalar.eval(env), ty, interner, scratch),
-        parts => tagged(0, parts, env, interner, scratch),
-    }
 }
 
 /// Several values, or one of two kinds of value, as one symbol.

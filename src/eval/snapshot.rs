@@ -13,7 +13,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 1;
+pub(crate) const SNAPSHOT_VERSION: u16 = 2;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -93,6 +93,7 @@ impl Evaluator {
         let mut s: Loaded = postcard::from_bytes(rest).map_err(damaged)?;
         s.interner.rebuild();
         s.stage.rebuild();
+        s.windows.iter_mut().for_each(Windows::rebuild);
         let mut evaluator = Evaluator::new(rules, options);
         if s.windows.len() != evaluator.windows.len() {
             return Err("the saved state belongs to other rules".to_string());

@@ -3,14 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::accumulate::{Accumulator, Count};
+use super::accumulate::Counts;
 use super::episode::{Episode, Track};
 use super::events::Events;
 use super::intern::Interner;
+use super::lane::Lane;
 use super::route::{HEADER, word_value};
+use super::trail::{End, Trail};
 use crate::event::FieldId;
 use crate::plan::is_symbol;
 use crate::plan::rule::{Fold, Key, RulePlan, WindowPlan};
@@ -19,74 +23,34 @@ use crate::time::Timestamp;
 use crate::value::{Type, Value};
 use crate::violation::Scalar;
 
-/// Events of one group: those that no exception takes out, or all.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Lane {
-    accumulators: Vec<Accumulator>,
-    /// All events.
-    events: Count,
-    /// Those that an aggregate counts, as (step, number).
-    contributors: std::collections::VecDeque<(i64, u64)>,
-}
-
-impl Lane {
-    fn new(w: &WindowPlan) -> Lane {
-        Lane {
-            accumulators: w.aggregates.iter().map(|a| Accumulator::new(a.fold)).collect(),
-            events: Count::default(),
-            contributors: std::collections::VecDeque::new(),
-        }
-    }
-
-    fn add(&mut self, w: &WindowPlan, pane: i64, record: &[u64], number: u64) {
-        self.events.add(pane, 1);
-        let (filters, known) = (record.get(1).copied().unwrap_or(0), record.get(2).copied().unwrap_or(0));
-        let inputs = record.get(HEADER + w.per.len()..).unwrap_or(&[]);
-        let mut counted = false;
-        for (plan, accumulator) in w.aggregates.iter().zip(&mut self.accumulators) {
-            if plan.filter.is_some_and(|f| filters & (1 << f) == 0) {
-                continue;
-            }
-            counted = true;
-            let at = usize::from(plan.input);
-            let word = inputs.get(at).copied().filter(|_| known & (1 << at) != 0);
-            accumulator.add(pane, word);
-        }
-        if counted {
-            self.contributors.push_back((pane, number));
-        }
-    }
-
-    fn expire(&mut self, first: i64) {
-        // No aggregate knows a step that the events do not.
-        if self.events.first_pane().is_none_or(|pane| pane >= first) {
-            return;
-        }
-        self.events.expire(first);
-        self.accumulators.iter_mut().for_each(|a| a.expire(first));
-        while self.contributors.front().is_some_and(|(pane, _)| *pane < first) {
-            self.contributors.pop_front();
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.events.total() == 0
-    }
-}
-
 /// The state of one group.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) key: Key,
     net: Lane,
-    /// All events, exceptions included; only while the window holds an excepted one.
-    raw: Option<Box<Lane>>,
-    /// Per exception, the events it takes out.
-    took_out: Vec<Count>,
-    pub(crate) open: Option<Box<Episode>>,
-    pub(crate) exempted: Option<Box<Episode>>,
     /// The step at which it is due; `i64::MAX` for none.
     due: i64,
+    /// Its last entry in the trail.
+    trail: End,
+    /// What few groups have.
+    pub(crate) more: Option<Box<More>>,
+}
+
+/// What a group has only while its window holds an excepted event, or while it has an episode.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct More {
+    /// All events, exceptions included; only while the window holds an excepted one.
+    raw: Option<Lane>,
+    /// Per exception, the events it takes out.
+    took_out: Vec<Counts>,
+    pub(crate) open: Option<Box<Episode>>,
+    pub(crate) exempted: Option<Box<Episode>>,
+}
+
+impl More {
+    fn has_episode(&self) -> bool {
+        self.open.is_some() || self.exempted.is_some()
+    }
 }
 
 /// An episode that has ended.
@@ -101,12 +65,17 @@ pub(crate) struct Ended {
 /// All groups of one rule.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Windows {
-    by_key: HashMap<Key, u32, foldhash::fast::FixedState>,
+    /// Groups by key.
+    #[serde(skip)]
+    table: HashTable<u32>,
+    #[serde(skip)]
+    hasher: foldhash::fast::FixedState,
     groups: Vec<Option<Group>>,
     free: Vec<u32>,
     due: BTreeMap<i64, Vec<u32>>,
     /// Groups with an episode.
     with_episode: BTreeSet<u32>,
+    trail: Trail,
 }
 
 /// What a judgement needs beside the windows.
@@ -122,34 +91,54 @@ impl Windows {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
+        self.table.len()
+    }
+
+    /// Call after reading a snapshot.
+    pub(crate) fn rebuild(&mut self) {
+        let (groups, hasher) = (&self.groups, &self.hasher);
+        let rehash = |slot: &u32| hash_of(groups, hasher, *slot);
+        let mut table = HashTable::with_capacity(groups.len() - self.free.len().min(groups.len()));
+        for (slot, group) in groups.iter().enumerate() {
+            if let Some(group) = group {
+                table.insert_unique(hasher.hash_one(&group.key[..]), slot as u32, rehash);
+            }
+        }
+        self.table = table;
     }
 
     /// Takes in a record of an event at `ts`.
     pub(crate) fn apply(&mut self, w: &WindowPlan, n_exceptions: usize, record: &[u64], ts: i64, number: u64) {
         let Some(key) = record.get(HEADER..HEADER + w.per.len()) else { return };
         let pane = ts.div_euclid(w.step);
-        let slot = match self.by_key.get(key) {
+        let groups = &self.groups;
+        let same = |slot: &u32| matches!(groups.get(*slot as usize), Some(Some(g)) if g.key[..] == *key);
+        let slot = match self.table.find(self.hasher.hash_one(key), same) {
             Some(slot) => *slot,
-            None => self.insert(w, n_exceptions, key),
+            None => self.insert(w, key),
         };
         let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return };
+        // The first window that is still to be judged ends with this step: what lies before it counts no more.
+        group.expire(w, pane + 1 - w.panes);
         let exceptions = (record.first().copied().unwrap_or(0) >> 32) as u32;
-        if exceptions != 0 {
-            for (i, count) in group.took_out.iter_mut().enumerate() {
+        let counted = if exceptions != 0 {
+            let more = group.more.get_or_insert_default();
+            more.took_out.resize_with(n_exceptions, Counts::default);
+            for (i, count) in more.took_out.iter_mut().enumerate() {
                 if exceptions & (1 << i) != 0 {
-                    count.add(pane, 1);
+                    count.add(pane);
                 }
             }
-            group.raw.get_or_insert_with(|| Box::new(group.net.clone())).add(w, pane, record, number);
+            more.raw.get_or_insert_with(|| group.net.clone()).add(w, pane, record)
         } else {
-            group.net.add(w, pane, record, number);
-            if let Some(raw) = &mut group.raw {
-                raw.add(w, pane, record, number);
+            if let Some(raw) = group.more.as_mut().and_then(|m| m.raw.as_mut()) {
+                raw.add(w, pane, record);
             }
+            group.net.add(w, pane, record)
+        };
+        if counted {
+            group.trail = self.trail.push(number, group.trail, exceptions != 0);
         }
-        // The first window that is still to be judged ends with this step: what lies before it counts no more.
-        group.expire(pane + 1 - w.panes);
         // A window with too few events cannot hold, so its group is not judged; it is due only to be forgotten.
         let due = if group.is_hot(w) { pane + 1 } else { pane + w.panes + 1 };
         if due < group.due {
@@ -158,17 +147,8 @@ impl Windows {
         }
     }
 
-    fn insert(&mut self, w: &WindowPlan, n_exceptions: usize, key: &[u64]) -> u32 {
-        let key = Key::from_slice(key);
-        let group = Group {
-            key: key.clone(),
-            net: Lane::new(w),
-            raw: None,
-            took_out: vec![Count::default(); n_exceptions],
-            open: None,
-            exempted: None,
-            due: i64::MAX,
-        };
+    fn insert(&mut self, w: &WindowPlan, key: &[u64]) -> u32 {
+        let group = Group { key: Key::from_slice(key), net: Lane::new(w), due: i64::MAX, trail: 0, more: None };
         let slot = match self.free.pop() {
             Some(slot) => {
                 if let Some(place) = self.groups.get_mut(slot as usize) {
@@ -181,8 +161,20 @@ impl Windows {
                 (self.groups.len() - 1) as u32
             }
         };
-        self.by_key.insert(key, slot);
+        let (groups, hasher) = (&self.groups, &self.hasher);
+        self.table.insert_unique(hasher.hash_one(key), slot, |slot| hash_of(groups, hasher, *slot));
         slot
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let hash = hash_of(&self.groups, &self.hasher, slot);
+        if let Ok(entry) = self.table.find_entry(hash, |s| *s == slot) {
+            entry.remove();
+        }
+        if let Some(place) = self.groups.get_mut(slot as usize) {
+            *place = None;
+        }
+        self.free.push(slot);
     }
 
     /// Judges all groups due at the first due step; episodes that ended go to `ended`.
@@ -190,36 +182,29 @@ impl Windows {
         let Some((step, mut slots)) = self.due.pop_first() else { return };
         slots.sort_unstable();
         slots.dedup();
+        let reached = bench.events.number_at((step - w.panes).saturating_mul(w.step));
+        self.trail.forget_before(reached.max(bench.events.first()));
         for slot in slots {
             let Some(Some(group)) = self.groups.get_mut(slot as usize) else { continue };
             if group.due != step {
                 continue;
             }
-            let closes = group.judge(step, plan, w, bench, ended);
+            let closes = group.judge(step, plan, w, bench, &self.trail, ended);
             // What changes it next, events apart: the first step leaves the window, or a cooldown runs out.
-            let events = &group.raw.as_deref().unwrap_or(&group.net).events;
-            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane() };
+            let events = group.widest();
+            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane(w) };
             let leaves = changes.map(|pane| pane + w.panes + 1);
             let next = closes.into_iter().flatten().chain(leaves).fold(i64::MAX, i64::min).max(step + 1);
-            let idle = group.is_idle() && group.open.is_none() && group.exempted.is_none();
-            group.due = if idle { i64::MAX } else { next };
-            let due = (!idle).then_some(next);
-            match (group.open.is_some() || group.exempted.is_some(), group.is_idle()) {
-                (true, _) => {
-                    self.with_episode.insert(slot);
-                }
-                (false, idle) => {
-                    self.with_episode.remove(&slot);
-                    if idle {
-                        self.by_key.remove(&group.key);
-                        if let Some(place) = self.groups.get_mut(slot as usize) {
-                            *place = None;
-                        }
-                        self.free.push(slot);
-                    }
-                }
+            let (empty, episode) = (group.is_empty(), group.has_episode());
+            if episode {
+                self.with_episode.insert(slot);
+            } else {
+                self.with_episode.remove(&slot);
             }
-            if let Some(next) = due {
+            if empty && !episode {
+                self.remove(slot);
+            } else {
+                group.due = next;
                 self.due.entry(next).or_default().push(slot);
             }
         }
@@ -246,14 +231,15 @@ impl Windows {
                     mark(*word);
                 }
             }
-            for lane in std::iter::once(&group.net).chain(group.raw.as_deref()) {
-                for (plan, accumulator) in w.aggregates.iter().zip(&lane.accumulators) {
+            let more = group.more.as_deref();
+            for lane in std::iter::once(&group.net).chain(more.and_then(|m| m.raw.as_ref())) {
+                for (plan, accumulator) in w.aggregates.iter().zip(lane.accumulators()) {
                     if plan.fold == (Fold::Distinct { symbols: true }) {
                         accumulator.words(&mut *mark);
                     }
                 }
             }
-            for episode in group.open.iter().chain(&group.exempted) {
+            for episode in more.into_iter().flat_map(|m| m.open.iter().chain(&m.exempted)) {
                 episode.gathered.accounts.iter().for_each(|a| mark(*a));
             }
         }
@@ -275,7 +261,7 @@ impl Env for WindowEnv<'_> {
     }
 
     fn aggregate(&self, index: u16) -> Val<'_> {
-        self.lane.accumulators.get(usize::from(index)).map_or(Val::Unknown, Accumulator::value)
+        self.lane.value(self.w, index)
     }
 
     fn key(&self, index: u16) -> Val<'_> {
@@ -292,26 +278,39 @@ impl Env for WindowEnv<'_> {
 }
 
 impl Group {
-    fn is_idle(&self) -> bool {
-        self.net.is_empty() && self.raw.is_none()
+    /// Whether its windows hold no event.
+    fn is_empty(&self) -> bool {
+        self.widest().events() == 0
+    }
+
+    fn has_episode(&self) -> bool {
+        self.more.as_ref().is_some_and(|m| m.has_episode())
+    }
+
+    /// All events, exceptions included.
+    fn widest(&self) -> &Lane {
+        self.more.as_ref().and_then(|m| m.raw.as_ref()).unwrap_or(&self.net)
     }
 
     /// Drops all steps before `first`.
-    fn expire(&mut self, first: i64) {
-        self.net.expire(first);
-        self.took_out.iter_mut().for_each(|c| c.expire(first));
-        if let Some(raw) = &mut self.raw {
-            raw.expire(first);
-            if raw.events.total() == self.net.events.total() {
-                self.raw = None;
+    fn expire(&mut self, w: &WindowPlan, first: i64) {
+        self.net.expire(w, first);
+        let Some(more) = &mut self.more else { return };
+        more.took_out.iter_mut().for_each(|c| c.expire(first));
+        if let Some(raw) = &mut more.raw {
+            raw.expire(w, first);
+            if raw.events() == self.net.events() {
+                more.raw = None;
             }
+        }
+        if more.raw.is_none() && !more.has_episode() {
+            self.more = None;
         }
     }
 
     /// Whether its windows hold enough events, or an episode is under way.
     fn is_hot(&self, w: &WindowPlan) -> bool {
-        let events = self.raw.as_deref().unwrap_or(&self.net).events.total();
-        events >= w.events_needed || self.open.is_some() || self.exempted.is_some()
+        self.widest().events() >= w.events_needed || self.has_episode()
     }
 
     /// Judges the group at a step; further steps at which it is due.
@@ -321,9 +320,10 @@ impl Group {
         plan: &RulePlan,
         w: &WindowPlan,
         bench: &Bench<'_>,
+        trail: &Trail,
         ended: &mut Vec<Ended>,
     ) -> [Option<i64>; 2] {
-        self.expire(step - w.panes);
+        self.expire(w, step - w.panes);
         let at = Timestamp(step.saturating_mul(w.step));
         let (key, interner) = (&self.key, bench.interner);
         fn env<'a>(
@@ -335,9 +335,10 @@ impl Group {
         ) -> WindowEnv<'a> {
             WindowEnv { lane, key, w, interner, at }
         }
-        let net = !self.net.is_empty() && w.when.eval(&env(&self.net, key, w, interner, at)).is_true();
-        let raw = !net && self.raw.as_deref().is_some_and(|raw| w.when.eval(&env(raw, key, w, interner, at)).is_true());
-        let took_out = || self.took_out.iter().map(Count::total).collect::<Vec<_>>();
+        let raw_lane = self.more.as_mut().and_then(|m| m.raw.take());
+        let net = self.net.events() > 0 && w.when.eval(&env(&self.net, key, w, interner, at)).is_true();
+        let raw = !net && raw_lane.as_ref().is_some_and(|raw| w.when.eval(&env(raw, key, w, interner, at)).is_true());
+        let took_out: Vec<u64> = self.more.iter().flat_map(|m| &m.took_out).map(Counts::total).collect();
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
                 && e.holds
@@ -354,7 +355,7 @@ impl Group {
                             Track { crossing: now.clone(), peak: now.clone(), last: now }
                         });
                         let because = because(plan, &env);
-                        let fresh = Episode::new(step, tracks.collect(), because, took_out());
+                        let fresh = Episode::new(step, tracks.collect(), because, took_out.clone());
                         *episode = Some(Box::new(fresh));
                     }
                     Some(e) => {
@@ -381,7 +382,9 @@ impl Group {
                     }
                 }
                 if let Some(e) = episode {
-                    e.include(step, lane.contributors.iter().copied(), bench.events);
+                    let from = e.included().max(step - w.panes);
+                    let found = contributors(trail, self.trail, exempted, from..step, w, bench.events);
+                    e.include(step, lane.contributed(w, from..step), &found, bench.events);
                 }
                 return None;
             }
@@ -399,8 +402,49 @@ impl Group {
             }
             None
         };
-        let raw_lane = self.raw.as_deref().unwrap_or(&self.net);
-        [machine(&mut self.open, net, &self.net, false), machine(&mut self.exempted, raw, raw_lane, true)]
+        let mut more = match self.more.take() {
+            Some(more) => more,
+            None if net => Box::default(),
+            None => return [None, None],
+        };
+        let due = [
+            machine(&mut more.open, net, &self.net, false),
+            machine(&mut more.exempted, raw, raw_lane.as_ref().unwrap_or(&self.net), true),
+        ];
+        more.raw = raw_lane;
+        self.more = Some(more).filter(|m| m.raw.is_some() || m.has_episode());
+        due
+    }
+}
+
+/// Numbers of the events that a group counted in the steps of a range, in order, as far as they are held.
+fn contributors(
+    trail: &Trail,
+    end: End,
+    excepted_too: bool,
+    steps: std::ops::Range<i64>,
+    w: &WindowPlan,
+    events: &Events,
+) -> Vec<u64> {
+    let mut found = Vec::new();
+    for (number, excepted) in trail.walk(end, events.first()) {
+        let Some(event) = events.get(number) else { break };
+        let step = event.ts.div_euclid(w.step);
+        if step < steps.start {
+            break;
+        }
+        if step < steps.end && (excepted_too || !excepted) {
+            found.push(number);
+        }
+    }
+    found.reverse();
+    found
+}
+
+fn hash_of(groups: &[Option<Group>], hasher: &foldhash::fast::FixedState, slot: u32) -> u64 {
+    match groups.get(slot as usize) {
+        Some(Some(group)) => hasher.hash_one(&group.key[..]),
+        _ => 0,
     }
 }
 

@@ -13,10 +13,22 @@ use crate::hir::{Expr, ExprKind, Program, TextTest, canonical_expr};
 use crate::reference::{ListData, TableData};
 use crate::value::Type;
 
+/// Number of a value of single events that rules take as one word: a key, or something counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WordId(pub(crate) u32);
+
+/// The values that rules take as words, each once however many rules take it.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    by_name: hashbrown::HashMap<String, WordId>,
+    pub(crate) all: Vec<(Scalar, Type)>,
+}
+
 pub(crate) struct Lower<'a> {
     pub(crate) program: &'a Program,
     pub(crate) data: &'a ReferenceData,
     pub(crate) nodes: Nodes,
+    pub(crate) words: Words,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -49,6 +61,19 @@ impl Lower<'_> {
             _ => Node::Leaf(self.cond(e)),
         };
         self.nodes.add(&name, node)
+    }
+
+    /// The word of a value of single events.
+    pub(crate) fn word(&mut self, e: &Expr) -> WordId {
+        let name = canonical_expr(self.program, e);
+        if let Some(id) = self.words.by_name.get(&name) {
+            return *id;
+        }
+        let scalar = self.scalar(e);
+        let id = WordId(self.words.all.len() as u32);
+        self.words.all.push((scalar, e.ty.clone()));
+        self.words.by_name.insert(name, id);
+        id
     }
 
     /// Kleene's and/or do not depend on order, so the cheap parts go first.

@@ -2,7 +2,7 @@
 
 mod index;
 mod inline;
-mod lower;
+pub(crate) mod lower;
 pub(crate) mod node;
 pub(crate) mod rule;
 pub(crate) mod scalar;
@@ -17,16 +17,18 @@ use sha2::{Digest, Sha256};
 use self::index::Index;
 pub(crate) use self::index::Probe;
 pub use self::inline::list_of;
-use self::lower::Lower;
 pub(crate) use self::lower::is_symbol;
+use self::lower::{Lower, Words};
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
+use self::scalar::Scalar;
 use self::text::Prefilter;
 use crate::diagnostic::{Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
 use crate::hir::{Program, Rule, canonical_definition};
 use crate::reference::{ListData, TableData};
 use crate::time::Duration;
+use crate::value::Type;
 
 /// The contents of lists and tables, in the order of [`Program::lists`] and [`Program::tables`].
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,8 @@ pub struct RuleSet {
     data: ReferenceData,
     pub(crate) rules: Vec<RulePlan>,
     pub(crate) nodes: Nodes,
+    /// Values that rules take as words.
+    pub(crate) words: Vec<(Scalar, Type)>,
     /// Per kind of event.
     pub(crate) indexes: [Index; 5],
     /// Per text field that tests look at.
@@ -62,7 +66,13 @@ impl RuleSet {
     /// # Errors
     /// Diagnostics, where a regular expression is over its budget.
     pub fn new(program: Program, data: ReferenceData) -> Result<RuleSet, Vec<Diagnostic>> {
-        let mut cx = Lower { program: &program, data: &data, nodes: Nodes::default(), diagnostics: Vec::new() };
+        let mut cx = Lower {
+            program: &program,
+            data: &data,
+            nodes: Nodes::default(),
+            words: Words::default(),
+            diagnostics: Vec::new(),
+        };
         let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
         let mut members: Vec<Vec<u32>> = Vec::new();
         let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
@@ -80,7 +90,7 @@ impl RuleSet {
             }
             rules.push(plan);
         }
-        let Lower { nodes, mut diagnostics, .. } = cx;
+        let Lower { nodes, words, mut diagnostics, .. } = cx;
         if has_errors(&diagnostics) {
             sort(&mut diagnostics);
             return Err(diagnostics);
@@ -98,6 +108,7 @@ impl RuleSet {
         Ok(RuleSet {
             rules,
             nodes,
+            words: words.all,
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,

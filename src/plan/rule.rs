@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::lower::{Lower, is_symbol};
+use super::lower::{Lower, WordId, is_symbol};
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
 use crate::diagnostic::{Code, Diagnostic};
@@ -52,6 +52,10 @@ pub(crate) struct WindowPlan {
     pub(crate) filters: Vec<NodeId>,
     pub(crate) inputs: Vec<InputPlan>,
     pub(crate) aggregates: Vec<AggregatePlan>,
+    /// Words of a row of one step.
+    pub(crate) row: usize,
+    /// Column of the number of events that any aggregate counts; `None` where every event is counted.
+    pub(crate) contributed: Option<u16>,
     pub(crate) when: Cond,
     /// With fewer events in the window `when` cannot hold; at least 1.
     pub(crate) events_needed: u64,
@@ -63,18 +67,18 @@ pub(crate) struct WindowPlan {
 pub(crate) struct PartPlan {
     pub(crate) name: String,
     pub(crate) ty: Type,
-    pub(crate) scalar: Scalar,
+    pub(crate) word: WordId,
 }
 
 /// What is taken from an event, as one word of 64 bits and whether it is known.
 #[derive(Debug)]
 pub(crate) enum InputPlan {
-    /// A number as it is.
-    Number(Scalar),
+    /// A value: a number as it is, or a symbol by which it is told apart.
+    Word(WordId),
     /// A condition as 0 or 1.
     Truth(NodeId),
-    /// A value told apart from others: a symbol, or the number itself where the type is one.
-    Value(Vec<(Scalar, Type)>),
+    /// Several values as one symbol.
+    Tuple(Vec<(Scalar, Type)>),
     /// `one per`: as a value, or the collapsing key where the condition is true.
     OnePer { of: Vec<(Scalar, Type)>, key: (Scalar, Type), condition: Option<NodeId> },
 }
@@ -90,11 +94,38 @@ pub(crate) enum Fold {
     Share,
 }
 
+impl Fold {
+    /// Words of 32 bits that it keeps per step in the rows of a lane; `None` where it keeps its steps itself.
+    pub(crate) fn columns(self) -> Option<usize> {
+        match self {
+            Fold::Count => Some(1),
+            Fold::Share => Some(2),
+            Fold::Sum | Fold::Average { .. } => Some(3),
+            Fold::Min | Fold::Max | Fold::Distinct { .. } => None,
+        }
+    }
+}
+
+/// Words of a row before its columns: the step, as distance from the lane's base, and how many events it holds.
+pub(crate) const ROW_HEADER: usize = 2;
+
 #[derive(Debug)]
 pub(crate) struct AggregatePlan {
     pub(crate) fold: Fold,
     pub(crate) input: u8,
     pub(crate) filter: Option<u8>,
+    pub(crate) column: Column,
+}
+
+/// Where an aggregate keeps the numbers of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// It is the number of events of the row.
+    Events,
+    /// From this word of the row on.
+    At(u16),
+    /// In its own state.
+    Own,
 }
 
 /// A value that the record shows.
@@ -180,13 +211,14 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         .iter()
         .map(|e| {
             let name = unique(&mut names, describe(cx.program, e));
-            PartPlan { name, ty: e.ty.clone(), scalar: cx.scalar(e) }
+            PartPlan { name, ty: e.ty.clone(), word: cx.word(e) }
         })
         .collect();
     let mut filters: Vec<NodeId> = Vec::new();
     let mut inputs: Vec<InputPlan> = Vec::new();
     let mut known: Vec<String> = Vec::new();
     let mut aggregates = Vec::new();
+    let mut row = ROW_HEADER;
     for aggregate in &w.aggregates {
         let filter = aggregate.filter.as_ref().map(|f| {
             let node = cx.node(f);
@@ -210,12 +242,12 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         };
         let (fold, at) = match &aggregate.function {
             Function::Count => (Fold::Count, 0),
-            Function::Sum(e) => (Fold::Sum, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e)))),
-            Function::Min(e) => (Fold::Min, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e)))),
-            Function::Max(e) => (Fold::Max, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e)))),
+            Function::Sum(e) => (Fold::Sum, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
+            Function::Min(e) => (Fold::Min, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
+            Function::Max(e) => (Fold::Max, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
             Function::Average(e) => {
                 let micros = matches!(e.ty, Type::Integer | Type::Tokens);
-                (Fold::Average { micros }, input(cx, "n", &[e], &mut |cx| InputPlan::Number(cx.scalar(e))))
+                (Fold::Average { micros }, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
             }
             Function::Share(e) => (Fold::Share, input(cx, "t", &[e], &mut |cx| InputPlan::Truth(cx.node(e)))),
             Function::Distinct { of, one_per } => {
@@ -228,9 +260,12 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 }
                 let symbols = one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty));
                 let at = input(cx, &kind, &parts, &mut |cx| {
+                    if let ([single], None) = (of.as_slice(), one_per) {
+                        return InputPlan::Word(cx.word(single));
+                    }
                     let of: Vec<(Scalar, Type)> = of.iter().map(|e| (cx.scalar(e), e.ty.clone())).collect();
                     match one_per {
-                        None => InputPlan::Value(of),
+                        None => InputPlan::Tuple(of),
                         Some((key, condition)) => InputPlan::OnePer {
                             of,
                             key: (cx.scalar(key), key.ty.clone()),
@@ -241,8 +276,19 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 (Fold::Distinct { symbols }, at)
             }
         };
-        aggregates.push(AggregatePlan { fold, input: at, filter });
+        let column = match fold.columns() {
+            _ if fold == Fold::Count && filter.is_none() => Column::Events,
+            None => Column::Own,
+            Some(columns) => {
+                row += columns;
+                Column::At((row - columns) as u16)
+            }
+        };
+        aggregates.push(AggregatePlan { fold, input: at, filter, column });
     }
+    let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.filter.is_none());
+    let contributed = (!every_counts).then_some(row as u16);
+    row += usize::from(!every_counts);
     let when = cx.cond(&w.when);
     let values = values(cx, rule, w);
     let events_needed = events_needed(&when, &aggregates).max(1);
@@ -255,6 +301,8 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         filters,
         inputs,
         aggregates,
+        row,
+        contributed,
         when,
         events_needed,
         values,

@@ -1,4 +1,4 @@
-//! How many events.
+//! How many events by step, where a list of steps is kept apart from the rows of a lane: what exceptions took out.
 
 use std::collections::VecDeque;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 /// Events per step and in all.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Count {
+pub(crate) struct Counts {
     panes: VecDeque<(i64, u32)>,
     total: u64,
 }
 
-impl Count {
-    pub(crate) fn add(&mut self, pane: i64, n: u32) {
-        self.total += u64::from(n);
+impl Counts {
+    pub(crate) fn add(&mut self, pane: i64) {
+        self.total += 1;
         match self.panes.back_mut() {
-            Some((last, count)) if *last == pane && *count < u32::MAX - n => *count += n,
-            _ => self.panes.push_back((pane, n)),
+            Some((last, count)) if *last == pane && *count < u32::MAX => *count += 1,
+            _ => self.panes.push_back((pane, 1)),
         }
     }
 
@@ -25,15 +25,6 @@ impl Count {
             self.total -= u64::from(n);
             self.panes.pop_front();
         }
-    }
-
-    /// The first and the last step with events.
-    pub(crate) fn first_pane(&self) -> Option<i64> {
-        self.panes.front().map(|(pane, _)| *pane)
-    }
-
-    pub(crate) fn last_pane(&self) -> Option<i64> {
-        self.panes.back().map(|(pane, _)| *pane)
     }
 
     pub(crate) fn total(&self) -> u64 {

@@ -1,95 +1,90 @@
-//! How many different values, exactly. Each value knows the last step it was seen in; each step knows the values it saw
-//! first or again, so that dropping a step touches only its own.
+//! How many different values, exactly. Few values are a list of when each was last seen. Many are a map of the same, beside
+//! the sightings in order, one per value and step: dropping a step touches only its own.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Below this many values a list is searched: most groups hold few, and a map of few costs more than a list.
+/// Up to this many values a list is searched: most groups hold few, and a map of few costs more than a list.
 const LIST_MAX: usize = 8;
 
 /// Values in the window.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Distinct {
-    last_seen: LastSeen,
-    /// Per step, the values seen in it that were not yet seen in it.
-    panes: VecDeque<(i64, Vec<u64>)>,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Distinct {
+    /// Each value with the last step it was seen in.
+    Few(Vec<(u64, i64)>),
+    Many(Many),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum LastSeen {
-    List(Vec<(u64, i64)>),
-    Map(HashMap<u64, i64, foldhash::fast::FixedState>),
+pub(crate) struct Many {
+    last_seen: HashMap<u64, i64, foldhash::fast::FixedState>,
+    /// (step, value), each the first sighting in its step.
+    sightings: VecDeque<(i64, u64)>,
 }
 
-impl Default for LastSeen {
+impl Default for Distinct {
     fn default() -> Self {
-        LastSeen::List(Vec::new())
-    }
-}
-
-impl LastSeen {
-    /// Notes a value in a step; the step it was last seen in.
-    fn note(&mut self, word: u64, pane: i64) -> Option<i64> {
-        match self {
-            LastSeen::List(list) => match list.iter_mut().find(|(w, _)| *w == word) {
-                Some((_, last)) => Some(std::mem::replace(last, pane)),
-                None => {
-                    list.push((word, pane));
-                    if list.len() > LIST_MAX {
-                        *self = LastSeen::Map(list.iter().copied().collect());
-                    }
-                    None
-                }
-            },
-            LastSeen::Map(map) => map.insert(word, pane),
-        }
-    }
-
-    /// Drops a value that was last seen in a step.
-    fn forget(&mut self, word: u64, pane: i64) {
-        match self {
-            LastSeen::List(list) => list.retain(|entry| *entry != (word, pane)),
-            LastSeen::Map(map) => {
-                if map.get(&word) == Some(&pane) {
-                    map.remove(&word);
-                }
-            }
-        }
+        Distinct::Few(Vec::new())
     }
 }
 
 impl Distinct {
     pub(crate) fn add(&mut self, pane: i64, word: u64) {
-        if self.last_seen.note(word, pane) == Some(pane) {
-            return;
-        }
-        match self.panes.back_mut() {
-            Some((last, words)) if *last == pane => words.push(word),
-            _ => self.panes.push_back((pane, vec![word])),
+        match self {
+            Distinct::Few(list) => {
+                if let Some((_, last)) = list.iter_mut().find(|(w, _)| *w == word) {
+                    *last = pane;
+                    return;
+                }
+                if list.len() == list.capacity() {
+                    list.reserve_exact(1.max(list.len()));
+                }
+                list.push((word, pane));
+                if list.len() > LIST_MAX {
+                    let mut sightings: Vec<(i64, u64)> = list.iter().map(|(w, pane)| (*pane, *w)).collect();
+                    sightings.sort_unstable();
+                    let (last_seen, sightings) = (list.iter().copied().collect(), sightings.into());
+                    *self = Distinct::Many(Many { last_seen, sightings });
+                }
+            }
+            Distinct::Many(Many { last_seen, sightings }) => {
+                if last_seen.insert(word, pane) != Some(pane) {
+                    sightings.push_back((pane, word));
+                }
+            }
         }
     }
 
     pub(crate) fn expire(&mut self, first: i64) {
-        while self.panes.front().is_some_and(|(pane, _)| *pane < first) {
-            if let Some((pane, words)) = self.panes.pop_front() {
-                words.iter().for_each(|w| self.last_seen.forget(*w, pane));
+        match self {
+            Distinct::Few(list) => list.retain(|(_, last)| *last >= first),
+            Distinct::Many(Many { last_seen, sightings }) => {
+                while let Some((pane, word)) = sightings.front().copied().filter(|(pane, _)| *pane < first) {
+                    sightings.pop_front();
+                    if last_seen.get(&word) == Some(&pane) {
+                        last_seen.remove(&word);
+                    }
+                }
+                if last_seen.is_empty() {
+                    *self = Distinct::default();
+                }
             }
-        }
-        if self.panes.is_empty() {
-            self.last_seen = LastSeen::default();
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        match &self.last_seen {
-            LastSeen::List(list) => list.len(),
-            LastSeen::Map(map) => map.len(),
+        match self {
+            Distinct::Few(list) => list.len(),
+            Distinct::Many(many) => many.last_seen.len(),
         }
     }
 
     pub(crate) fn words(&self, mark: &mut impl FnMut(u64)) {
-        self.panes.iter().flat_map(|(_, words)| words).for_each(|w| mark(*w));
+        match self {
+            Distinct::Few(list) => list.iter().for_each(|(w, _)| mark(*w)),
+            Distinct::Many(many) => many.last_seen.keys().for_each(|w| mark(*w)),
+        }
     }
 }
