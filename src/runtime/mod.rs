@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod input;
+mod pieces;
 mod rejects;
 mod run;
 mod session;

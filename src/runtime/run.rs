@@ -290,7 +290,7 @@ impl Running<'_> {
         let started = now();
         self.session.set_read(merged.consumed());
         let snapshot = self.session.save().map_err(RunError::State)?;
-        let bytes = snapshot.len();
+        let bytes: usize = snapshot.iter().map(Vec::len).sum();
         self.commit(merged, snapshot, &[])?;
         let cost = started.elapsed();
         tracing::debug!(state_bytes = bytes, cost_ms = cost.as_millis() as u64, "committed");
@@ -299,7 +299,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn commit(&mut self, merged: &mut Merged, snapshot: Vec<u8>, retracted: &[String]) -> Result<(), RunError> {
+    fn commit(&mut self, merged: &mut Merged, snapshot: Vec<Vec<u8>>, retracted: &[String]) -> Result<(), RunError> {
         let rejects = self.session.take_rejected();
         let position = self.outputs.journal.as_mut().map_or(Ok(None), Journal::sync)?;
         let mut inputs = self.earlier.clone();
@@ -312,7 +312,7 @@ impl Running<'_> {
         let state = Resumed {
             inputs,
             books: self.session.books().by_name(),
-            snapshot,
+            snapshot: Arc::new(snapshot),
             journal: position.map(|p| p.to_string()),
         };
         let violations: Vec<Violation> = std::mem::take(&mut self.pending).into_values().collect();
@@ -361,7 +361,7 @@ impl Running<'_> {
                 self.pending.insert(v.id.clone(), v);
             }
         }
-        let snapshot = saved.map_or(Ok(Vec::new()), |s| s.to_bytes()).map_err(RunError::State)?;
+        let snapshot = saved.map_or(Ok(Vec::new()), |s| s.into_pieces()).map_err(RunError::State)?;
         self.commit(merged, snapshot, &stale)?;
         self.committing += started.elapsed();
         Ok((self.session.books(), self.session.undecided(), self.committing))

@@ -4,6 +4,7 @@ mod memory;
 mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use memory::MemorySink;
 pub use sqlite::SqliteSink;
@@ -45,8 +46,8 @@ pub struct Resumed {
     pub inputs: Vec<Consumed>,
     /// Counters by name.
     pub books: BTreeMap<String, u64>,
-    /// The state; opaque.
-    pub snapshot: Vec<u8>,
+    /// The state in pieces of at most 1 MiB; opaque.
+    pub snapshot: Arc<Vec<Vec<u8>>>,
     /// How far the journal belongs to that state.
     pub journal: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
@@ -17,8 +18,8 @@ pub struct Checkpoint {
     pub inputs: Vec<Input>,
     /// Counters by name.
     pub books: BTreeMap<String, u64>,
-    /// The evaluator's snapshot, as opaque bytes.
-    pub snapshot: Vec<u8>,
+    /// The evaluator's snapshot, as opaque pieces of at most [`super::PIECE_BYTES`].
+    pub snapshot: Arc<Vec<Vec<u8>>>,
     /// How far the journal belongs to this state, in the journal's own words; `None` for a run without.
     pub journal: Option<String>,
 }
@@ -34,7 +35,7 @@ pub(super) async fn write(path: &Path, conn: &mut SqliteConnection, checkpoint: 
     inputs::write(conn, &checkpoint.inputs).await.at(doing, path)?;
     books::write(conn, &checkpoint.books).await.at(doing, path)?;
     let hash = state::write(path, conn, &checkpoint.snapshot).await?;
-    let n_bytes = checkpoint.snapshot.len() as i64;
+    let n_bytes: i64 = checkpoint.snapshot.iter().map(|piece| piece.len() as i64).sum();
     let upsert = sqlx::query(UPSERT).bind(n_bytes).bind(hash.as_slice()).bind(checkpoint.journal.as_deref());
     upsert.execute(conn).await.at(doing, path)?;
     Ok(())
@@ -48,7 +49,7 @@ pub(super) async fn read(path: &Path, conn: &mut SqliteConnection) -> Result<Opt
     Ok(Some(Checkpoint {
         inputs: inputs::read(conn).await.at(doing, path)?,
         books: books::read(conn).await.at(doing, path)?,
-        snapshot: state::read(path, conn, usize::try_from(n_bytes).unwrap_or(0), &hash).await?,
+        snapshot: Arc::new(state::read(path, conn, usize::try_from(n_bytes).unwrap_or(0), &hash).await?),
         journal,
     }))
 }

@@ -23,17 +23,21 @@ const DELETE_FROM: &str = "DELETE FROM state WHERE piece >= ?1";
 const PIECE: &str = "SELECT bytes FROM state WHERE piece = ?1";
 
 /// Replaces the snapshot; returns the hash over its pieces' digests.
-pub(super) async fn write(path: &Path, conn: &mut SqliteConnection, snapshot: &[u8]) -> Result<[u8; 32], StoreError> {
+pub(super) async fn write(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    snapshot: &[Vec<u8>],
+) -> Result<[u8; 32], StoreError> {
     let doing = "write the snapshot to";
     let present: Vec<(i64, Vec<u8>)> = sqlx::query_as(DIGESTS).fetch_all(&mut *conn).await.at(doing, path)?;
     let mut whole = Sha256::new();
     let mut n_pieces = 0i64;
-    for bytes in snapshot.chunks(PIECE_BYTES) {
+    for bytes in snapshot {
         let digest = Sha256::digest(bytes);
         whole.update(digest);
         let same = present.iter().any(|(piece, old)| *piece == n_pieces && old.as_slice() == digest.as_slice());
         if !same {
-            let upsert = sqlx::query(UPSERT).bind(n_pieces).bind(digest.as_slice()).bind(bytes);
+            let upsert = sqlx::query(UPSERT).bind(n_pieces).bind(digest.as_slice()).bind(bytes.as_slice());
             upsert.execute(&mut *conn).await.at(doing, path)?;
         }
         n_pieces += 1;
@@ -48,19 +52,19 @@ pub(super) async fn read(
     conn: &mut SqliteConnection,
     n_bytes: usize,
     hash: &[u8],
-) -> Result<Vec<u8>, StoreError> {
-    let mut snapshot = Vec::new();
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let (mut snapshot, mut found) = (Vec::new(), 0);
     let mut whole = Sha256::new();
     for piece in 0i64.. {
         let bytes: Option<Vec<u8>> =
             sqlx::query_scalar(PIECE).bind(piece).fetch_optional(&mut *conn).await.at("read the snapshot of", path)?;
         let Some(bytes) = bytes else { break };
         whole.update(Sha256::digest(&bytes));
-        snapshot.extend_from_slice(&bytes);
+        found += bytes.len();
+        snapshot.push(bytes);
     }
-    if snapshot.len() != n_bytes || whole.finalize().as_slice() != hash {
-        let what =
-            format!("its snapshot has {} bytes and is not the one of {n_bytes} that was written", snapshot.len());
+    if found != n_bytes || whole.finalize().as_slice() != hash {
+        let what = format!("its snapshot has {found} bytes and is not the one of {n_bytes} that was written");
         return Err(StoreError::Damaged { path: path.to_owned(), what });
     }
     Ok(snapshot)

@@ -6,6 +6,7 @@ mod kill;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fineprint::export::{CsvWriter, JsonlWriter};
 use fineprint::hir::{Confidence, Mode, Severity};
@@ -93,7 +94,7 @@ fn checkpoint(n: u64) -> Checkpoint {
             Input { name: "a.jsonl".into(), content_hash: "h".into(), offset_bytes: 9, n_lines: 1, finished: true },
         ],
         books: BTreeMap::from([("received".to_owned(), n), ("evaluated".to_owned(), n)]),
-        snapshot: vec![n as u8; 3_000_000],
+        snapshot: Arc::new(vec![vec![n as u8; 1 << 20]; 3]),
         journal: Some(format!("position {n}")),
     }
 }
@@ -166,7 +167,7 @@ fn a_checkpoint_comes_back_as_it_was_written() {
             store.commit(&Batch { checkpoint: Some(&checkpoint), ..Batch::default() }).await.unwrap();
             assert_eq!(store.resume().await.unwrap().unwrap(), checkpoint);
         }
-        let short = Checkpoint { snapshot: b"x".to_vec(), journal: None, ..checkpoint(9) };
+        let short = Checkpoint { snapshot: Arc::new(vec![b"x".to_vec()]), journal: None, ..checkpoint(9) };
         store.commit(&Batch { checkpoint: Some(&short), ..Batch::default() }).await.unwrap();
         store.commit(&Batch::default()).await.unwrap();
         store.close().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
@@ -100,7 +101,7 @@ impl Sink for SqliteSink {
         let checkpoint = Checkpoint {
             inputs: commit.state.inputs.iter().map(input).collect(),
             books: commit.state.books.clone(),
-            snapshot: commit.state.snapshot.clone(),
+            snapshot: Arc::clone(&commit.state.snapshot),
             journal: commit.state.journal.clone(),
         };
         let batch = Batch {

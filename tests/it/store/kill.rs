@@ -13,7 +13,11 @@ fn batch_of(n: u64) -> (Vec<Entry>, Vec<Reject>, Checkpoint) {
     let entries = (n * BATCH..(n + 1) * BATCH).map(entry).collect();
     let reject =
         Reject { input: "z.jsonl".into(), line: n + 1, reason: "r".into(), field: None, detail: String::new() };
-    (entries, vec![reject], Checkpoint { snapshot: vec![n as u8; 200_000], ..checkpoint(n + 1) })
+    (
+        entries,
+        vec![reject],
+        Checkpoint { snapshot: std::sync::Arc::new(vec![vec![n as u8; 200_000]]), ..checkpoint(n + 1) },
+    )
 }
 
 #[test]
