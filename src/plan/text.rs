@@ -26,8 +26,19 @@ pub(crate) struct TextMatcher {
     literals: Vec<String>,
     /// Whether letters fold, so that the two non-ASCII characters that fold to ASCII letters defeat the literals.
     folds: bool,
-    /// Whether the occurrence of a literal in its own case is already the answer.
-    literal_decides: bool,
+    /// Whether the occurrence of a literal is already the answer, and in which case.
+    decides: Decides,
+}
+
+/// What the occurrence of a literal says about its test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decides {
+    /// That it is worth running.
+    Nothing,
+    /// That it holds, where letters are in the literal's own case.
+    InItsCase,
+    /// That it holds.
+    InEitherCase,
 }
 
 #[derive(Debug)]
@@ -74,6 +85,7 @@ impl TextMatcher {
             ),
             TextTest::Matches(pattern) => (Test::Regex(regex(pattern, ignoring_case)?), required_literals(pattern)),
         };
+        let phrases_are_ascii = literals.iter().all(|l| l.is_ascii());
         // A folded phrase may differ from the text in the case of non-ASCII letters, which the pass does not fold.
         literals = if ignoring_case || matches!(test, Test::Regex(_)) {
             literals.iter().map(|l| longest_ascii_run(l)).collect()
@@ -87,8 +99,12 @@ impl TextMatcher {
             literals.clear();
         }
         let folds = ignoring_case || matches!(test, Test::Regex(_));
-        let literal_decides = !folds && matches!(test, Test::Any(_));
-        Ok(TextMatcher { test, literals, folds, literal_decides })
+        let decides = match &test {
+            Test::Any(_) if !folds => Decides::InItsCase,
+            Test::Any(_) if phrases_are_ascii => Decides::InEitherCase,
+            _ => Decides::Nothing,
+        };
+        Ok(TextMatcher { test, literals, folds, decides })
     }
 
     pub(crate) fn matches(&self, text: &str) -> bool {
@@ -251,8 +267,10 @@ pub(crate) struct Prefilter {
 #[derive(Debug, Clone)]
 struct Owner {
     test: u32,
-    /// The literal as written, where its occurrence in this case decides the test.
-    exact: Option<Box<str>>,
+    /// What the literal's occurrence says.
+    decides: Decides,
+    /// The literal as written.
+    literal: Box<str>,
 }
 
 /// What the pass found for one test.
@@ -282,8 +300,8 @@ impl Prefilter {
                     patterns.len() - 1
                 });
                 if let Some(list) = owners.get_mut(at) {
-                    let exact = matcher.literal_decides.then(|| literal.as_str().into());
-                    list.push(Owner { test: *number, exact });
+                    let literal = literal.as_str().into();
+                    list.push(Owner { test: *number, decides: matcher.decides, literal });
                 }
             }
         }
@@ -307,12 +325,14 @@ impl Prefilter {
         let Some(automaton) = &self.automaton else { return };
         for m in automaton.find_overlapping_iter(text.as_bytes()) {
             for owner in self.owners.get(m.pattern().as_usize()).into_iter().flatten() {
-                match &owner.exact {
-                    Some(exact) if text.as_bytes().get(m.range()) == Some(exact.as_bytes()) => {
-                        found(Hit::Holds(owner.test))
+                match owner.decides {
+                    Decides::Nothing => found(Hit::Worth(owner.test)),
+                    Decides::InEitherCase => found(Hit::Holds(owner.test)),
+                    Decides::InItsCase => {
+                        if text.as_bytes().get(m.range()) == Some(owner.literal.as_bytes()) {
+                            found(Hit::Holds(owner.test));
+                        }
                     }
-                    Some(_) => {}
-                    None => found(Hit::Worth(owner.test)),
                 }
             }
         }
