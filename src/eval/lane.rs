@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::accumulate::Accumulator;
+use super::footprint::HeapBytes;
 use super::route::HEADER;
 use crate::plan::rule::{Column, ROW_HEADER, WindowPlan};
 use crate::plan::scalar::Val;
@@ -176,6 +177,13 @@ impl Lane {
 
     pub(crate) fn accumulators(&self) -> &[Accumulator] {
         &self.accumulators
+    }
+}
+
+impl HeapBytes for Lane {
+    fn heap_bytes(&self) -> usize {
+        let own: usize = self.accumulators.iter().map(HeapBytes::heap_bytes).sum();
+        self.rows.heap_bytes() + size_of_val(&*self.accumulators) + own
     }
 }
 

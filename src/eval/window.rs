@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::accumulate::Counts;
 use super::episode::{Episode, Track};
 use super::events::Events;
+use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::route::{HEADER, word_value};
@@ -481,5 +482,28 @@ fn write_value(out: &mut String, ty: &Type, v: &Val<'_>) {
             let _ = crate::value::write_number(out, ty, n);
         }
         Some(Scalar::Text(t)) => out.push_str(&t),
+    }
+}
+
+impl HeapBytes for Windows {
+    fn heap_bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().flatten().map(HeapBytes::heap_bytes).sum();
+        let due: usize = self.due.values().map(HeapBytes::heap_bytes).sum();
+        groups
+            + due
+            + self.groups.heap_bytes()
+            + self.table.allocation_size()
+            + self.free.heap_bytes()
+            + self.trail.heap_bytes()
+    }
+}
+
+impl HeapBytes for Group {
+    fn heap_bytes(&self) -> usize {
+        let key = if self.key.spilled() { self.key.capacity() * size_of::<u64>() } else { 0 };
+        let more = self.more.as_deref().map_or(0, |m| {
+            size_of::<More>() + m.took_out.heap_bytes() + m.raw.as_ref().map_or(0, HeapBytes::heap_bytes)
+        });
+        key + more + self.net.heap_bytes()
     }
 }

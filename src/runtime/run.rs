@@ -293,6 +293,11 @@ impl Running<'_> {
         let bytes: usize = snapshot.iter().map(Vec::len).sum();
         self.commit(merged, snapshot, &[])?;
         let cost = started.elapsed();
+        if tracing::enabled!(tracing::Level::TRACE) {
+            for part in self.session.footprint() {
+                tracing::trace!(part = part.part, groups = part.groups, bytes = part.bytes, "state");
+            }
+        }
         tracing::debug!(state_bytes = bytes, cost_ms = cost.as_millis() as u64, "committed");
         self.checkpoints.done(cost);
         self.committing += cost;

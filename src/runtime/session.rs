@@ -277,6 +277,11 @@ impl Session {
         &self.provisional
     }
 
+    /// Bytes of the state, by part.
+    pub(super) fn footprint(&self) -> Vec<crate::eval::footprint::Footprint> {
+        self.evaluator.footprint()
+    }
+
     pub(super) fn watermark(&self) -> Option<Timestamp> {
         self.evaluator.watermark()
     }
