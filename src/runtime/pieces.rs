@@ -1,4 +1,7 @@
-//! The saved state as compressed pieces: it never lies in memory as a whole, and a log can store it piece by piece.
+//! The saved state as compressed pieces: it never lies in memory as a whole, the log stores it piece by piece.
+
+use super::sink::{Sink, SinkError};
+use crate::store::PieceId;
 
 /// Bytes of state in a piece before it is compressed: a piece stays below what a log takes even if nothing is gained.
 const PIECE_RAW_BYTES: usize = 1_000_000;
@@ -6,15 +9,19 @@ const PIECE_RAW_BYTES: usize = 1_000_000;
 /// The fastest level: the state changes with every commit.
 const LEVEL: i32 = 1;
 
-/// Bytes on their way into pieces.
-#[derive(Debug, Default)]
-pub(super) struct Pieces {
+/// Bytes on their way into pieces, which go into the log as they are full.
+pub(super) struct Pieces<'a> {
     raw: Vec<u8>,
-    done: Vec<Vec<u8>>,
-    failed: Option<std::io::Error>,
+    sink: &'a mut dyn Sink,
+    put: Vec<PieceId>,
+    failed: Option<SinkError>,
 }
 
-impl Pieces {
+impl<'a> Pieces<'a> {
+    pub(super) fn new(sink: &'a mut dyn Sink) -> Self {
+        Pieces { raw: Vec::with_capacity(PIECE_RAW_BYTES), sink, put: Vec::new(), failed: None }
+    }
+
     pub(super) fn extend(&mut self, mut bytes: &[u8]) {
         while let Some((now, later)) = bytes.split_at_checked(PIECE_RAW_BYTES - self.raw.len()) {
             self.raw.extend_from_slice(now);
@@ -25,21 +32,22 @@ impl Pieces {
     }
 
     fn pack(&mut self) {
-        match zstd::bulk::compress(&self.raw, LEVEL) {
-            Ok(piece) => self.done.push(piece),
-            Err(e) => self.failed = Some(e),
+        if self.failed.is_none() {
+            let packed = zstd::bulk::compress(&self.raw, LEVEL).map_err(SinkError::new);
+            match packed.and_then(|piece| self.sink.put_piece(&piece)) {
+                Ok(id) => self.put.push(id),
+                Err(e) => self.failed = Some(e),
+            }
         }
         self.raw.clear();
     }
 
-    pub(super) fn finish(mut self) -> Result<Vec<Vec<u8>>, String> {
+    /// The names of all pieces in order.
+    pub(super) fn finish(mut self) -> Result<Vec<PieceId>, SinkError> {
         if !self.raw.is_empty() {
             self.pack();
         }
-        match self.failed {
-            None => Ok(self.done),
-            Some(e) => Err(format!("the state cannot be compressed: {e}")),
-        }
+        self.failed.map_or(Ok(self.put), Err)
     }
 }
 

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::input::Read;
 use super::pieces::{Pieces, unpack};
 use super::rejects::Rejected;
-use super::sink::Consumed;
+use super::run::RunError;
+use super::sink::{Consumed, Sink};
 use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
+use crate::store::PieceId;
 use crate::time::Timestamp;
 use crate::violation::Violation;
 
@@ -102,23 +104,26 @@ pub(super) struct Saved {
     before: RunBooks,
     /// See [`Session`].
     pub(super) provisional: BTreeSet<String>,
-    /// The evaluator's own bytes, after these.
+    /// The evaluator's own pieces, after these bytes.
     #[serde(skip)]
-    evaluator: Vec<Vec<u8>>,
+    evaluator: Vec<PieceId>,
 }
 
 impl Saved {
-    /// The pieces as they go into a log.
-    pub(super) fn into_pieces(self) -> Result<Vec<Vec<u8>>, String> {
-        let head = postcard::to_stdvec(&self).map_err(|e| format!("the state cannot be written down: {e}"))?;
-        let mut pieces = Pieces::default();
-        // A log takes pieces up to a length; the head is far shorter, its length stands before it.
+    /// Puts the rest; the names of all pieces in order.
+    pub(super) fn put(self, sink: &mut dyn Sink) -> Result<Vec<PieceId>, RunError> {
+        let head = postcard::to_stdvec(&self).map_err(not_written)?;
+        let mut pieces = Pieces::new(sink);
         pieces.extend(&(head.len() as u64).to_be_bytes());
         pieces.extend(&head);
-        let mut out = pieces.finish()?;
-        out.extend(self.evaluator);
-        Ok(out)
+        let mut names = pieces.finish()?;
+        names.extend(self.evaluator);
+        Ok(names)
     }
+}
+
+fn not_written(e: impl std::fmt::Display) -> RunError {
+    RunError::State(format!("the state cannot be written down: {e}"))
 }
 
 /// Version of the form.
@@ -176,10 +181,10 @@ impl Session {
         Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
     }
 
-    /// The state as it is saved.
-    pub(super) fn state(&self) -> Result<Saved, String> {
-        let mut pieces = Pieces::default();
-        self.evaluator.write_snapshot(&mut |part| pieces.extend(part))?;
+    /// The state as it is saved; the evaluator's part is put already.
+    pub(super) fn state(&self, sink: &mut dyn Sink) -> Result<Saved, RunError> {
+        let mut pieces = Pieces::new(sink);
+        self.evaluator.write_snapshot(&mut |part| pieces.extend(part)).map_err(not_written)?;
         Ok(Saved {
             version: SESSION_VERSION,
             inputs: self.inputs.clone(),
@@ -187,10 +192,6 @@ impl Session {
             provisional: self.provisional.clone(),
             evaluator: pieces.finish()?,
         })
-    }
-
-    pub(super) fn save(&self) -> Result<Vec<Vec<u8>>, String> {
-        self.state()?.into_pieces()
     }
 
     /// How far an input was read, and as what.

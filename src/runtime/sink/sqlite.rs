@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::{Commit, Consumed, Resumed, Sink, SinkError};
-use crate::store::{Access, Batch, Checkpoint, Entry, Input, Pinned, Pins, Reject, RulesChanged, Store};
+use super::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
+use crate::store::{
+    Access, Batch, Checkpoint, Entry, Input, PieceId, Pinned, Pins, Reject, Resume, RulesChanged, Store,
+};
 
 /// A violation log in a SQLite file.
 #[derive(Debug)]
@@ -59,12 +60,15 @@ impl SqliteSink {
 
 impl Sink for SqliteSink {
     fn resume(&mut self) -> Result<Option<Resumed>, SinkError> {
-        let checkpoint = self.runtime.block_on(self.store.resume()).map_err(SinkError::new)?;
-        Ok(checkpoint.map(|c| Resumed {
-            inputs: c.inputs.into_iter().map(consumed).collect(),
-            books: c.books,
-            snapshot: c.snapshot,
-            journal: c.journal,
+        let resume = self.runtime.block_on(self.store.resume()).map_err(SinkError::new)?;
+        Ok(resume.map(|Resume { checkpoint: c, pieces }| Resumed {
+            standing: Standing {
+                inputs: c.inputs.into_iter().map(consumed).collect(),
+                books: c.books,
+                snapshot: c.snapshot,
+                journal: c.journal,
+            },
+            pieces,
         }))
     }
 
@@ -85,6 +89,10 @@ impl Sink for SqliteSink {
         true
     }
 
+    fn put_piece(&mut self, bytes: &[u8]) -> Result<PieceId, SinkError> {
+        self.runtime.block_on(self.store.put_piece(bytes)).map_err(SinkError::new)
+    }
+
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), SinkError> {
         let entries: Vec<Entry> = commit.violations.iter().map(Entry::from).collect();
         let rejects: Vec<Reject> = commit
@@ -101,7 +109,7 @@ impl Sink for SqliteSink {
         let checkpoint = Checkpoint {
             inputs: commit.state.inputs.iter().map(input).collect(),
             books: commit.state.books.clone(),
-            snapshot: Arc::clone(&commit.state.snapshot),
+            snapshot: commit.state.snapshot.clone(),
             journal: commit.state.journal.clone(),
         };
         let batch = Batch {
