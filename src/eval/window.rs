@@ -193,7 +193,7 @@ impl Windows {
             let closes = group.judge(step, plan, w, bench, &self.trail, ended);
             // What changes it next, events apart: the first step leaves the window, or a cooldown runs out.
             let events = group.widest();
-            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane(w) };
+            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane() };
             let leaves = changes.map(|pane| pane + w.panes + 1);
             let next = closes.into_iter().flatten().chain(leaves).fold(i64::MAX, i64::min).max(step + 1);
             let (empty, episode) = (group.is_empty(), group.has_episode());
