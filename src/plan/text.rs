@@ -8,6 +8,8 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::hir::TextTest;
+use crate::reference::{Validity, holds};
+use crate::time::Timestamp;
 
 /// Largest compiled size of one pattern, bytes. The checker refuses larger ones with the same bound.
 pub const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -44,6 +46,8 @@ enum Decides {
 #[derive(Debug)]
 enum Test {
     Any(Vec<Phrase>),
+    /// Phrases of a list, some of which count in some spans only; no span is always.
+    AnyListed(Vec<(Phrase, Box<[Validity]>)>),
     All(Vec<Phrase>),
     Starts(Phrase),
     Ends(Phrase),
@@ -58,19 +62,35 @@ enum Phrase {
 }
 
 impl TextMatcher {
-    /// Compiles a test; phrases of a list are given by the caller. Fails with the pattern's own message.
-    pub(crate) fn new(test: &TextTest, listed: &[String], ignoring_case: bool) -> Result<TextMatcher, String> {
+    /// Compiles a test; phrases of a list, with the spans in which they count, are given by the caller. Fails with the
+    /// pattern's own message.
+    pub(crate) fn new(
+        test: &TextTest,
+        listed: &[(&str, &[Validity])],
+        ignoring_case: bool,
+    ) -> Result<TextMatcher, String> {
         let folded = |text: &str, before: &str, after: &str| {
             regex(&format!("{before}{}{after}", regex::escape(text)), true).map(Phrase::Folded)
         };
-        let phrase = |text: &String| match ignoring_case {
+        let phrase = |text: &str| match ignoring_case {
             true => folded(text, "", ""),
-            false => Ok(Phrase::Exact(text.clone())),
+            false => Ok(Phrase::Exact(text.to_string())),
         };
-        let phrases = |all: &[String]| all.iter().map(phrase).collect::<Result<Vec<_>, _>>();
+        let phrases = |all: &[String]| all.iter().map(|text| phrase(text)).collect::<Result<Vec<_>, _>>();
         let (test, mut literals) = match test {
             TextTest::ContainsAny(p) => (Test::Any(phrases(p)?), p.clone()),
-            TextTest::ContainsAnyOf(_) => (Test::Any(phrases(listed)?), listed.to_vec()),
+            TextTest::ContainsAnyOf(_) => {
+                let dated = listed.iter().any(|(_, spans)| !spans.is_empty());
+                let compiled = listed.iter().map(|(text, spans)| Ok((phrase(text)?, Box::from(*spans))));
+                let compiled = compiled.collect::<Result<Vec<_>, String>>()?;
+                // Where no row has dates, the occurrence of a literal is the answer.
+                let test = if dated {
+                    Test::AnyListed(compiled)
+                } else {
+                    Test::Any(compiled.into_iter().map(|(phrase, _)| phrase).collect())
+                };
+                (test, listed.iter().map(|(text, _)| (*text).to_string()).collect())
+            }
             TextTest::ContainsAll(p) => {
                 let longest = p.iter().max_by_key(|t| t.len()).cloned();
                 (Test::All(phrases(p)?), longest.into_iter().collect())
@@ -107,14 +127,16 @@ impl TextMatcher {
         Ok(TextMatcher { test, literals, folds, decides })
     }
 
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        let holds = |p: &Phrase| match p {
+    /// Whether the test holds for a text at a moment, by which rows of lists count.
+    pub(crate) fn matches(&self, text: &str, at: Timestamp) -> bool {
+        let occurs = |p: &Phrase| match p {
             Phrase::Exact(t) => memchr::memmem::find(text.as_bytes(), t.as_bytes()).is_some(),
             Phrase::Folded(r) => r.is_match(text),
         };
         match &self.test {
-            Test::Any(all) => all.iter().any(holds),
-            Test::All(all) => all.iter().all(holds),
+            Test::Any(all) => all.iter().any(occurs),
+            Test::AnyListed(all) => all.iter().any(|(p, spans)| (spans.is_empty() || holds(spans, at)) && occurs(p)),
+            Test::All(all) => all.iter().all(occurs),
             Test::Starts(Phrase::Exact(t)) => text.starts_with(t.as_str()),
             Test::Ends(Phrase::Exact(t)) => text.ends_with(t.as_str()),
             Test::Starts(Phrase::Folded(r)) | Test::Ends(Phrase::Folded(r)) | Test::Regex(r) => r.is_match(text),
