@@ -35,6 +35,10 @@ impl Trail {
         let index = self.first + self.marks.len() as u64;
         let distance = if end > self.first { u32::try_from(index + 1 - end).unwrap_or(0) } else { 0 };
         let back = if distance < EXCEPTED { distance } else { 0 };
+        // By an eighth: doubling would hold room for as many entries again.
+        if self.marks.len() == self.marks.capacity() {
+            self.marks.reserve_exact(256.max(self.marks.len() / 8));
+        }
         self.marks.push_back(Mark { event: event as u32, back: back | if excepted { EXCEPTED } else { 0 } });
         index + 1
     }

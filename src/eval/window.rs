@@ -158,6 +158,10 @@ impl Windows {
                 slot
             }
             None => {
+                // By an eighth: doubling would hold room for as many groups again.
+                if self.groups.len() == self.groups.capacity() {
+                    self.groups.reserve_exact(64.max(self.groups.len() / 8));
+                }
                 self.groups.push(Some(group));
                 (self.groups.len() - 1) as u32
             }

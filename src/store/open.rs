@@ -101,12 +101,12 @@ async fn writer(path: &Path, options: SqliteConnectOptions) -> Result<SqliteConn
     // FULL and not NORMAL: a batch may have been read from a pipe that cannot be read again, and actions may follow from
     // it, so it must outlive a power cut. It costs one fsync a batch, not one a violation.
     // The journal of projections is synced before the batch that names its position.
-    // Ids and accounts are random keys: a cache of 64 MiB instead of 2 keeps the inner pages of their trees in memory, and
+    // Ids and accounts are random keys: a cache of 16 MiB instead of 2 keeps the inner pages of their trees in memory, and
     // folding the write-ahead log back at 64 MiB instead of 4 writes a page that many batches touched once.
     for pragma in [
         "PRAGMA journal_mode = WAL",
         "PRAGMA synchronous = FULL",
-        "PRAGMA cache_size = -65536",
+        "PRAGMA cache_size = -16384",
         "PRAGMA wal_autocheckpoint = 16384",
     ] {
         conn.execute(pragma).await.at("open", path)?;
