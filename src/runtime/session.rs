@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::input::Read;
-use super::rejects::Rejected;
+use super::rejects::{RejectMark, Rejected};
 use super::sink::Consumed;
 use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
 use crate::event::UsageEvent;
@@ -101,6 +101,8 @@ pub(super) struct Saved {
     before: RunBooks,
     /// See [`Session`].
     pub(super) provisional: BTreeSet<String>,
+    /// How much of the reject file is part of this state; `None` after a run that ended by itself, and without such a file.
+    pub(super) reject_file: Option<RejectMark>,
     evaluator: Vec<u8>,
 }
 
@@ -111,7 +113,7 @@ impl Saved {
 }
 
 /// Version of the form.
-const SESSION_VERSION: u16 = 1;
+const SESSION_VERSION: u16 = 2;
 
 /// The evaluator and what survives beside it.
 #[derive(Debug)]
@@ -122,6 +124,7 @@ pub(super) struct Session {
     /// Violations that exist only because the files ended where they did. When the files go on, those that do not come up
     /// again were never there.
     provisional: BTreeSet<String>,
+    pub(super) reject_file: Option<RejectMark>,
     rejected: Vec<Rejected>,
 }
 
@@ -132,6 +135,7 @@ impl Session {
             inputs: Vec::new(),
             before: RunBooks::default(),
             provisional: BTreeSet::new(),
+            reject_file: None,
             rejected: Vec::new(),
         }
     }
@@ -147,6 +151,7 @@ impl Session {
             inputs: saved.inputs,
             before: saved.before,
             provisional: saved.provisional,
+            reject_file: saved.reject_file,
             rejected: Vec::new(),
         })
     }
@@ -162,7 +167,8 @@ impl Session {
         books: RunBooks,
     ) -> Result<Self, String> {
         let saved = load(bytes)?;
-        Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
+        let (inputs, reject_file) = (saved.inputs, saved.reject_file);
+        Ok(Session { inputs, reject_file, before: books, ..Session::new(rules, options) })
     }
 
     /// The state as it is saved.
@@ -172,6 +178,7 @@ impl Session {
             inputs: self.inputs.clone(),
             before: self.before.clone(),
             provisional: self.provisional.clone(),
+            reject_file: self.reject_file.clone(),
             evaluator: self.evaluator.snapshot()?,
         })
     }
