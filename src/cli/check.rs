@@ -1,7 +1,8 @@
 //! `fineprint check`: whether rule files can be used, and what they cost.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -9,10 +10,12 @@ use super::Format;
 use super::diagnostics;
 use super::exit::Exit;
 use super::terminal::{output, printable, table};
+use super::violations::time;
 use super::wrong::Wrong;
 use crate::diagnostic::{has_errors, to_json};
 use crate::hir::{Program, Rule, Shape};
 use crate::pack::{self, Pack, PackError, PackOptions};
+use crate::time::Timestamp;
 
 /// Checks rule files: grammar, names, types, units, clauses, lists, costs
 #[derive(Debug, clap::Args)]
@@ -24,6 +27,10 @@ pub(super) struct Check {
     /// Where list and table files are looked up first
     #[arg(long, value_name = "DIR")]
     lists: Option<PathBuf>,
+    /// The day for which dates are judged, such as 2026-03-02: clauses out of force, exceptions about to end; today where
+    /// it is not given
+    #[arg(long, value_name = "DATE", value_parser = time)]
+    as_of: Option<Timestamp>,
     /// Shows what each rule keeps: window, steps per window, aggregates, keys
     #[arg(long)]
     cost: bool,
@@ -34,7 +41,8 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let pack = load(&self.rules, self.lists.as_deref(), None)?;
+        let as_of = Some(self.as_of.unwrap_or_else(today));
+        let pack = load(&PackOptions { rules: &self.rules, lists: self.lists.as_deref(), accounts: None, as_of })?;
         let program = pack.rules.as_ref().map(|r| r.program());
         let mut out = output();
         match self.format {
@@ -65,12 +73,12 @@ impl Check {
 }
 
 /// Reads a pack, with what to write instead where it cannot be read.
-pub(super) fn load(rules: &Path, lists: Option<&Path>, accounts: Option<&Path>) -> anyhow::Result<Pack> {
-    if let Some(lists) = lists.filter(|l| !l.is_dir()) {
+pub(super) fn load(options: &PackOptions<'_>) -> anyhow::Result<Pack> {
+    if let Some(lists) = options.lists.filter(|l| !l.is_dir()) {
         let what = format!("`--lists {}` is no directory", lists.display());
         return Err(Wrong::new(what, "name the directory that holds the list files of the rules").into());
     }
-    pack::load(&PackOptions { rules, lists, accounts }).map_err(|e| match &e {
+    pack::load(options).map_err(|e| match &e {
         PackError::NoRules(path) => Wrong::new(
             format!("there is no rule file in `{}`", path.display()),
             "name a directory with files that end in `.tos`, such as `rules`",
@@ -81,6 +89,13 @@ pub(super) fn load(rules: &Path, lists: Option<&Path>, accounts: Option<&Path>) 
         }
         _ => anyhow::Error::from(e),
     })
+}
+
+/// The present, by which dates in rules are judged where no day is named. Nothing that a run finds depends on it.
+#[expect(clippy::disallowed_methods, reason = "advice on dates is for the day on which it is asked for")]
+pub(super) fn today() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn summary(pack: &Pack, program: &Program) -> String {

@@ -8,11 +8,15 @@ use crate::source::SourceMap;
 
 /// Prints diagnostics as text to standard error, and how many there are.
 pub(super) fn show(diagnostics: &[Diagnostic], sources: &SourceMap) {
-    if diagnostics.is_empty() {
-        return;
+    if !diagnostics.is_empty() {
+        print(diagnostics, sources);
+        note(count(diagnostics));
     }
+}
+
+/// Prints diagnostics as text to standard error.
+pub(super) fn print(diagnostics: &[Diagnostic], sources: &SourceMap) {
     let _ = std::io::stderr().lock().write_all(to_text(diagnostics, sources, colour_errors()).as_bytes());
-    note(count(diagnostics));
 }
 
 /// "2 errors, 1 warning".

@@ -50,7 +50,10 @@ impl Export {
                 // Beside it first: an export that breaks off leaves no half file.
                 let beside = beside(path);
                 let file = File::create(&beside).with_context(|| format!("cannot write `{}`", beside.display()))?;
-                let n = self.write(&log, file)?;
+                let n = self.write(&log, file).inspect_err(|_| {
+                    // It takes the space that was missing.
+                    let _ = std::fs::remove_file(&beside);
+                })?;
                 std::fs::rename(&beside, path).with_context(|| format!("cannot write `{}`", path.display()))?;
                 note(format!("{n} violations written to {}", path.display()));
             }

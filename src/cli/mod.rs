@@ -83,7 +83,8 @@ pub fn main() -> Exit {
         if e.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
             return Exit::Fine;
         }
-        terminal::note(format!("error: {}", told(&e)));
+        let help = instead(&e).map_or_else(String::new, |help| format!("\nhelp: {help}"));
+        terminal::note(format!("error: {}{help}", told(&e)));
         Exit::Usage
     })
 }
@@ -99,6 +100,20 @@ fn told(e: &anyhow::Error) -> String {
         }
     }
     said
+}
+
+/// What to do where the world refused and the error itself does not say.
+fn instead(e: &anyhow::Error) -> Option<&'static str> {
+    use io::ErrorKind as Kind;
+    match e.chain().find_map(|c| c.downcast_ref::<io::Error>())?.kind() {
+        Kind::StorageFull => Some("free some space and run the command again; what was committed is safe"),
+        Kind::QuotaExceeded | Kind::FileTooLarge => Some(
+            "raise the quota or the bound on file sizes (`ulimit -f`) and run the command again; what was committed is safe",
+        ),
+        Kind::ReadOnlyFilesystem => Some("name a place that can be written"),
+        Kind::PermissionDenied => Some("name another place, or give this user leave to it"),
+        _ => None,
+    }
 }
 
 fn log(filter: Option<&str>) -> Result<(), String> {

@@ -14,11 +14,13 @@ use super::terminal::{note, output};
 use super::violations::time;
 use super::wrong::Wrong;
 use super::{Format as Print, check, diagnostics};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::eval::EvalOptions;
 use crate::export::JsonlWriter;
 use crate::feed::{Format, Mapping, shipped_mappings};
 use crate::hir::Severity;
 use crate::journal::{Journal, JournalOptions, Position};
+use crate::pack::PackOptions;
 use crate::runtime::{
     self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand,
     stop_on_signal,
@@ -57,7 +59,8 @@ pub(super) struct Run {
     /// How far events may come out of order
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     lateness: Duration,
-    /// The latest moment that events without an ingest time may bear
+    /// The latest moment that events without an ingest time may bear; also the day for which dates of rules are judged,
+    /// which is today where it is not given
     #[arg(long, value_name = "TIME", value_parser = time)]
     as_of: Option<Timestamp>,
     /// What to do where rules, lists, registry or options differ from those of the log
@@ -111,12 +114,21 @@ impl Run {
             return Err(Wrong::new("no events are named", help).into());
         }
         let inputs = expand(&self.events)?;
-        let pack = check::load(rules, self.lists.as_deref(), self.accounts.as_deref())?;
+        let pack = check::load(&PackOptions {
+            rules,
+            lists: self.lists.as_deref(),
+            accounts: self.accounts.as_deref(),
+            as_of: Some(self.as_of.unwrap_or_else(check::today)),
+        })?;
         let Some(rule_set) = pack.rules.clone() else {
             diagnostics::show(&pack.diagnostics, &pack.sources);
             note("the rules cannot be used; nothing was read");
             return Ok(Exit::RuleError);
         };
+        // Who runs rules day by day is told what has run out since they were checked.
+        let run_out = |d: &&Diagnostic| matches!(d.code, Code::CLAUSE_EXPIRED | Code::EXCEPTION_EXPIRES);
+        let run_out: Vec<Diagnostic> = pack.diagnostics.iter().filter(run_out).cloned().collect();
+        diagnostics::print(&run_out, &pack.sources);
         let warnings = pack.diagnostics.len();
         if warnings > 0 {
             note(format!(

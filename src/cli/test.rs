@@ -37,7 +37,12 @@ pub(super) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let pack = check::load(&self.rules, self.lists.as_deref(), None)?;
+        let pack = check::load(&crate::pack::PackOptions {
+            rules: &self.rules,
+            lists: self.lists.as_deref(),
+            accounts: None,
+            as_of: None,
+        })?;
         let Some(rules) = &pack.rules else {
             diagnostics::show(&pack.diagnostics, &pack.sources);
             return Ok(Exit::RuleError);

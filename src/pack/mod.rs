@@ -17,6 +17,7 @@ use crate::hir::Program;
 use crate::plan::{ReferenceData, RuleSet};
 use crate::source::SourceMap;
 use crate::syntax::ast;
+use crate::time::Timestamp;
 
 /// Where a pack is read from.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct PackOptions<'a> {
     pub lists: Option<&'a Path>,
     /// The account registry, JSON lines.
     pub accounts: Option<&'a Path>,
+    /// The day for which dates are judged: clauses out of force, exceptions about to end. `None` judges none.
+    pub as_of: Option<Timestamp>,
 }
 
 /// What was read, as far as it could be understood.
@@ -63,7 +66,7 @@ pub struct PackPins {
 /// Where the directory or the registry cannot be read at all. What is wrong inside the files is in [`Pack::diagnostics`].
 pub fn load(options: &PackOptions<'_>) -> Result<Pack, PackError> {
     let read = sources::read_sources(options.rules)?;
-    let compiled = compile::compile(&read.map);
+    let compiled = compile::compile_as_of(&read.map, options.as_of);
     let mut diagnostics = read.diagnostics;
     diagnostics.extend(compiled.diagnostics);
     let mut pack = Pack {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::checkpoint::{CheckpointOptions, Checkpoints, now};
 use super::input::{Input, InputError, InputSpec, Merged};
-use super::rejects::RejectFile;
+use super::rejects::{RejectFile, Rejected};
 use super::session::{RunBooks, Session};
 use super::sink::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
 use crate::eval::{EvalOptions, Origin, Outcome};
@@ -143,14 +143,16 @@ pub fn run(
         outputs,
         checkpoints: Checkpoints::new(options.checkpoint),
         pending: BTreeMap::new(),
+        refused: Vec::new(),
         projection: Vec::new(),
         committing: std::time::Duration::ZERO,
         journal_keep: Duration(rules.longest_window().0.saturating_add(rules.longest_step().0).saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     let mut merged = running.open(inputs, &options.format)?;
-    if pinned == Pinned::Kept {
-        // The saved state belongs to the rules before: from here on it is this one.
+    let cuts = running.cut_rejects()?;
+    if pinned == Pinned::Kept || cuts {
+        // The saved state belongs to the rules before, and knows another reject file: from here on it is this one.
         running.checkpoint(&mut merged)?;
     }
     let mut records = 0u64;
@@ -211,6 +213,8 @@ struct Running<'a> {
     checkpoints: Checkpoints,
     /// Violations since the last commit, without a log that keeps a state.
     pending: BTreeMap<String, Violation>,
+    /// Refused records since the last commit. They stand in the reject file already.
+    refused: Vec<Rejected>,
     projection: Vec<u8>,
     committing: std::time::Duration,
     /// How far back the journal must reach.
@@ -228,7 +232,8 @@ impl Running<'_> {
             let read = self.session.read(&name);
             let before = read.map(|r| r.position);
             let format = match (format, read) {
-                (Format::Auto, Some(read)) => read.format(),
+                // Before the first record nothing was decided.
+                (Format::Auto, Some(read)) if read.position.offset > 0 => read.format(),
                 (format, _) => format.clone(),
             };
             let (input, resume) = Input::open(&spec, &name, number, before.as_ref(), format)?;
@@ -278,11 +283,33 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// Cuts off what a run that was killed wrote to the reject file and did not commit. Whether the next state must say how
+    /// long the file is, so that this run's lines can be cut off in turn.
+    fn cut_rejects(&mut self) -> Result<bool, RunError> {
+        let Some(file) = self.outputs.rejects.as_mut() else { return Ok(false) };
+        file.go_on(self.session.reject_file.as_ref()).map_err(RunError::Rejects)?;
+        let known = self.session.reject_file == file.mark();
+        Ok(!known && self.outputs.sink.keeps_state())
+    }
+
+    /// Writes refused records to their file, before the commit that counts them: a kill in between leaves lines too many,
+    /// which the next run cuts off, and never too few.
+    fn write_rejects(&mut self) -> Result<(), RunError> {
+        let refused = self.session.take_rejected();
+        if let Some(file) = self.outputs.rejects.as_mut() {
+            file.write(&refused).map_err(RunError::Rejects)?;
+            self.session.reject_file = file.mark();
+        }
+        self.refused.extend(refused);
+        Ok(())
+    }
+
     /// Commits everything up to the last record.
     fn checkpoint(&mut self, merged: &mut Merged) -> Result<(), RunError> {
         for v in self.session.take_violations() {
             self.pending.insert(v.id.clone(), v);
         }
+        self.write_rejects()?;
         if !self.outputs.sink.keeps_state() {
             // Nothing is gained by a state that nobody keeps.
             self.commit(merged, Vec::new(), &[])?;
@@ -307,7 +334,6 @@ impl Running<'_> {
     }
 
     fn commit(&mut self, merged: &mut Merged, snapshot: Vec<PieceId>, retracted: &[String]) -> Result<(), RunError> {
-        let rejects = self.session.take_rejected();
         let position = self.outputs.journal.as_mut().map_or(Ok(None), Journal::sync)?;
         let mut inputs = self.earlier.clone();
         for (consumed, _) in merged.consumed() {
@@ -323,12 +349,10 @@ impl Running<'_> {
             journal: position.map(|p| p.to_string()),
         };
         let violations: Vec<Violation> = std::mem::take(&mut self.pending).into_values().collect();
+        let rejects = std::mem::take(&mut self.refused);
         let commit = Commit { violations: &violations, retracted, rejects: &rejects, state: &state };
         self.outputs.sink.commit(&commit)?;
         self.earlier = state.inputs;
-        if let Some(file) = self.outputs.rejects.as_mut() {
-            file.write(&rejects).map_err(RunError::Rejects)?;
-        }
         self.drop_old(position)
     }
 
@@ -348,6 +372,9 @@ impl Running<'_> {
             self.pending.insert(v.id.clone(), v);
         }
         let started = now();
+        self.write_rejects()?;
+        // From the last commit on, whatever else is appended to the file is not this log's to cut off.
+        self.session.reject_file = None;
         self.session.set_read(merged.consumed());
         let keeps = self.outputs.sink.keeps_state();
         let saved = keeps.then(|| self.session.state(self.outputs.sink));

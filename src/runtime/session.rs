@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::Read;
 use super::pieces::{Pieces, unpack};
-use super::rejects::Rejected;
+use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
 use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
@@ -104,6 +104,8 @@ pub(super) struct Saved {
     before: RunBooks,
     /// See [`Session`].
     pub(super) provisional: BTreeSet<String>,
+    /// How much of the reject file is part of this state; `None` after a run that ended by itself, and without such a file.
+    pub(super) reject_file: Option<RejectMark>,
     /// The evaluator's own pieces, after these bytes.
     #[serde(skip)]
     evaluator: Vec<PieceId>,
@@ -138,6 +140,7 @@ pub(super) struct Session {
     /// Violations that exist only because the files ended where they did. When the files go on, those that do not come up
     /// again were never there.
     provisional: BTreeSet<String>,
+    pub(super) reject_file: Option<RejectMark>,
     rejected: Vec<Rejected>,
 }
 
@@ -148,6 +151,7 @@ impl Session {
             inputs: Vec::new(),
             before: RunBooks::default(),
             provisional: BTreeSet::new(),
+            reject_file: None,
             rejected: Vec::new(),
         }
     }
@@ -163,6 +167,7 @@ impl Session {
             inputs: saved.inputs,
             before: saved.before,
             provisional: saved.provisional,
+            reject_file: saved.reject_file,
             rejected: Vec::new(),
         })
     }
@@ -178,7 +183,8 @@ impl Session {
         books: RunBooks,
     ) -> Result<Self, String> {
         let (saved, _) = load(pieces)?;
-        Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
+        let (inputs, reject_file) = (saved.inputs, saved.reject_file);
+        Ok(Session { inputs, reject_file, before: books, ..Session::new(rules, options) })
     }
 
     /// The state as it is saved; the evaluator's part is put already.
@@ -190,6 +196,7 @@ impl Session {
             inputs: self.inputs.clone(),
             before: self.before.clone(),
             provisional: self.provisional.clone(),
+            reject_file: self.reject_file.clone(),
             evaluator: pieces.finish()?,
         })
     }

@@ -16,6 +16,10 @@ pub fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// The number of this signal on the systems that have it in common.
+#[cfg(unix)]
+const SIGXFSZ: i32 = 25;
+
 #[cfg(unix)]
 async fn watch(stop: &AtomicBool) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +27,8 @@ async fn watch(stop: &AtomicBool) {
     else {
         return;
     };
+    // A write beyond the bound on file sizes is then an error that is told, and does not end the process.
+    let _beyond_bound = signal(SignalKind::from_raw(SIGXFSZ));
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -20,7 +20,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file is no SQLite database.
-    #[error("`{}` is not a SQLite database; it was left untouched, choose another path", .path.display())]
+    #[error(
+        "`{}` is not a SQLite database; it was left untouched. Choose another path or, if it was a log and is damaged, restore a copy",
+        .path.display()
+    )]
     NotADatabase {
         /// The database.
         path: PathBuf,
@@ -90,6 +93,29 @@ pub enum StoreError {
     /// No space left. The transaction was rolled back.
     #[error("no space left for `{}`; nothing of the last batch was kept, free some space and run again", .path.display())]
     DiskFull {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The disk, or a bound on the process, refused. The transaction was rolled back.
+    #[error(
+        "cannot {doing} `{}` ({what}); nothing of the last batch was kept. Look at the disk and at the bound on file sizes \
+         (`ulimit -f`), then run again",
+        .path.display()
+    )]
+    Disk {
+        /// What was tried.
+        doing: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        what: String,
+    },
+    /// A log that was not closed, opened for reading where nothing can be written.
+    #[error(
+        "`{}` was not closed by the run that wrote it, and its directory cannot be written; copy it with          `{}-wal` to a directory that can be written, and read it there",
+        .path.display(), .path.display()
+    )]
+    NotClosed {
         /// The database.
         path: PathBuf,
     },
@@ -163,24 +189,42 @@ pub(super) const BUSY_TIMEOUT_MS: u64 = 5_000;
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
 const SQLITE_READONLY: u32 = 8;
+const SQLITE_IOERR: u32 = 10;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;
 const SQLITE_NOTADB: u32 = 26;
+/// Extended: the file ends before the page that was to be read.
+const SQLITE_IOERR_SHORT_READ: u32 = 522;
 
 /// Turns what SQLite says into what it means for whoever started the run.
 pub(super) fn translate(doing: &'static str, path: &Path, source: sqlx::Error) -> StoreError {
-    let code = source.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
+    let code = code(&source);
     let path = path.to_owned();
+    let what = || source.as_database_error().map_or_else(|| source.to_string(), |e| e.message().to_string());
     match code.map(|c| c & 0xff) {
         Some(SQLITE_BUSY | SQLITE_LOCKED) => StoreError::Busy { path, timeout_ms: BUSY_TIMEOUT_MS },
         Some(SQLITE_READONLY) => StoreError::ReadOnly { path },
         Some(SQLITE_FULL) => StoreError::DiskFull { path },
         Some(SQLITE_NOTADB) => StoreError::NotADatabase { path },
-        Some(SQLITE_CORRUPT) => StoreError::Damaged { path, what: source.to_string() },
+        Some(SQLITE_CORRUPT) => StoreError::Damaged { path, what: what() },
+        _ if code == Some(SQLITE_IOERR_SHORT_READ) => StoreError::Damaged { path, what: "it is cut off".to_string() },
+        Some(SQLITE_IOERR) => StoreError::Disk { doing, path, what: what() },
+        None if matches!(source, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => {
+            StoreError::Damaged { path, what: what() }
+        }
         Some(SQLITE_CANTOPEN) if !parent(&path).is_dir() => StoreError::NoDirectory { path },
         _ => StoreError::Sql { doing, path, source },
     }
+}
+
+/// Whether SQLite could not make the files that it needs beside the database.
+pub(super) fn cannot_open(source: &sqlx::Error) -> bool {
+    code(source).map(|c| c & 0xff) == Some(SQLITE_CANTOPEN)
+}
+
+fn code(source: &sqlx::Error) -> Option<u32> {
+    source.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse().ok())
 }
 
 /// The directory a file lies in; `.` for a bare name.

@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Executor, SqliteConnection, query_scalar};
 
 use super::Store;
-use super::error::{At, BUSY_TIMEOUT_MS, StoreError, parent, translate};
+use super::error::{At, BUSY_TIMEOUT_MS, StoreError, cannot_open, parent, translate};
 
 /// What a log is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
     let path = resolve(path, access)?;
-    let options = SqliteConnectOptions::new()
+    let mut options = SqliteConnectOptions::new()
         .filename(&path)
         .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
         .foreign_keys(true)
@@ -42,6 +42,8 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
             (Some(writer(&path, options.clone().create_if_missing(true)).await?), Some(lock))
         }
         Access::ReadOnly => {
+            let still = lies_still(&path, &options).await?;
+            options = options.immutable(still);
             let mut conn = options.clone().read_only(true).connect().await.at("open", &path)?;
             recognise(&path, &mut conn).await?;
             let (found, known) = (schema(&path, &mut conn).await?, latest());
@@ -53,6 +55,23 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
     };
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options.read_only(true));
     Ok(Store { path, readers, writer, begun: false, _lock: lock })
+}
+
+/// Whether a log lies where nothing can be written, such as on a read-only medium. SQLite keeps two files beside a log to
+/// read it while it is written; where they cannot be made nobody writes, and a log that was closed needs neither.
+async fn lies_still(path: &Path, options: &SqliteConnectOptions) -> Result<bool, StoreError> {
+    let readable = async {
+        let mut conn = options.clone().read_only(true).connect().await?;
+        query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema").fetch_one(&mut conn).await
+    };
+    match readable.await {
+        Err(e) if cannot_open(&e) && path.is_file() => {}
+        _ => return Ok(false),
+    }
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let closed = PathBuf::from(wal).metadata().map_or(true, |m| m.len() == 0);
+    if closed { Ok(true) } else { Err(StoreError::NotClosed { path: path.to_owned() }) }
 }
 
 /// The real path: a log reached through a link has one lock file all the same.
@@ -111,12 +130,7 @@ async fn writer(path: &Path, options: SqliteConnectOptions) -> Result<SqliteConn
     ] {
         conn.execute(pragma).await.at("open", path)?;
     }
-    MIGRATIONS.run(&mut conn).await.map_err(|e| match e {
-        sqlx::migrate::MigrateError::Execute(e) | sqlx::migrate::MigrateError::ExecuteMigration(e, _) => {
-            translate("bring up to date", path, e)
-        }
-        e => StoreError::Damaged { path: path.to_owned(), what: e.to_string() },
-    })?;
+    MIGRATIONS.run(&mut conn).await.map_err(|e| migration(path, e))?;
     Ok(conn)
 }
 
@@ -150,8 +164,15 @@ async fn schema(path: &Path, conn: &mut SqliteConnection) -> Result<i64, StoreEr
         return Ok(0);
     }
     let applied = conn.list_applied_migrations("_sqlx_migrations").await;
-    let applied = applied.map_err(|e| StoreError::Damaged { path: path.to_owned(), what: e.to_string() })?;
+    let applied = applied.map_err(|e| migration(path, e))?;
     Ok(applied.iter().map(|m| m.version).max().unwrap_or(0))
+}
+
+fn migration(path: &Path, e: MigrateError) -> StoreError {
+    match e {
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => translate("bring up to date", path, e),
+        e => StoreError::Damaged { path: path.to_owned(), what: e.to_string() },
+    }
 }
 
 fn latest() -> i64 {

@@ -2,6 +2,10 @@
 
 /// Flags, messages and exit codes.
 mod commands;
+/// What has run out, for a day.
+mod dates;
+/// Full disks, read-only places, damaged databases.
+mod faults;
 /// Inputs, resuming, kills.
 mod run;
 

@@ -46,6 +46,7 @@ impl Folder {
             rules: &rules,
             lists: lists.is_dir().then_some(lists.as_path()),
             accounts: accounts.is_file().then_some(accounts.as_path()),
+            as_of: None,
         })
     }
 

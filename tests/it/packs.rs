@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 
 fn load(rules: &str, lists: Option<&str>) -> Pack {
     let (rules, lists) = (root().join(rules), lists.map(|l| root().join(l)));
-    pack::load(&PackOptions { rules: &rules, lists: lists.as_deref(), accounts: None }).unwrap()
+    pack::load(&PackOptions { rules: &rules, lists: lists.as_deref(), accounts: None, as_of: None }).unwrap()
 }
 
 fn said(pack: &Pack) -> String {
@@ -220,7 +220,7 @@ fn the_guide_for_authors_is_one_working_file() {
     let file: String = blocks(&text).into_iter().map(|(_, block)| block + "\n").collect();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("guide.tos"), file).unwrap();
-    let pack = pack::load(&PackOptions { rules: folder.path(), lists: None, accounts: None }).unwrap();
+    let pack = pack::load(&PackOptions { rules: folder.path(), lists: None, accounts: None, as_of: None }).unwrap();
     clean(&pack);
     pass(&pack);
 }

@@ -196,18 +196,21 @@ fn without_a_database_violations_go_to_standard_output() {
 #[test]
 fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     let bench = Bench::new();
-    let text = lines(&events(60_000));
-    bench.write("e.jsonl", &text);
+    let mut all = events(60_000);
+    all.iter_mut().step_by(50).for_each(|e| *e = "no JSON".to_string());
+    bench.write("e.jsonl", lines(&all));
     let start = std::time::Instant::now();
-    bench.run("whole.db", "e.jsonl");
+    bench.run("whole.db", "--rejects whole.rejects e.jsonl");
     let whole_ms = start.elapsed().as_millis() as u64;
     let (export, books) = (bench.export("whole.db"), bench.books("whole.db"));
+    let rejects = std::fs::read_to_string(bench.path("whole.rejects")).unwrap();
+    assert_eq!(rejects.lines().count(), 1_200);
     let mut dice = Dice(4_711);
     for round in 0..4 {
         let db = format!("killed-{round}.db");
         for _ in 0..3 {
             let mut child = bench
-                .command(&format!("run --rules rules --db {db} --commit-every 4000 e.jsonl"))
+                .command(&format!("run --rules rules --db {db} --rejects {db}.rejects --commit-every 4000 e.jsonl"))
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
@@ -216,8 +219,10 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
             let _ = child.kill();
             child.wait().unwrap();
         }
-        bench.run(&db, "e.jsonl");
+        bench.run(&db, &format!("--rejects {db}.rejects e.jsonl"));
         assert!(bench.export(&db) == export, "round {round}: another export");
+        let file = std::fs::read_to_string(bench.path(&format!("{db}.rejects"))).unwrap();
+        assert!(file == rejects, "round {round}: other refused lines");
         assert_eq!(bench.books(&db), books, "round {round}");
     }
 }
@@ -316,6 +321,31 @@ fn refused_records_are_counted_and_can_be_looked_at() {
     let file = std::fs::read_to_string(bench.path("r.jsonl")).unwrap();
     assert_eq!(file, listed.out);
     assert!(!file.contains("this is no JSON"), "what a record said is not kept");
+}
+
+/// What others wrote to the file stays, also what they wrote since the last run; a second run adds nothing.
+#[test]
+fn a_reject_file_is_appended_to() {
+    let bench = Bench::new();
+    let mut all = events(900);
+    all.iter_mut().step_by(100).for_each(|e| *e = "no JSON".to_string());
+    let again = all[895].replace("\"status\":200", "\"status\":201");
+    all.push(again);
+    let text = lines(&all);
+    bench.write("r", "of another log\n");
+    let rest = text.match_indices('\n').nth(449).unwrap().0 + 1;
+    bench.write("e.jsonl", &text[..rest]);
+    bench.run("v.db", "--rejects r e.jsonl");
+    let half = std::fs::read_to_string(bench.path("r")).unwrap();
+    assert!(half.starts_with("of another log\n") && half.lines().count() == 6, "{half}");
+    bench.write("r", format!("{half}of a third\n"));
+    bench.write("e.jsonl", &text);
+    bench.run("v.db", "--rejects r e.jsonl");
+    let whole = std::fs::read_to_string(bench.path("r")).unwrap();
+    assert!(whole.starts_with(&format!("{half}of a third\n")), "{whole}");
+    assert_eq!(whole.lines().count(), 6 + 1 + 5, "{whole}");
+    bench.run("v.db", "--rejects r e.jsonl");
+    assert_eq!(std::fs::read_to_string(bench.path("r")).unwrap(), whole);
 }
 
 #[test]
