@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::events::Events;
 use super::intern::Interner;
+use super::memory::Memories;
+use super::outcome::Outcomes;
 use super::stage::Stage;
 use super::window::Windows;
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -13,7 +15,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 1;
+pub(crate) const SNAPSHOT_VERSION: u16 = 2;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -23,6 +25,7 @@ struct Saved<'a> {
     undecided: &'a [u64],
     interner: &'a Interner,
     stage: &'a Stage,
+    memories: &'a Memories,
     events: &'a Events,
     windows: &'a [Windows],
     max_ts: Option<i64>,
@@ -30,6 +33,7 @@ struct Saved<'a> {
     settled: i64,
     next_due: i64,
     finished: &'a [Violation],
+    outcomes: &'a Outcomes,
     refused: Vec<(super::Origin, &'a str)>,
 }
 
@@ -39,6 +43,7 @@ struct Loaded {
     undecided: Vec<u64>,
     interner: Interner,
     stage: Stage,
+    memories: Memories,
     events: Events,
     windows: Vec<Windows>,
     max_ts: Option<i64>,
@@ -46,6 +51,7 @@ struct Loaded {
     settled: i64,
     next_due: i64,
     finished: Vec<Violation>,
+    outcomes: Outcomes,
     refused: Vec<(super::Origin, String)>,
 }
 
@@ -62,6 +68,7 @@ impl Evaluator {
             undecided: &self.router.undecided,
             interner: &self.interner,
             stage: &self.stage,
+            memories: &self.memories,
             events: &self.events,
             windows: &self.windows,
             max_ts: self.max_ts,
@@ -69,6 +76,7 @@ impl Evaluator {
             settled: self.settled,
             next_due: self.next_due,
             finished: &self.finished,
+            outcomes: &self.outcomes,
             refused: self.refused.iter().map(|r| (r.origin, r.id.as_str())).collect(),
         };
         postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))
@@ -93,8 +101,9 @@ impl Evaluator {
         let mut s: Loaded = postcard::from_bytes(rest).map_err(damaged)?;
         s.interner.rebuild();
         s.stage.rebuild();
+        s.memories.rebuild();
         let mut evaluator = Evaluator::new(rules, options);
-        if s.windows.len() != evaluator.windows.len() {
+        if s.windows.len() != evaluator.windows.len() || s.memories.len() != evaluator.memories.len() {
             return Err("the saved state belongs to other rules".to_string());
         }
         evaluator.router.undecided = s.undecided;
@@ -103,6 +112,7 @@ impl Evaluator {
             books: s.books,
             interner: s.interner,
             stage: s.stage,
+            memories: s.memories,
             events: s.events,
             windows: s.windows,
             max_ts: s.max_ts,
@@ -110,6 +120,7 @@ impl Evaluator {
             settled: s.settled,
             next_due: s.next_due,
             finished: s.finished,
+            outcomes: s.outcomes.named(&evaluator.rules),
             refused: s.refused.into_iter().map(conflicting).collect(),
             ..evaluator
         })

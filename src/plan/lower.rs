@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::ReferenceData;
+use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
 use super::scalar::{Cond, Scalar};
 use super::set::ValueSet;
@@ -17,6 +18,7 @@ pub(crate) struct Lower<'a> {
     pub(crate) program: &'a Program,
     pub(crate) data: &'a ReferenceData,
     pub(crate) nodes: Nodes,
+    pub(crate) questions: Questions,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -31,7 +33,9 @@ impl Lower<'_> {
 
     /// The node of a condition on single events.
     pub(crate) fn node(&mut self, e: &Expr) -> NodeId {
+        let asks = e.asks_memory();
         let name = canonical_expr(self.program, e);
+        let name = if asks { self.questions.name(name) } else { name };
         let node = match &e.kind {
             ExprKind::Not(a) => Node::Not(self.node(a)),
             ExprKind::And(all) => Node::And(self.cheapest_first(all)),
@@ -48,7 +52,11 @@ impl Lower<'_> {
             },
             _ => Node::Leaf(self.cond(e)),
         };
-        self.nodes.add(&name, node)
+        let id = self.nodes.add(&name, node);
+        if asks {
+            self.questions.depends(id);
+        }
+        id
     }
 
     /// Kleene's and/or do not depend on order, so the cheap parts go first.
@@ -93,6 +101,7 @@ impl Lower<'_> {
                 }
             }
             ExprKind::Exists(a) => Cond::Exists(self.scalar(a)),
+            ExprKind::Memory(m) => Cond::Memory(self.question(e, m)),
             _ => Cond::Value(self.scalar(e)),
         }
     }
@@ -123,7 +132,8 @@ impl Lower<'_> {
             | ExprKind::InSet(..)
             | ExprKind::InList(..)
             | ExprKind::Text { .. }
-            | ExprKind::Exists(_) => Scalar::Truth(Box::new(self.cond(e))),
+            | ExprKind::Exists(_)
+            | ExprKind::Memory(_) => Scalar::Truth(Box::new(self.cond(e))),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod index;
 mod inline;
 mod lower;
+pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod rule;
 pub(crate) mod scalar;
@@ -19,10 +20,12 @@ pub(crate) use self::index::Probe;
 pub use self::inline::list_of;
 use self::lower::Lower;
 pub(crate) use self::lower::is_symbol;
+pub use self::memory::FIRST_SEEN_KEEP;
+use self::memory::{QuestionPlan, Questions};
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
 use self::text::Prefilter;
-use crate::diagnostic::{Diagnostic, has_errors, sort};
+use crate::diagnostic::{Code, Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
 use crate::hir::{Program, Rule, canonical_definition};
 use crate::reference::{ListData, TableData};
@@ -44,6 +47,8 @@ pub struct RuleSet {
     data: ReferenceData,
     pub(crate) rules: Vec<RulePlan>,
     pub(crate) nodes: Nodes,
+    /// Questions to memory; their number is an index.
+    pub(crate) questions: Vec<QuestionPlan>,
     /// Per kind of event.
     pub(crate) indexes: [Index; 5],
     /// Per text field that tests look at.
@@ -62,7 +67,13 @@ impl RuleSet {
     /// # Errors
     /// Diagnostics, where a regular expression is over its budget.
     pub fn new(program: Program, data: ReferenceData) -> Result<RuleSet, Vec<Diagnostic>> {
-        let mut cx = Lower { program: &program, data: &data, nodes: Nodes::default(), diagnostics: Vec::new() };
+        let mut cx = Lower {
+            program: &program,
+            data: &data,
+            nodes: Nodes::default(),
+            questions: Questions::default(),
+            diagnostics: Vec::new(),
+        };
         let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
         let mut members: Vec<Vec<u32>> = Vec::new();
         let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
@@ -80,7 +91,18 @@ impl RuleSet {
             }
             rules.push(plan);
         }
-        let Lower { nodes, mut diagnostics, .. } = cx;
+        let Lower { nodes, questions, mut diagnostics, .. } = cx;
+        let questions = questions.all;
+        if questions.len() > crate::hir::QUESTIONS_MAX
+            && let Some(last) = program.rules.last()
+        {
+            let message = format!(
+                "the rules ask memory {} different questions, the limit is {}",
+                questions.len(),
+                crate::hir::QUESTIONS_MAX
+            );
+            diagnostics.push(Diagnostic::new(Code::TOO_MANY, last.span, message));
+        }
         if has_errors(&diagnostics) {
             sort(&mut diagnostics);
             return Err(diagnostics);
@@ -98,6 +120,7 @@ impl RuleSet {
         Ok(RuleSet {
             rules,
             nodes,
+            questions,
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,
@@ -193,37 +216,7 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
             _ => {}
         });
     };
-    for rule in &program.rules {
-        rule.filter.iter().for_each(&mut see);
-        rule.lets.iter().for_each(|(_, e)| see(e));
-        rule.exceptions.iter().for_each(|e| see(&e.filter));
-        for piece in &rule.because {
-            if let crate::hir::Piece::Value(_, e) = piece {
-                see(e);
-            }
-        }
-        if let crate::hir::Shape::Windowed(w) = &rule.shape {
-            w.per.iter().for_each(&mut see);
-            for a in &w.aggregates {
-                a.filter.iter().for_each(&mut see);
-                match &a.function {
-                    crate::hir::Function::Count => {}
-                    crate::hir::Function::Sum(e)
-                    | crate::hir::Function::Min(e)
-                    | crate::hir::Function::Max(e)
-                    | crate::hir::Function::Average(e)
-                    | crate::hir::Function::Share(e) => see(e),
-                    crate::hir::Function::Distinct { of, one_per } => {
-                        of.iter().for_each(&mut see);
-                        if let Some((key, condition)) = one_per {
-                            see(key);
-                            condition.iter().for_each(&mut see);
-                        }
-                    }
-                }
-            }
-        }
-    }
+    program.rules.iter().for_each(|rule| crate::hir::each_expr(rule, &mut see));
     fields.sort_unstable();
     fields.dedup();
     fields
