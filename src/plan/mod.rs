@@ -156,6 +156,11 @@ impl RuleSet {
         lengths.max().unwrap_or_default()
     }
 
+    /// How far back any rule asks memory.
+    pub fn longest_memory(&self) -> Duration {
+        self.questions.iter().map(|q| Duration(q.within)).max().unwrap_or_default()
+    }
+
     /// The longest step of any rule.
     pub fn longest_step(&self) -> Duration {
         let steps = self.rules.iter().map(|r| match &r.shape {

@@ -147,7 +147,7 @@ pub fn run(
         pending: BTreeMap::new(),
         projection: Vec::new(),
         committing: std::time::Duration::ZERO,
-        journal_keep: Duration(rules.longest_window().0.saturating_add(rules.longest_step().0).saturating_mul(2)),
+        journal_keep: Duration(reach(rules).saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     let mut merged = running.open(inputs, &options.format)?;
@@ -196,6 +196,13 @@ pub fn run(
         memory_lost,
         unknown_names,
     })
+}
+
+/// How far back anything that is found can depend on events, in nanoseconds.
+fn reach(rules: &RuleSet) -> i64 {
+    let window = rules.longest_window().0.saturating_add(rules.longest_step().0);
+    // An event at the beginning of the window may ask as far back again.
+    window.saturating_add(rules.longest_memory().0)
 }
 
 /// The state from which the run goes on.
