@@ -1,16 +1,21 @@
 //! Actions and exceptions of a rule.
 
 use super::scope::{Place, Scope};
-use super::{Checker, expr, later, policy};
+use super::{Checker, expr, limits, policy};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::hir::{Action, Exception, Verb};
 use crate::syntax::ast::{self, ActionVerb, Scope as Whom};
+use crate::value::MICROS;
 
 /// Lowers an action.
 pub(super) fn action(cx: &mut Checker<'_>, a: &ast::Action) -> Option<Action> {
     let mut complete = true;
-    if let Some(delayed) = &a.delayed {
-        cx.report(later::diagnostic(delayed.span, "a delayed action"));
+    if let Some(delayed) = a.delayed.as_ref().filter(|d| d.value < limits::DELAY_MIN) {
+        let message = format!("a random delay of less than {}", limits::DELAY_MIN);
+        cx.report(
+            Diagnostic::new(Code::BAD_WINDOW, delayed.span, message)
+                .help("write `delayed by up to 6h:`, or leave it out"),
+        );
         complete = false;
     }
     let (verb, whom) = match &a.verb {
@@ -53,10 +58,20 @@ pub(super) fn action(cx: &mut Checker<'_>, a: &ast::Action) -> Option<Action> {
     };
     complete.then(|| Action {
         after_review: a.after_review,
+        delayed: a.delayed.as_ref().map(|d| d.value),
         verb,
         scope,
         duration: a.duration.as_ref().map(|d| d.value),
     })
+}
+
+/// The share of groups on which a rule acts.
+pub(super) fn rollout(cx: &mut Checker<'_>, written: &ast::At<i64>) -> i64 {
+    if written.value > MICROS {
+        let message = "a rule cannot act on more than all groups";
+        cx.report(Diagnostic::new(Code::TYPE_MISMATCH, written.span, message).help("write `rollout 10%`"));
+    }
+    written.value
 }
 
 /// Refuses a block that could only come when a step has closed, unless a person decides first.

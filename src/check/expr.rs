@@ -3,7 +3,7 @@
 
 use super::names::{self, Meaning};
 use super::scope::{Place, Scope};
-use super::{Checker, call, coerce, later, limits, membership, operators, text, wording};
+use super::{Checker, call, coerce, later, limits, membership, memory, operators, text, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::hir::{Const, Expr, ExprKind, TableId};
@@ -142,13 +142,7 @@ fn kind(cx: &mut Checker<'_>, scope: &mut Scope, e: &ast::Expr) -> Option<Expr> 
             Some(node(a.ty.clone(), ExprKind::OrDefault(Box::new(a), Box::new(b)), e.span))
         }
         K::Call(c) => call::lower(cx, scope, c, e.span),
-        K::Memory { operand, ask, .. } => {
-            value(cx, scope, operand);
-            if let ast::Memory::SeenBefore(Some(by)) | ast::Memory::NewFor(by) = ask {
-                value(cx, scope, by);
-            }
-            cx.fail(later::diagnostic(e.span, "a question to memory (`seen before`, `first seen`, `new for`)"))
-        }
+        K::Memory { operand, ask, within } => memory::lower(cx, scope, operand, ask, within, e.span),
         K::Outage(_) => cx.fail(later::diagnostic(e.span, "`during outage of`")),
     }
 }

@@ -25,6 +25,12 @@ pub const KEY_PARTS_MAX: usize = 8;
 /// Aggregates of a rule.
 pub const AGGREGATES_MAX: usize = 64;
 
+/// How far back memory may be asked.
+pub const MEMORY_WITHIN_MAX: Duration = Duration(90 * DAY_NS);
+
+/// Shortest bound of a random delay; delays are drawn in whole seconds.
+pub const DELAY_MIN: Duration = Duration(SECOND_NS);
+
 /// Longest window.
 pub const WINDOW_MAX: Duration = Duration(90 * DAY_NS);
 /// Shortest window and shortest step.

@@ -14,6 +14,7 @@ pub mod limits;
 mod lints;
 mod lists;
 mod membership;
+mod memory;
 mod names;
 mod operators;
 mod order;

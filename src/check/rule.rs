@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, later, limits, lints, names, order, tests, window,
-    wording,
+    Checker, actions, because, call, clause, cost, expr, growing, later, limits, lints, memory, names, order, tests,
+    window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
@@ -313,12 +313,7 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     };
     let exceptions: Vec<_> = rule.exceptions.iter().map(|e| actions::exception(cx, &mut scope, e)).collect();
     let acts: Vec<_> = rule.actions.iter().map(|a| actions::action(cx, a)).collect();
-    if let Some(budget) = &rule.budget {
-        cx.report(later::diagnostic(budget.span, "`budget`"));
-    }
-    if let Some(rollout) = &rule.rollout {
-        cx.report(later::diagnostic(rollout.span, "`rollout`"));
-    }
+    let rollout = rule.rollout.as_ref().map(|r| actions::rollout(cx, r));
     let parts: &[Expr] = match &cut {
         Cut::Window { per, .. } => per,
         _ => &[],
@@ -386,12 +381,15 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
         exceptions: exceptions.into_iter().collect::<Option<Vec<_>>>()?,
         actions: acts.into_iter().collect::<Option<Vec<_>>>()?,
         cooldown: rule.cooldown.as_ref().map(|d| d.value),
+        budget: rule.budget.as_ref().map(|n| n.value),
+        rollout,
         because: text?,
         mistaken_for: rule.mistaken_for.iter().map(|t| t.value.clone()).collect(),
         span: rule.span,
         definition: rule.span,
     };
     affordable(cx, rule, &lowered);
+    memory::check_rule(cx, rule, &lowered);
     let wrong = cx.out.get(before..).is_some_and(crate::diagnostic::has_errors);
     (lets && !wrong).then_some(lowered)
 }

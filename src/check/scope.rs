@@ -54,6 +54,7 @@ pub(super) fn depth(e: &hir::Expr) -> usize {
         | K::Network(a, ..)
         | K::Lower(a)
         | K::Length(a) => depth(a),
+        K::Memory(m) => depth(&m.of).max(m.ask.by().map_or(0, depth)),
         K::And(all) | K::Or(all) | K::AtLeast(_, all) => all.iter().map(depth).max().unwrap_or(0),
         K::Compare(_, a, b) | K::OrDefault(a, b) | K::Arithmetic(_, a, b) => depth(a).max(depth(b)),
     }

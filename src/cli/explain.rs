@@ -140,13 +140,36 @@ fn sentences(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
             or_dash(e.text("evidence"))
         )?;
     }
-    let proposed: Vec<String> = r.items("proposed").map(shown).collect();
-    if !proposed.is_empty() {
-        writeln!(out, "Proposed: {}. Nothing has been done.", proposed.join("; "))?;
-    }
+    actions(out, r)?;
     let mistaken: Vec<String> = r.items("mistaken_for").map(shown).collect();
     if !mistaken.is_empty() {
         writeln!(out, "Known innocent look-alikes: {}.", mistaken.join("; "))?;
+    }
+    Ok(())
+}
+
+fn actions(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
+    let told = |action: &Value| {
+        let a = Read(action);
+        let delay = a.text("delay");
+        let delay = if delay.is_empty() { delay } else { format!(", to be delayed by {delay}") };
+        format!("{}{delay}", a.text("action"))
+    };
+    let is_withheld = |action: &&Value| Read(action).text("state") == "withheld";
+    let proposed: Vec<String> = r.items("actions").filter(|a| !is_withheld(a)).map(told).collect();
+    if !proposed.is_empty() {
+        writeln!(out, "Proposed: {}. Nothing has been done.", proposed.join("; "))?;
+    }
+    for action in r.items("actions").filter(is_withheld) {
+        let why = match Read(action).text("why").as_str() {
+            "exempted" => "an exception took the events out".to_string(),
+            "rollout" => "the group is outside the share on which the rule acts".to_string(),
+            "late" => "the event came too late for the budget of its day".to_string(),
+            "budget" => "the rule's budget of the day was spent".to_string(),
+            "no secret" => "there was no secret to draw its delay from".to_string(),
+            other => other.to_string(),
+        };
+        writeln!(out, "Withheld: {}; {why}.", told(action))?;
     }
     Ok(())
 }
@@ -185,6 +208,10 @@ fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     writeln!(out, "Evidence: {} events, {all}; Merkle root {}", n("count"), e.text("root"))?;
     if n("undecided") > 0 {
         writeln!(out, "  {} further events could not be decided, because a field was missing.", n("undecided"))?;
+    }
+    let cut = e.text("memory_cut_since");
+    if !cut.is_empty() {
+        writeln!(out, "  The memory that the rule asks had to forget values since {cut}, for want of room.")?;
     }
     for event in e.items("events").take(EVENTS_SHOWN) {
         let x = Read(event);

@@ -15,10 +15,10 @@ use super::violations::time;
 use super::wrong::Wrong;
 use super::{Format as Print, check, diagnostics};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::eval::EvalOptions;
+use crate::eval::{EvalOptions, SECRET_BYTES_MIN, Secret};
 use crate::export::JsonlWriter;
 use crate::feed::{Format, Mapping, shipped_mappings};
-use crate::hir::Severity;
+use crate::hir::{Program, Rule, Severity};
 use crate::journal::{Journal, JournalOptions, Position};
 use crate::pack::PackOptions;
 use crate::runtime::{
@@ -63,6 +63,10 @@ pub(super) struct Run {
     /// which is today where it is not given
     #[arg(long, value_name = "TIME", value_parser = time)]
     as_of: Option<Timestamp>,
+    /// File with the secret from which random delays of actions are drawn, at least 16 bytes; its bytes as they are, without
+    /// line ends behind them
+    #[arg(long, value_name = "FILE", env = "FINEPRINT_DELAY_SECRET_FILE")]
+    delay_secret_file: Option<PathBuf>,
     /// What to do where rules, lists, registry or options differ from those of the log
     #[arg(long, value_enum, value_name = "WHAT")]
     rules_changed: Option<Changed>,
@@ -137,7 +141,7 @@ impl Run {
                 rules.display()
             ));
         }
-        let options = self.options()?;
+        let options = self.options(rule_set.program())?;
         let pins = self.pins(&pack.pins, &options)?;
         let rejects = match &self.rejects {
             None => None,
@@ -172,10 +176,35 @@ impl Run {
         Ok(if self.exit_zero && exit == Exit::Findings { Exit::Fine } else { exit })
     }
 
-    fn options(&self) -> anyhow::Result<RunOptions> {
-        let eval = EvalOptions { lateness: self.lateness, as_of: self.as_of, ..EvalOptions::default() };
+    fn options(&self, program: &Program) -> anyhow::Result<RunOptions> {
+        let delay_secret = self.delay_secret(program)?;
+        let eval = EvalOptions { lateness: self.lateness, as_of: self.as_of, delay_secret, ..EvalOptions::default() };
         let checkpoint = CheckpointOptions { events: self.commit_every, ..CheckpointOptions::default() };
         Ok(RunOptions { eval, format: self.mapping()?, checkpoint, flush_at_end: self.flush_at_end })
+    }
+
+    /// The secret, where a rule delays an action: with one that is known to all, a rule could be probed all the same.
+    fn delay_secret(&self, program: &Program) -> anyhow::Result<Option<Secret>> {
+        let delays = |rule: &&Rule| rule.actions.iter().any(|a| a.delayed.is_some());
+        let Some(rule) = program.rules.iter().find(delays) else { return Ok(None) };
+        let Some(path) = &self.delay_secret_file else {
+            let what = format!(
+                "the rule `{}` delays an action by a random time, but there is no secret to draw it from",
+                rule.name
+            );
+            let help = "name a file with `--delay-secret-file FILE`; `head -c 32 /dev/urandom > FILE` makes one";
+            return Err(Wrong::new(what, help).into());
+        };
+        let mut bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        let secret = Secret::new(&bytes).ok_or_else(|| {
+            let what =
+                format!("`{}` holds {} bytes, a secret has at least {SECRET_BYTES_MIN}", path.display(), bytes.len());
+            Wrong::new(what, "`head -c 32 /dev/urandom > FILE` makes one")
+        })?;
+        Ok(Some(secret))
     }
 
     fn mapping(&self) -> anyhow::Result<Format> {
@@ -199,8 +228,11 @@ impl Run {
             Some(name) if Mapping::shipped(name).is_some() => name.clone(),
             Some(path) => std::fs::read_to_string(path)?,
         };
-        let config =
+        let mut config =
             format!("lateness {} future {} as_of {:?} mapping {mapping}", eval.lateness, eval.future, eval.as_of);
+        if let Some(secret) = &eval.delay_secret {
+            config.push_str(&format!(" delays {}", secret.fingerprint()));
+        }
         Ok(Pins {
             rules: pack.rules.clone(),
             lists: pack.lists.clone(),

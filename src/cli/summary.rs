@@ -90,7 +90,12 @@ impl Report<'_> {
         let mut undecided: Vec<&(String, u64)> = s.undecided.iter().collect();
         undecided.sort_by_key(|(rule, n)| (std::cmp::Reverse(*n), rule));
         for (rule, n) in undecided.iter().take(UNDECIDED_SHOWN) {
-            writeln!(out, "undecided   {}: {} events lack a field that it reads", printable(rule), grouped(*n))?;
+            writeln!(
+                out,
+                "undecided   {}: {} events lack a field that it reads, or memory of long enough",
+                printable(rule),
+                grouped(*n)
+            )?;
         }
         if undecided.len() > UNDECIDED_SHOWN {
             writeln!(
@@ -98,6 +103,9 @@ impl Report<'_> {
                 "            and {} more rules: `--format json` names them",
                 undecided.len() - UNDECIDED_SHOWN
             )?;
+        }
+        for (rule, n) in s.memory_lost.iter().take(UNDECIDED_SHOWN) {
+            writeln!(out, "memory      {}: {} values were forgotten for want of room", printable(rule), grouped(*n))?;
         }
         let total: u64 = self.tallies.iter().map(|t| t.n_violations).sum();
         writeln!(out, "violations  {}", grouped(total))?;
@@ -140,6 +148,7 @@ impl Report<'_> {
             },
             "unknown_keys": books.unknown_keys,
             "undecided": s.undecided.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
+            "memory_lost": s.memory_lost.iter().map(|(r, n)| json!({ "rule": r, "sightings": n })).collect::<Vec<_>>(),
             "violations": self.tallies.iter().map(tally_json).collect::<Vec<_>>(),
             "db": self.db.map(|p| p.display().to_string()),
         })

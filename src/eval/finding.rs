@@ -1,19 +1,19 @@
 //! From what the engine holds to the record of a violation.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ask::Asking;
 use super::episode::Episode;
 use super::intern::Interner;
 use super::merkle::Tree;
 use super::merkle::{hex, leaf};
 use super::route::{EventEnv, word_text};
 use super::window::{because, recorded};
-use crate::event::{FieldId, UsageEvent};
 use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
-use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
+use crate::plan::rule::{Key, RulePlan, ShapePlan, ValuePlan, WindowPlan};
 use crate::time::Timestamp;
-use crate::value::Value;
-use crate::violation::{Considered, Enforced, EventRef, Evidence, Observed, Role, Status, Violation};
+use crate::violation::{Considered, Enforced, EventRef, Evidence, Observed, Proposal, Role, Scalar, Status, Violation};
 
 /// 32 hex digits over length-prefixed parts.
 fn id(parts: &[&str]) -> String {
@@ -61,6 +61,9 @@ pub fn action_text(a: &Action) -> String {
     if a.after_review {
         out.push_str("after review: ");
     }
+    if let Some(most) = a.delayed {
+        out.push_str(&format!("delayed by up to {most}: "));
+    }
     let scope = if a.scope.is_empty() { String::new() } else { format!(" {}", a.scope) };
     match &a.verb {
         Verb::Alert(channel) => out.push_str(&format!("alert {channel:?}")),
@@ -75,6 +78,10 @@ pub fn action_text(a: &Action) -> String {
     out
 }
 
+fn proposal(a: &Action) -> Proposal {
+    Proposal { action: action_text(a), withheld: None, delay: None }
+}
+
 fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
     rule.exceptions
         .iter()
@@ -86,6 +93,22 @@ fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
             took_out: took_out.get(i).copied().unwrap_or(0),
         })
         .collect()
+}
+
+/// What a rule on single events takes from one that fulfils it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Single {
+    values: Vec<Option<Scalar>>,
+    because: String,
+    /// Which exceptions take the event out, as bits.
+    exceptions: u32,
+}
+
+impl Single {
+    pub(crate) fn new(plan: &RulePlan, values: &[ValuePlan], env: &EventEnv<'_, '_>, exceptions: u32) -> Single {
+        let values = values.iter().map(|p| recorded(&p.scalar.eval(env))).collect();
+        Single { values, because: because(plan, env), exceptions }
+    }
 }
 
 /// A rule with its plan and the program it belongs to.
@@ -117,41 +140,40 @@ impl Subject<'_> {
             values: Vec::new(),
             evidence: Evidence::default(),
             exceptions: Vec::new(),
-            proposed: rule.actions.iter().map(action_text).collect(),
+            actions: rule.actions.iter().map(proposal).collect(),
             because: String::new(),
             mistaken_for: rule.mistaken_for.clone(),
         }
     }
 
     /// The violation of a rule on single events.
-    pub(crate) fn single(&self, values: &[ValuePlan], event: &UsageEvent<'_>, exceptions: u32) -> Violation {
-        let env = EventEnv { event };
-        let mut v = self.record(id(&[&self.rule.name, &self.plan.hash, event.id()]), event.ts());
-        v.closed_at = Some(event.ts());
-        v.status = if exceptions == 0 { Status::Closed } else { Status::Exempted };
-        if let Value::Text(account) = event.get(FieldId::ACCOUNT) {
+    pub(crate) fn single(&self, single: &Single, event: Asking<'_>) -> Violation {
+        let at = Timestamp(event.ts);
+        let mut v = self.record(id(&[&self.rule.name, &self.plan.hash, event.id]), at);
+        v.closed_at = Some(at);
+        v.status = if single.exceptions == 0 { Status::Closed } else { Status::Exempted };
+        if let Some(account) = event.account {
             v.group = vec![("account".to_string(), account.to_string())];
             v.accounts = vec![account.to_string()];
         }
-        v.values = values
-            .iter()
-            .map(|p| {
-                let now = recorded(&p.scalar.eval(&env));
-                observed(p, now.clone(), now.clone(), now)
-            })
-            .collect();
+        if let ShapePlan::Single { values } = &self.plan.shape {
+            let each = values.iter().zip(&single.values);
+            v.values = each.map(|(p, now)| observed(p, now.clone(), now.clone(), now.clone())).collect();
+        }
         let mut tree = Tree::default();
-        tree.push(leaf(event.id(), event.content()));
+        tree.push(leaf(event.id, event.content));
         v.evidence = Evidence {
             count: 1,
             root: tree.root(),
-            events: vec![EventRef { id: event.id().to_string(), ts: event.ts(), role: Role::All }],
+            events: vec![EventRef { id: event.id.to_string(), ts: at, role: Role::All }],
             complete: true,
             undecided: 0,
+            memory_cut_since: None,
         };
-        let took_out: Vec<u64> = (0..self.rule.exceptions.len()).map(|i| u64::from(exceptions >> i & 1)).collect();
+        let took_out: Vec<u64> =
+            (0..self.rule.exceptions.len()).map(|i| u64::from(single.exceptions >> i & 1)).collect();
         v.exceptions = considered(self.rule, &took_out);
-        v.because = because(self.plan, &env);
+        v.because = single.because.clone();
         v
     }
 
@@ -202,12 +224,7 @@ impl Subject<'_> {
     }
 }
 
-fn observed(
-    p: &ValuePlan,
-    crossing: Option<crate::violation::Scalar>,
-    peak: Option<crate::violation::Scalar>,
-    last: Option<crate::violation::Scalar>,
-) -> Observed {
+fn observed(p: &ValuePlan, crossing: Option<Scalar>, peak: Option<Scalar>, last: Option<Scalar>) -> Observed {
     Observed {
         name: p.name.clone(),
         ty: p.ty.clone(),

@@ -6,6 +6,7 @@
 //! once, and only their results wait; text does not.
 
 mod accumulate;
+mod ask;
 mod books;
 mod episode;
 pub mod events;
@@ -13,7 +14,9 @@ mod finding;
 pub mod footprint;
 mod intern;
 mod lane;
+pub mod memory;
 mod merkle;
+mod outcome;
 mod project;
 mod route;
 mod snapshot;
@@ -25,11 +28,15 @@ use std::sync::Arc;
 
 pub use books::{Books, Refusal};
 pub use finding::action_text;
+pub use outcome::{SECRET_BYTES_MIN, Secret};
 
+use self::ask::{Answering, Asking, Pending};
 use self::events::{Events, Held, NO_ACCOUNT};
-use self::finding::Subject;
+use self::finding::{Single, Subject};
 use self::intern::Interner;
-use self::route::{Router, records};
+use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
+use self::outcome::Outcomes;
+use self::route::{EventEnv, Router, records};
 use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, Windows};
 use crate::event::{FieldId, UsageEvent};
@@ -37,7 +44,7 @@ use crate::plan::RuleSet;
 use crate::plan::rule::ShapePlan;
 use crate::time::{Duration, MINUTE_NS, SECOND_NS, Timestamp};
 use crate::value::Value;
-use crate::violation::Violation;
+use crate::violation::{Violation, Withheld};
 
 /// How a stream is read. Part of the configuration hash: two runs with other options may find other violations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +55,21 @@ pub struct EvalOptions {
     pub future: Duration,
     /// The latest moment the stream can know of, for files without ingest times.
     pub as_of: Option<Timestamp>,
+    /// Most sightings that each question to memory remembers.
+    pub memory_sightings: usize,
+    /// What random delays of actions are drawn from; without it, delayed actions are withheld.
+    pub delay_secret: Option<Secret>,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        EvalOptions { lateness: Duration(5 * MINUTE_NS), future: Duration(5 * MINUTE_NS), as_of: None }
+        EvalOptions {
+            lateness: Duration(5 * MINUTE_NS),
+            future: Duration(5 * MINUTE_NS),
+            as_of: None,
+            memory_sightings: MEMORY_SIGHTINGS_MAX,
+            delay_secret: None,
+        }
     }
 }
 
@@ -99,6 +116,7 @@ pub struct Evaluator {
     router: Router,
     interner: Interner,
     stage: Stage,
+    memories: Memories,
     events: Events,
     /// Per windowed rule.
     windows: Vec<Windows>,
@@ -114,6 +132,7 @@ pub struct Evaluator {
     reach: i64,
     ended: Vec<Ended>,
     finished: Vec<Violation>,
+    outcomes: Outcomes,
     refused: Vec<Refused>,
 }
 
@@ -122,6 +141,8 @@ impl Evaluator {
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
         Evaluator {
+            outcomes: Outcomes::new(&rules),
+            memories: Memories::new(rules.questions.len()),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
             options,
@@ -175,12 +196,13 @@ impl Evaluator {
         let singles = self.route(event, late);
         if late {
             self.books.late += 1;
-            self.finished.extend(singles);
+            self.finish_late(singles);
             return Outcome::Late;
         }
         self.books.evaluated += 1;
+        let pending = Pending::of(&self.rules, &mut self.router, event, &mut self.interner);
         let account = match event.get(FieldId::ACCOUNT) {
-            Value::Text(a) if !self.router.words.is_empty() => self.interner.intern(a.as_bytes()),
+            Value::Text(a) if !self.router.words.is_empty() || pending.is_some() => self.interner.intern(a.as_bytes()),
             _ => NO_ACCOUNT,
         };
         self.stage.push(Arrival {
@@ -191,6 +213,7 @@ impl Evaluator {
             origin,
             words: &self.router.words,
             singles,
+            pending,
         });
         if self.max_ts.is_none_or(|max| ts > max) {
             self.max_ts = Some(ts);
@@ -209,11 +232,19 @@ impl Evaluator {
         for number in &matched {
             let Some(plan) = rules.rules.get(*number as usize) else { continue };
             match &plan.shape {
+                // Judged behind the watermark, where a late event is never seen.
+                _ if plan.memory.is_some() => self.router.asking.push(*number),
                 ShapePlan::Single { values } => {
                     let exceptions = self.router.exceptions(rules, plan, event);
+                    let single = Single::new(plan, values, &EventEnv::new(event), exceptions);
+                    let account = match event.get(FieldId::ACCOUNT) {
+                        Value::Text(account) => Some(account),
+                        _ => None,
+                    };
+                    let seen = Asking { id: event.id(), ts: event.ts().0, content: event.content(), account };
                     let each =
                         rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
-                    singles.extend(each.map(|subject| subject.single(values, event, exceptions)));
+                    singles.extend(each.map(|subject| subject.single(&single, seen)));
                 }
                 ShapePlan::Windowed(_) if late => {}
                 ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),
@@ -221,6 +252,17 @@ impl Evaluator {
         }
         self.router.matched = matched;
         singles
+    }
+
+    /// Violations of an event behind the watermark: what a budget of its day had to give is given away.
+    fn finish_late(&mut self, singles: Vec<Violation>) {
+        let budgeted = |v: &Violation| self.outcomes.rule(&self.rules, v).is_some_and(|rule| rule.budget.is_some());
+        for mut v in singles {
+            if budgeted(&v) {
+                v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
+            }
+            self.finished.push(v);
+        }
     }
 
     /// Names of the rules whose filter holds for an event, without taking the event in: what a rule would look at.
@@ -256,7 +298,11 @@ impl Evaluator {
         self.watermark = self.watermark.max(max);
         self.settle(self.watermark);
         // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
-        self.finished.extend(self.stage.tell());
+        let Evaluator { rules, memories, router, interner, options, stage, .. } = self;
+        let mut answering =
+            Answering { rules, memories, sightings_max: options.memory_sightings, undecided: &mut router.undecided };
+        let told = stage.tell(|id, e, pending, found| answering.answer(asking(id, e, interner), pending, found));
+        self.finished.extend(told);
     }
 
     /// Applies every event before `until` and judges every step that ends at or before it.
@@ -296,13 +342,25 @@ impl Evaluator {
 
     fn apply(&mut self, bucket: &stage::Bucket, e: stage::Waiting) {
         let (words, id) = (bucket.words(&e), bucket.id(&e));
-        self.finished.extend(e.singles);
-        if words.is_empty() {
+        let mut e = e;
+        self.finished.append(&mut e.singles);
+        let mut pending = e.pending.take();
+        if let Some(pending) = &mut pending {
+            let mut answering = Answering {
+                rules: &self.rules,
+                memories: &mut self.memories,
+                sightings_max: self.options.memory_sightings,
+                undecided: &mut self.router.undecided,
+            };
+            answering.answer(asking(id, &e, &self.interner), pending, &mut self.finished);
+        }
+        let answered = pending.as_ref().map_or(&[][..], |p| p.words());
+        if words.is_empty() && answered.is_empty() {
             return;
         }
         let held = Held { ts: e.ts, content: e.content, account: e.account, id };
         let number = self.events.push(held);
-        for (rule, record) in records(&self.rules, words) {
+        for (rule, record) in records(&self.rules, words).chain(records(&self.rules, answered)) {
             let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
             let ShapePlan::Windowed(w) = &plan.shape else { continue };
             if let Some(windows) = self.windows.get_mut(w.number as usize) {
@@ -357,6 +415,7 @@ impl Evaluator {
         self.events.accounts().for_each(&mut mark);
         for (e, words) in self.stage.iter() {
             mark(e.account);
+            e.pending.iter().for_each(|p| p.mark(&mut mark));
             for (_, record) in records(&self.rules, words) {
                 // Numbers among them mark symbols that they happen to equal; those then live until the next sweep.
                 record.iter().skip(route::HEADER).for_each(|word| mark(*word));
@@ -392,6 +451,7 @@ impl Evaluator {
                 }
             });
         }
+        self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
         // An event that comes again after it was forgotten is found again: its violation stands once, as told last.
         let mut told = std::collections::HashSet::with_capacity(out.len());
         out.reverse();
@@ -425,8 +485,25 @@ impl Evaluator {
         named.collect()
     }
 
+    /// Per rule that asks memory, how many sightings its questions have forgotten for want of room; rules that lost none are
+    /// left out.
+    pub fn memory_lost(&self) -> Vec<(String, u64)> {
+        let asking = self.rules.rules.iter().zip(&self.rules.program().rules);
+        let lost = asking.filter_map(|(plan, rule)| {
+            let lost = self.memories.lost(&plan.memory.as_ref()?.questions);
+            (lost > 0).then(|| (rule.name.clone(), lost))
+        });
+        lost.collect()
+    }
+
     /// Live groups over all rules.
     pub fn live_groups(&self) -> usize {
         self.windows.iter().map(Windows::len).sum()
     }
+}
+
+/// A waiting event as memory is asked by it.
+fn asking<'a>(id: &'a str, e: &stage::Waiting, interner: &'a Interner) -> Asking<'a> {
+    let account = (e.account != NO_ACCOUNT).then(|| std::str::from_utf8(interner.get(e.account)).unwrap_or(""));
+    Asking { id, ts: e.ts, content: e.content, account }
 }

@@ -13,6 +13,7 @@ use crate::plan::{Probe, RuleSet};
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
 
+use super::ask::Answers;
 use super::intern::Interner;
 
 /// Words before the key.
@@ -21,6 +22,14 @@ pub(crate) const HEADER: usize = 3;
 /// An event as the environment of expressions.
 pub(crate) struct EventEnv<'a, 'e> {
     pub(crate) event: &'a UsageEvent<'e>,
+    pub(crate) answers: Answers,
+}
+
+impl<'a, 'e> EventEnv<'a, 'e> {
+    /// Without an answer of memory.
+    pub(crate) fn new(event: &'a UsageEvent<'e>) -> Self {
+        EventEnv { event, answers: Answers::default() }
+    }
 }
 
 impl Env for EventEnv<'_, '_> {
@@ -39,6 +48,10 @@ impl Env for EventEnv<'_, '_> {
     fn at(&self) -> Timestamp {
         self.event.ts()
     }
+
+    fn memory(&self, question: u16) -> Truth {
+        self.answers.get(question)
+    }
 }
 
 /// Buffers of the router, reused from event to event.
@@ -52,6 +65,10 @@ pub(crate) struct Router {
     probe: Probe,
     /// Rules whose filter holds, in no particular order.
     pub(crate) matched: Vec<u32>,
+    /// Rules that ask memory and whose filter may hold, depending on its answers.
+    pub(crate) asking: Vec<u32>,
+    /// Answers of memory under which conditions are evaluated.
+    pub(crate) answers: Answers,
     /// Per rule, how often its filter or key was unknown.
     pub(crate) undecided: Vec<u64>,
     /// Routed records of the event.
@@ -67,6 +84,7 @@ impl Router {
         self.memo.fit(rules.nodes.len());
         self.memo.forget();
         self.matched.clear();
+        self.asking.clear();
         self.reached.clear();
         if self.stamps.len() != rules.rules.len() {
             self.stamps = vec![0; rules.rules.len()];
@@ -105,7 +123,7 @@ impl Router {
                 }
             },
         );
-        let env = EventEnv { event };
+        let env = EventEnv::new(event);
         for rule in &self.reached {
             // Reached by several rows, or certain by another.
             match self.stamps.get_mut(*rule as usize) {
@@ -119,11 +137,13 @@ impl Router {
             };
             match truth {
                 Truth::True => self.matched.push(*rule),
+                Truth::Unknown if plan.memory.is_some() => self.asking.push(*rule),
                 Truth::Unknown => {
                     if let Some(n) = self.undecided.get_mut(*rule as usize) {
                         *n += 1;
                     }
                 }
+                Truth::False if plan.memory.as_ref().is_some_and(|m| m.turns) => self.asking.push(*rule),
                 Truth::False => {}
             }
         }
@@ -132,7 +152,7 @@ impl Router {
     /// Which exceptions of a matched rule apply, as bits.
     pub(crate) fn exceptions(&mut self, rules: &RuleSet, plan: &RulePlan, event: &UsageEvent<'_>) -> u32 {
         let mut bits = 0u32;
-        let env = EventEnv { event };
+        let env = EventEnv { event, answers: self.answers };
         for (i, e) in plan.exceptions.iter().enumerate() {
             if e.from <= event.ts() && event.ts() < e.until && truth(rules, &mut self.memo, &env, e.node).is_true() {
                 bits |= 1 << i;
@@ -143,10 +163,10 @@ impl Router {
 
     /// A value of the event as a word, found once an event.
     fn word(&mut self, rules: &RuleSet, id: WordId, env: &EventEnv<'_, '_>, interner: &mut Interner) -> Option<u64> {
+        let plan = rules.words.get(id.0 as usize)?;
         let place = self.taken.get_mut(id.0 as usize)?;
-        if place.0 != self.generation {
-            let (scalar, ty) = rules.words.get(id.0 as usize)?;
-            *place = (self.generation, word(&scalar.eval(env), ty, interner, &mut self.scratch));
+        if place.0 != self.generation || plan.asks {
+            *place = (self.generation, word(&plan.scalar.eval(env), &plan.ty, interner, &mut self.scratch));
         }
         place.1
     }
@@ -164,7 +184,7 @@ impl Router {
         let start = self.words.len();
         let exceptions = self.exceptions(rules, plan, event);
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
-        let env = EventEnv { event };
+        let env = EventEnv { event, answers: self.answers };
         for part in &w.per {
             match self.word(rules, part.word, &env, interner) {
                 Some(word) => self.words.push(word),
@@ -276,7 +296,7 @@ pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mu
 }
 
 /// A value as bytes that no other value of the type has; lengths first, so that parts do not run together.
-fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
+pub(crate) fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
     use std::fmt::Write;
     match v {
         Val::Unknown | Val::Texts(_) => return false,

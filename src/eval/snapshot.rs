@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::events::Events;
 use super::intern::Interner;
+use super::memory::Memories;
+use super::outcome::Outcomes;
 use super::stage::Stage;
 use super::window::Windows;
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -14,7 +16,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 2;
+pub(crate) const SNAPSHOT_VERSION: u16 = 3;
 
 /// Bytes handed out at a time.
 const PART_BYTES: usize = 64 << 10;
@@ -55,6 +57,7 @@ struct Saved<'a> {
     undecided: &'a [u64],
     interner: &'a Interner,
     stage: &'a Stage,
+    memories: &'a Memories,
     events: &'a Events,
     windows: &'a [Windows],
     max_ts: Option<i64>,
@@ -62,6 +65,7 @@ struct Saved<'a> {
     settled: i64,
     next_due: i64,
     finished: &'a [Violation],
+    outcomes: &'a Outcomes,
     refused: Vec<(super::Origin, &'a str)>,
 }
 
@@ -71,6 +75,7 @@ struct Loaded {
     undecided: Vec<u64>,
     interner: Interner,
     stage: Stage,
+    memories: Memories,
     events: Events,
     windows: Vec<Windows>,
     max_ts: Option<i64>,
@@ -78,6 +83,7 @@ struct Loaded {
     settled: i64,
     next_due: i64,
     finished: Vec<Violation>,
+    outcomes: Outcomes,
     refused: Vec<(super::Origin, String)>,
 }
 
@@ -104,6 +110,7 @@ impl Evaluator {
             undecided: &self.router.undecided,
             interner: &self.interner,
             stage: &self.stage,
+            memories: &self.memories,
             events: &self.events,
             windows: &self.windows,
             max_ts: self.max_ts,
@@ -111,6 +118,7 @@ impl Evaluator {
             settled: self.settled,
             next_due: self.next_due,
             finished: &self.finished,
+            outcomes: &self.outcomes,
             refused: self.refused.iter().map(|r| (r.origin, r.id.as_str())).collect(),
         };
         let parts = Parts { buffer: Vec::with_capacity(PART_BYTES), out };
@@ -137,8 +145,9 @@ impl Evaluator {
         s.interner.rebuild();
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
+        s.memories.rebuild();
         let mut evaluator = Evaluator::new(rules, options);
-        if s.windows.len() != evaluator.windows.len() {
+        if s.windows.len() != evaluator.windows.len() || s.memories.len() != evaluator.memories.len() {
             return Err("the saved state belongs to other rules".to_string());
         }
         evaluator.router.undecided = s.undecided;
@@ -147,6 +156,7 @@ impl Evaluator {
             books: s.books,
             interner: s.interner,
             stage: s.stage,
+            memories: s.memories,
             events: s.events,
             windows: s.windows,
             max_ts: s.max_ts,
@@ -154,6 +164,7 @@ impl Evaluator {
             settled: s.settled,
             next_due: s.next_due,
             finished: s.finished,
+            outcomes: s.outcomes.named(&evaluator.rules),
             refused: s.refused.into_iter().map(conflicting).collect(),
             ..evaluator
         })

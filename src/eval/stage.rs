@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Origin;
+use super::ask::Pending;
 use super::footprint::HeapBytes;
 use crate::time::SECOND_NS;
 use crate::violation::Violation;
@@ -23,6 +24,8 @@ pub(crate) struct Waiting {
     words: (u32, u32),
     /// Violations of rules on single events.
     pub(crate) singles: Vec<Violation>,
+    /// What it asks memory.
+    pub(crate) pending: Option<Box<Pending>>,
     /// Replaced by another record of its id.
     pub(crate) displaced: bool,
     /// Its violations were told already, at the end of a file: nothing replaces it any more.
@@ -74,6 +77,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) words: &'a [u64],
     /// Violations of rules on single events.
     pub(crate) singles: Vec<Violation>,
+    /// What it asks memory.
+    pub(crate) pending: Option<Box<Pending>>,
 }
 
 /// What a new record is to those that wait.
@@ -130,12 +135,13 @@ impl Stage {
         let event = bucket.events.iter_mut().find(same)?;
         event.displaced = true;
         event.singles.clear();
+        event.pending = None;
         Some(event.origin)
     }
 
     /// Takes in an event.
     pub(crate) fn push(&mut self, arrival: Arrival<'_>) {
-        let Arrival { id, ts, content, account, origin, words, singles } = arrival;
+        let Arrival { id, ts, content, account, origin, words, singles, pending } = arrival;
         self.known.insert(xxh3_128(id.as_bytes()), Known { ts, content, told: false });
         let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
         let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);
@@ -149,15 +155,21 @@ impl Stage {
             id: (text_at, bucket.text.len() as u32),
             words: (words_at, bucket.words.len() as u32),
             singles,
+            pending,
             displaced: false,
             told: false,
         });
     }
 
-    /// Hands out the violations of all waiting events, which go on waiting.
-    pub(crate) fn tell(&mut self) -> Vec<Violation> {
+    /// Hands out the violations of all waiting events, which go on waiting. What they ask memory is answered, in order.
+    pub(crate) fn tell(
+        &mut self,
+        mut answer: impl FnMut(&str, &Waiting, &mut Pending, &mut Vec<Violation>),
+    ) -> Vec<Violation> {
         let mut out = Vec::new();
         for bucket in self.buckets.values_mut() {
+            let sorted = bucket.take_sorted();
+            bucket.events = sorted;
             let text = &bucket.text;
             for e in bucket.events.iter_mut().filter(|e| !e.displaced) {
                 e.told = true;
@@ -166,6 +178,10 @@ impl Stage {
                     known.told = true;
                 }
                 out.append(&mut e.singles);
+                if let Some(mut pending) = e.pending.take() {
+                    answer(id, e, &mut pending, &mut out);
+                    e.pending = Some(pending);
+                }
             }
         }
         out

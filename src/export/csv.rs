@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 /// The columns, in order.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "id",
     "rule",
     "policy",
@@ -22,6 +22,7 @@ const COLUMNS: [&str; 15] = [
     "accounts",
     "group",
     "because",
+    "actions",
 ];
 
 /// Writes one record a row after a row of names. A cell that a spreadsheet would take for a formula is made inert by an
@@ -64,11 +65,15 @@ impl<W: Write> CsvWriter<W> {
     }
 }
 
-/// Accounts are joined by a space, parts of the group as `name=value` by a space.
+/// Actions are joined by a semicolon, accounts by a space, parts of the group as `name=value` by a space.
 fn cell<'a>(record: &'a Value, column: &str) -> Cow<'a, str> {
     if column == "n_accounts" {
         let n = record.get("accounts").and_then(Value::as_array).map_or(0, Vec::len);
         return Cow::Owned(n.to_string());
+    }
+    if column == "actions" {
+        let actions = record.get("actions").and_then(Value::as_array);
+        return Cow::Owned(actions.into_iter().flatten().map(action).collect::<Vec<_>>().join("; "));
     }
     match record.get(column) {
         None | Some(Value::Null) => Cow::Borrowed(""),
@@ -79,6 +84,19 @@ fn cell<'a>(record: &'a Value, column: &str) -> Cow<'a, str> {
         }
         Some(other) => Cow::Owned(other.to_string()),
     }
+}
+
+/// An action as written in the rule, and behind it what the record says beside it.
+fn action(a: &Value) -> String {
+    let text = |key: &str| a.get(key).and_then(Value::as_str);
+    let mut out = text("action").unwrap_or_default().to_string();
+    if let Some(delay) = text("delay") {
+        out.push_str(&format!(" (delay {delay})"));
+    }
+    if let Some(why) = text("why") {
+        out.push_str(&format!(" (withheld: {why})"));
+    }
+    out
 }
 
 fn plain(value: &Value) -> Cow<'_, str> {

@@ -29,7 +29,7 @@ pub fn canonical_rule(program: &Program, rule: &Rule) -> String {
 /// the same groups at the same steps, so that one definition bound to several clauses is evaluated once.
 pub fn canonical_definition(program: &Program, rule: &Rule) -> String {
     let text = canonical_rule(program, rule);
-    let told = ["name ", "enforces ", "severity ", "confidence ", "mode ", "action "];
+    let told = ["name ", "enforces ", "severity ", "confidence ", "mode ", "action ", "budget ", "rollout "];
     text.lines().filter(|line| !told.iter().any(|t| line.starts_with(t))).map(|line| format!("{line}\n")).collect()
 }
 
@@ -110,7 +110,17 @@ impl Writer<'_> {
                 Verb::Challenge => "challenge".to_string(),
                 Verb::Block => "block".to_string(),
             };
-            let _ = writeln!(self.out, "action {} {verb} {} {:?}", a.after_review, a.scope, a.duration.map(|d| d.0));
+            let _ = write!(self.out, "action {} {verb} {} {:?}", a.after_review, a.scope, a.duration.map(|d| d.0));
+            if let Some(most) = a.delayed {
+                let _ = write!(self.out, " delayed {}", most.0);
+            }
+            self.out.push('\n');
+        }
+        if let Some(budget) = rule.budget {
+            self.line("budget", &budget.to_string());
+        }
+        if let Some(rollout) = rule.rollout {
+            self.line("rollout", &rollout.to_string());
         }
         let _ = writeln!(self.out, "cooldown_ns {:?}", rule.cooldown.map(|d| d.0));
         self.out.push_str("because");
@@ -247,6 +257,10 @@ impl Writer<'_> {
             ExprKind::Network(a, v4, v6) => self.call(&format!("network:{v4}:{v6}"), &[a]),
             ExprKind::Lower(a) => self.call("lower", &[a]),
             ExprKind::Length(a) => self.call("length", &[a]),
+            ExprKind::Memory(m) => {
+                let name = format!("{}:{}", m.ask.word(), m.within.0);
+                self.call(&name, &std::iter::once(&m.of).chain(m.ask.by()).collect::<Vec<_>>());
+            }
             ExprKind::Aggregate(i) => {
                 let _ = write!(self.out, "aggregate:{i}");
             }

@@ -2,8 +2,10 @@
 //! nothing of how a rule runs.
 
 mod canonical;
+mod memory;
 
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
+pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
 
 use serde::{Deserialize, Serialize};
 
@@ -227,6 +229,10 @@ pub struct Rule {
     pub actions: Vec<Action>,
     /// Silence of actions after a violation; also the least time of `false` that ends an episode.
     pub cooldown: Option<Duration>,
+    /// How many violations a day (UTC, by when they open) may act.
+    pub budget: Option<u64>,
+    /// On which share of groups it acts, in millionths.
+    pub rollout: Option<i64>,
     /// Text with values.
     pub because: Vec<Piece>,
     /// Known innocent look-alikes.
@@ -325,6 +331,8 @@ pub struct Exception {
 pub struct Action {
     /// A person decides first.
     pub after_review: bool,
+    /// It waits a random time below this.
+    pub delayed: Option<Duration>,
     /// What.
     pub verb: Verb,
     /// `account`, `key`, `org`, `group`; empty where not given.
@@ -480,6 +488,8 @@ pub enum ExprKind {
     Lower(Box<Expr>),
     /// Characters of a text, or items of a list.
     Length(Box<Expr>),
+    /// What was seen before the event.
+    Memory(Box<Memory>),
     /// The result of an aggregate of the rule (in `when`, `lets`, `because` of a windowed rule).
     Aggregate(u16),
     /// A part of the group key (likewise).
@@ -504,6 +514,7 @@ impl Expr {
             | ExprKind::Network(a, ..)
             | ExprKind::Lower(a)
             | ExprKind::Length(a) => (Some(a), None, &[]),
+            ExprKind::Memory(m) => (Some(&m.of), m.ask.by(), &[]),
             ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => (None, None, all),
             ExprKind::Compare(_, a, b) | ExprKind::OrDefault(a, b) | ExprKind::Arithmetic(_, a, b) => {
                 (Some(a), Some(b), &[])

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::ReferenceData;
+use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
 use super::scalar::{Cond, Scalar};
 use super::set::ValueSet;
@@ -21,7 +22,16 @@ pub(crate) struct WordId(pub(crate) u32);
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     by_name: hashbrown::HashMap<String, WordId>,
-    pub(crate) all: Vec<(Scalar, Type)>,
+    pub(crate) all: Vec<WordPlan>,
+}
+
+/// A value that rules take as a word.
+#[derive(Debug)]
+pub(crate) struct WordPlan {
+    pub(crate) scalar: Scalar,
+    pub(crate) ty: Type,
+    /// Whether it depends on what memory answers, so that it has more than one value an event.
+    pub(crate) asks: bool,
 }
 
 pub(crate) struct Lower<'a> {
@@ -29,6 +39,7 @@ pub(crate) struct Lower<'a> {
     pub(crate) data: &'a ReferenceData,
     pub(crate) nodes: Nodes,
     pub(crate) words: Words,
+    pub(crate) questions: Questions,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -43,7 +54,9 @@ impl Lower<'_> {
 
     /// The node of a condition on single events.
     pub(crate) fn node(&mut self, e: &Expr) -> NodeId {
+        let asks = e.asks_memory();
         let name = canonical_expr(self.program, e);
+        let name = if asks { self.questions.name(name) } else { name };
         let node = match &e.kind {
             ExprKind::Not(a) => Node::Not(self.node(a)),
             ExprKind::And(all) => Node::And(self.cheapest_first(all)),
@@ -60,18 +73,22 @@ impl Lower<'_> {
             },
             _ => Node::Leaf(self.cond(e)),
         };
-        self.nodes.add(&name, node)
+        let id = self.nodes.add(&name, node);
+        if asks {
+            self.questions.depends(id);
+        }
+        id
     }
 
     /// The word of a value of single events.
     pub(crate) fn word(&mut self, e: &Expr) -> WordId {
-        let name = canonical_expr(self.program, e);
-        if let Some(id) = self.words.by_name.get(&name) {
+        let (name, asks) = (canonical_expr(self.program, e), e.asks_memory());
+        if let Some(id) = self.words.by_name.get(&name).filter(|_| !asks) {
             return *id;
         }
         let scalar = self.scalar(e);
         let id = WordId(self.words.all.len() as u32);
-        self.words.all.push((scalar, e.ty.clone()));
+        self.words.all.push(WordPlan { scalar, ty: e.ty.clone(), asks });
         self.words.by_name.insert(name, id);
         id
     }
@@ -119,6 +136,7 @@ impl Lower<'_> {
                 }
             }
             ExprKind::Exists(a) => Cond::Exists(self.scalar(a)),
+            ExprKind::Memory(m) => Cond::Memory(self.question(e, m)),
             _ => Cond::Value(self.scalar(e)),
         }
     }
@@ -149,7 +167,8 @@ impl Lower<'_> {
             | ExprKind::InSet(..)
             | ExprKind::InList(..)
             | ExprKind::Text { .. }
-            | ExprKind::Exists(_) => Scalar::Truth(Box::new(self.cond(e))),
+            | ExprKind::Exists(_)
+            | ExprKind::Memory(_) => Scalar::Truth(Box::new(self.cond(e))),
         }
     }
 }

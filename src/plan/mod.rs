@@ -3,6 +3,7 @@
 mod index;
 mod inline;
 pub(crate) mod lower;
+pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod rule;
 pub(crate) mod scalar;
@@ -18,17 +19,17 @@ use self::index::Index;
 pub(crate) use self::index::Probe;
 pub use self::inline::list_of;
 pub(crate) use self::lower::is_symbol;
-use self::lower::{Lower, Words};
+use self::lower::{Lower, WordPlan, Words};
+pub use self::memory::FIRST_SEEN_KEEP;
+use self::memory::{QuestionPlan, Questions};
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
-use self::scalar::Scalar;
 use self::text::Prefilter;
-use crate::diagnostic::{Diagnostic, has_errors, sort};
+use crate::diagnostic::{Code, Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
 use crate::hir::{Program, Rule, canonical_definition};
 use crate::reference::{ListData, TableData};
 use crate::time::Duration;
-use crate::value::Type;
 
 /// The contents of lists and tables, in the order of [`Program::lists`] and [`Program::tables`].
 #[derive(Debug, Clone, Default)]
@@ -47,7 +48,9 @@ pub struct RuleSet {
     pub(crate) rules: Vec<RulePlan>,
     pub(crate) nodes: Nodes,
     /// Values that rules take as words.
-    pub(crate) words: Vec<(Scalar, Type)>,
+    pub(crate) words: Vec<WordPlan>,
+    /// Questions to memory; their number is an index.
+    pub(crate) questions: Vec<QuestionPlan>,
     /// Per kind of event.
     pub(crate) indexes: [Index; 5],
     /// Per text field that tests look at.
@@ -71,6 +74,7 @@ impl RuleSet {
             data: &data,
             nodes: Nodes::default(),
             words: Words::default(),
+            questions: Questions::default(),
             diagnostics: Vec::new(),
         };
         let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
@@ -90,7 +94,18 @@ impl RuleSet {
             }
             rules.push(plan);
         }
-        let Lower { nodes, words, mut diagnostics, .. } = cx;
+        let Lower { nodes, words, questions, mut diagnostics, .. } = cx;
+        let questions = questions.all;
+        if questions.len() > crate::hir::QUESTIONS_MAX
+            && let Some(last) = program.rules.last()
+        {
+            let message = format!(
+                "the rules ask memory {} different questions, the limit is {}",
+                questions.len(),
+                crate::hir::QUESTIONS_MAX
+            );
+            diagnostics.push(Diagnostic::new(Code::TOO_MANY, last.span, message));
+        }
         if has_errors(&diagnostics) {
             sort(&mut diagnostics);
             return Err(diagnostics);
@@ -109,6 +124,7 @@ impl RuleSet {
             rules,
             nodes,
             words: words.all,
+            questions,
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,
@@ -142,6 +158,11 @@ impl RuleSet {
             ShapePlan::Windowed(w) => w.length,
         });
         lengths.max().unwrap_or_default()
+    }
+
+    /// How far back any rule asks memory.
+    pub fn longest_memory(&self) -> Duration {
+        self.questions.iter().map(|q| Duration(q.within)).max().unwrap_or_default()
     }
 
     /// The longest step of any rule.
@@ -204,37 +225,7 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
             _ => {}
         });
     };
-    for rule in &program.rules {
-        rule.filter.iter().for_each(&mut see);
-        rule.lets.iter().for_each(|(_, e)| see(e));
-        rule.exceptions.iter().for_each(|e| see(&e.filter));
-        for piece in &rule.because {
-            if let crate::hir::Piece::Value(_, e) = piece {
-                see(e);
-            }
-        }
-        if let crate::hir::Shape::Windowed(w) = &rule.shape {
-            w.per.iter().for_each(&mut see);
-            for a in &w.aggregates {
-                a.filter.iter().for_each(&mut see);
-                match &a.function {
-                    crate::hir::Function::Count => {}
-                    crate::hir::Function::Sum(e)
-                    | crate::hir::Function::Min(e)
-                    | crate::hir::Function::Max(e)
-                    | crate::hir::Function::Average(e)
-                    | crate::hir::Function::Share(e) => see(e),
-                    crate::hir::Function::Distinct { of, one_per } => {
-                        of.iter().for_each(&mut see);
-                        if let Some((key, condition)) = one_per {
-                            see(key);
-                            condition.iter().for_each(&mut see);
-                        }
-                    }
-                }
-            }
-        }
-    }
+    program.rules.iter().for_each(|rule| crate::hir::each_expr(rule, &mut see));
     fields.sort_unstable();
     fields.dedup();
     fields

@@ -71,7 +71,7 @@ impl Nodes {
             Node::Not(a) => self.cost(*a).saturating_add(1),
             Node::And(all) | Node::Or(all) | Node::AtLeast(_, all) => sum(all),
             Node::Text { .. } => 400,
-            Node::Leaf(Cond::Compare(..) | Cond::Value(_) | Cond::Exists(_)) => 2,
+            Node::Leaf(Cond::Compare(..) | Cond::Value(_) | Cond::Exists(_) | Cond::Memory(_)) => 2,
             Node::Leaf(Cond::InSet(..)) => 5,
             Node::Leaf(Cond::InList(..)) => 10,
             Node::Leaf(_) => 500,
@@ -142,6 +142,15 @@ impl Memo {
         {
             self.touched.push(id.0);
             *slot = WORTH;
+        }
+    }
+
+    /// Forgets what was found of some nodes.
+    pub(crate) fn forget_nodes(&mut self, nodes: &[NodeId]) {
+        for id in nodes {
+            if let Some(slot) = self.truth.get_mut(id.0 as usize) {
+                *slot = NOT_YET;
+            }
         }
     }
 

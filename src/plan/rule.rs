@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::lower::{Lower, WordId, is_symbol};
+use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
 use crate::diagnostic::{Code, Diagnostic};
@@ -24,6 +25,8 @@ pub(crate) struct RulePlan {
     pub(crate) filter: Option<NodeId>,
     pub(crate) exceptions: Vec<ExceptionPlan>,
     pub(crate) shape: ShapePlan,
+    /// What it asks memory; `None` for nothing.
+    pub(crate) memory: Option<RuleMemory>,
     pub(crate) because: Vec<(String, Option<(Type, Scalar)>)>,
 }
 
@@ -155,6 +158,7 @@ impl RulePlan {
 
     /// The plan of a rule; `number` is that of its windows, if it has any.
     pub(crate) fn new(cx: &mut Lower<'_>, rule: &hir::Rule, number: u32) -> RulePlan {
+        cx.questions.begin(&rule.kinds);
         let filter = rule.filter.as_ref().map(|f| cx.node(f));
         let exceptions = rule
             .exceptions
@@ -200,7 +204,13 @@ impl RulePlan {
             bound("different conditions behind `where`", w.filters.len(), FILTERS_MAX);
             bound("different values to count", w.inputs.len(), INPUTS_MAX);
         }
-        RulePlan { hash: rule_hash(cx.program, rule), filter, exceptions, shape, because }
+        let memory = cx.questions.end(rule.filter.as_ref());
+        let questions = memory.as_ref().map_or(0, |m| m.questions.len());
+        if questions > hir::QUESTIONS_PER_RULE_MAX {
+            let message = format!("rule `{}` asks memory {questions} questions", rule.name);
+            cx.diagnostics.push(Diagnostic::new(Code::TOO_MANY, rule.span, message));
+        }
+        RulePlan { hash: rule_hash(cx.program, rule), filter, exceptions, shape, memory, because }
     }
 }
 

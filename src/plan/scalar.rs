@@ -86,6 +86,11 @@ pub(crate) trait Env {
     fn aggregate(&self, index: u16) -> Val<'_>;
     fn key(&self, index: u16) -> Val<'_>;
     fn at(&self) -> Timestamp;
+
+    /// The answer to a question to memory.
+    fn memory(&self, _: u16) -> Truth {
+        Truth::Unknown
+    }
 }
 
 /// A lowered value expression.
@@ -117,6 +122,8 @@ pub(crate) enum Cond {
     InList(Scalar, Arc<ListData>),
     Text(Scalar, Arc<TextMatcher>),
     Exists(Scalar),
+    /// A question to memory, by its number.
+    Memory(u16),
     /// A value of truth type: a field, a column, a default.
     Value(Scalar),
 }
@@ -198,6 +205,7 @@ impl Cond {
                 _ => Truth::Unknown,
             },
             Cond::Exists(a) => Truth::from(!a.eval(env).is_unknown()),
+            Cond::Memory(question) => env.memory(*question),
             Cond::Value(a) => a.eval(env).truth(),
         }
     }

@@ -62,6 +62,8 @@ pub struct Summary {
     pub nothing_new: Vec<String>,
     /// Rules that could not decide about events because a field was missing, and how often.
     pub undecided: Vec<(String, u64)>,
+    /// Rules that ask memory, and how many sightings it had to forget for want of room.
+    pub memory_lost: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
     pub unknown_names: BTreeSet<String>,
 }
@@ -146,7 +148,7 @@ pub fn run(
         refused: Vec::new(),
         projection: Vec::new(),
         committing: std::time::Duration::ZERO,
-        journal_keep: Duration(rules.longest_window().0.saturating_add(rules.longest_step().0).saturating_mul(2)),
+        journal_keep: Duration(reach(rules).saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     let mut merged = running.open(inputs, &options.format)?;
@@ -180,10 +182,29 @@ pub fn run(
     let unknown_names = merged.unknown_names();
     let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
     let flush = ending == Ending::Complete && !pipe;
-    let (books, undecided, committing) = running.end(&mut merged, flush)?;
+    let Ended { books, undecided, memory_lost, committing } = running.end(&mut merged, flush)?;
     let elapsed = start.elapsed();
     tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
-    Ok(Summary { ending, books, records, bytes, elapsed, committing, inputs, nothing_new, undecided, unknown_names })
+    Ok(Summary {
+        ending,
+        books,
+        records,
+        bytes,
+        elapsed,
+        committing,
+        inputs,
+        nothing_new,
+        undecided,
+        memory_lost,
+        unknown_names,
+    })
+}
+
+/// How far back anything that is found can depend on events, in nanoseconds.
+fn reach(rules: &RuleSet) -> i64 {
+    let window = rules.longest_window().0.saturating_add(rules.longest_step().0);
+    // An event at the beginning of the window may ask as far back again.
+    window.saturating_add(rules.longest_memory().0)
 }
 
 /// The state from which the run goes on.
@@ -399,11 +420,22 @@ impl Running<'_> {
         let snapshot = saved.map_or(Ok(Vec::new()), |s| s.put(self.outputs.sink))?;
         self.commit(merged, snapshot, &stale)?;
         self.committing += started.elapsed();
-        Ok((self.session.books(), self.session.undecided(), self.committing))
+        Ok(Ended {
+            books: self.session.books(),
+            undecided: self.session.undecided(),
+            memory_lost: self.session.memory_lost(),
+            committing: self.committing,
+        })
     }
 }
 
-type Ended = (RunBooks, Vec<(String, u64)>, std::time::Duration);
+/// What is known at the end.
+struct Ended {
+    books: RunBooks,
+    undecided: Vec<(String, u64)>,
+    memory_lost: Vec<(String, u64)>,
+    committing: std::time::Duration,
+}
 
 /// How many earlier inputs are held against a file whose name is new.
 const MOVED_TRIED_MAX: usize = 16;

@@ -301,6 +301,10 @@ impl Session {
         books
     }
 
+    pub(super) fn memory_lost(&self) -> Vec<(String, u64)> {
+        self.evaluator.memory_lost()
+    }
+
     pub(super) fn undecided(&self) -> Vec<(String, u64)> {
         self.evaluator.undecided()
     }

@@ -1,8 +1,10 @@
 //! The record of a violation: which rule and clause, which group, when, the values beside their thresholds, and the events
 //! it rests on. Observation only: never an actor's name, never prompt text. Knows no evaluator and no store.
 
+mod action;
 mod record;
 
+pub use action::{Proposal, Withheld};
 pub use record::{Record, to_json};
 
 use serde::{Deserialize, Serialize};
@@ -93,8 +95,8 @@ pub struct Violation {
     pub evidence: Evidence,
     /// The rule's exceptions and what they took out.
     pub exceptions: Vec<Considered>,
-    /// What the rule proposes, as written in the rule; nothing is taken here.
-    pub proposed: Vec<String>,
+    /// The rule's actions, in its order: proposed, or withheld and why.
+    pub actions: Vec<Proposal>,
     /// The reason, with the values at crossing.
     pub because: String,
     /// Known innocent look-alikes.
@@ -164,6 +166,8 @@ pub struct Evidence {
     pub complete: bool,
     /// Events whose filter or exception could not be decided because a field was missing.
     pub undecided: u64,
+    /// Since when the memory that the rule asks had to forget something for want of room, if that was before it opened.
+    pub memory_cut_since: Option<Timestamp>,
 }
 
 /// A contributing event.

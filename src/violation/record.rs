@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Observed, Scalar, Violation};
+use super::{Observed, Scalar, Violation, Withheld};
 use crate::value::{MICROS, Type, write_number};
 
 /// A violation with its export form.
@@ -58,6 +58,7 @@ pub fn to_json(v: &Violation) -> Value {
             "root": v.evidence.root,
             "complete": v.evidence.complete,
             "undecided": v.evidence.undecided,
+            "memory_cut_since": v.evidence.memory_cut_since.map(|t| t.to_string()),
             "events": v.evidence.events.iter().map(|e| json!({
                 "id": e.id, "ts": e.ts.to_string(), "role": e.role.word(),
             })).collect::<Vec<_>>(),
@@ -65,7 +66,12 @@ pub fn to_json(v: &Violation) -> Value {
         "exceptions": v.exceptions.iter().map(|e| json!({
             "because": e.because, "owner": e.owner, "evidence": e.evidence, "took_out": e.took_out,
         })).collect::<Vec<_>>(),
-        "proposed": v.proposed,
+        "actions": v.actions.iter().map(|p| json!({
+            "action": p.action,
+            "state": if p.withheld.is_some() { "withheld" } else { "proposed" },
+            "why": p.withheld.map(Withheld::word),
+            "delay": p.delay.map(|d| d.to_string()),
+        })).collect::<Vec<_>>(),
         "mistaken_for": v.mistaken_for,
     })
 }

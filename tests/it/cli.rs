@@ -15,7 +15,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A window rule that opens and closes, a growing one, and one on single events.
+/// A window rule that opens and closes, a growing one, one on single events, and one that asks memory; two of them may act
+/// a few times a day only.
 const RULES: &str = r#"
 policy acme.terms version 2025-09-15 {
   title "Terms"
@@ -36,6 +37,8 @@ rule many-calls {
   over     10m every 1m
   let      calls = count()
   when     calls >= 20
+  action   alert "volume"
+  budget   3 per day
   because  "{calls} calls in ten minutes"
 
   test "fires with the twentieth call" {
@@ -78,6 +81,8 @@ rule token-probe {
   mode     shadow
 
   on       completion where max_tokens = -1
+  action   flag account
+  budget   5 per day
   because  "a call that asks for -1 tokens"
 
   test "fires on the probe" {
@@ -86,6 +91,25 @@ rule token-probe {
   }
   test "silent on a number" {
     given 3 completions { max_tokens: 100 }
+    expect nothing
+  }
+}
+
+rule probe-out-of-nowhere {
+  enforces acme.terms.volume
+  severity low
+  mode     shadow
+
+  on       completion where max_tokens = -1 and not (account seen before within 3m)
+  because  "a probe by an account that was silent for three minutes"
+
+  test "fires on the first call" {
+    given 1 completion { max_tokens: -1 }
+    expect violation
+  }
+  test "silent in the midst of calls" {
+    given 2 completions every 60s { max_tokens: 1 }
+    given 1 completion at 3m { max_tokens: -1 }
     expect nothing
   }
 }

@@ -63,6 +63,14 @@ fn each_example_file_checks_clean_on_its_own() {
     }
 }
 
+/// Cases of memory and of the age of things, told as the tests of rules.
+#[test]
+fn rules_that_ask_memory_pass_their_tests() {
+    let pack = load("tests/data/memory", None);
+    clean(&pack);
+    pass(&pack);
+}
+
 #[test]
 fn the_broken_example_is_refused_with_several_messages() {
     let pack = load("examples/broken", None);

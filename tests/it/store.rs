@@ -13,8 +13,8 @@ use fineprint::store::{
     Access, Batch, Checkpoint, Entry, Filter, Input, Pinned, Pins, Reject, Resume, RulesChanged, Store, StoreError,
     Written,
 };
-use fineprint::time::{SECOND_NS, Timestamp};
-use fineprint::violation::{Enforced, Evidence, Status, Violation};
+use fineprint::time::{Duration, SECOND_NS, Timestamp};
+use fineprint::violation::{Enforced, Evidence, Proposal, Status, Violation, Withheld};
 use proptest::prelude::*;
 use sqlx::Connection;
 
@@ -47,7 +47,7 @@ fn violation(n: u64) -> Violation {
         values: vec![],
         evidence: Evidence::default(),
         exceptions: vec![],
-        proposed: vec![],
+        actions: vec![],
         because: format!("case {n}"),
         mistaken_for: vec![],
     }
@@ -539,20 +539,26 @@ fn a_cell_cannot_become_a_formula() {
     v.because = "=HYPERLINK(\"http://x\",\"a, b\")\nsecond".into();
     v.accounts = vec!["@sum".into(), "b c".into()];
     v.group = vec![("account".into(), "-1".into()), ("ip.asn".into(), "64500".into())];
+    let action = |action: &str, withheld, delay| Proposal { action: action.into(), withheld, delay };
+    v.actions = vec![
+        action("flag account", None, None),
+        action("block group", Some(Withheld::Budget), Some(Duration::from_secs(5_400))),
+    ];
     let mut out = CsvWriter::new(Vec::new()).unwrap();
     out.write(&Entry::from(&v).row.record).unwrap();
     let text = String::from_utf8(out.finish().unwrap()).unwrap();
     let (names, row) = text.split_once('\n').unwrap();
     assert_eq!(
         names,
-        "id,rule,policy,clause,section,severity,confidence,mode,status,opened_at,updated_at,n_accounts,accounts,group,because"
+        "id,rule,policy,clause,section,severity,confidence,mode,status,opened_at,updated_at,n_accounts,accounts,group,because,actions"
     );
     assert_eq!(
         row,
         format!(
             "{},'+rule,provider_1.terms,clause_1,3(b),low,medium,flag,closed,2023-11-14T22:13:20.000Z,\
              2023-11-14T22:13:20.000Z,2,'@sum b c,account=-1 ip.asn=64500,\
-             \"'=HYPERLINK(\"\"http://x\"\",\"\"a, b\"\")\nsecond\"\n",
+             \"'=HYPERLINK(\"\"http://x\"\",\"\"a, b\"\")\nsecond\",\
+             flag account; block group (delay 90m) (withheld: budget)\n",
             v.id
         )
     );

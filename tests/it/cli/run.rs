@@ -14,7 +14,7 @@ fn violations_are_found_and_the_books_balance() {
     assert_eq!(called.code, 1, "{called:?}");
     assert!(called.out.contains("received 3,000 = evaluated 3,000"), "{}", called.out);
     let export = bench.export("v.db");
-    for rule in ["many-calls", "mostly-refused", "token-probe"] {
+    for rule in ["many-calls", "mostly-refused", "token-probe", "probe-out-of-nowhere"] {
         assert!(export.contains(&format!("\"rule\":\"{rule}\"")), "no violation of {rule}");
     }
     let first: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
@@ -35,6 +35,50 @@ fn violations_are_found_and_the_books_balance() {
     ] {
         assert!(first.get(column).is_some(), "{column} is missing");
     }
+}
+
+#[test]
+fn a_budget_silences_actions_and_no_record() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(3_000)));
+    bench.run("v.db", "e.jsonl");
+    let export = bench.export("v.db");
+    let probes = export.lines().filter(|l| l.contains("\"rule\":\"token-probe\""));
+    let states: Vec<bool> = probes.map(|l| l.contains("\"state\":\"proposed\"")).collect();
+    assert!(states.len() > 10 && states.iter().take(5).all(|s| *s) && !states.iter().skip(5).any(|s| *s), "{states:?}");
+    let withheld: Value =
+        serde_json::from_str(export.lines().rfind(|l| l.contains("\"token-probe\"")).unwrap()).unwrap();
+    assert_eq!(withheld["actions"][0]["why"], "budget");
+    let shown = bench.call(&format!("violations show {} --db v.db", withheld["id"].as_str().unwrap()));
+    assert!(shown.out.contains("Withheld: flag account; the rule's budget of the day was spent."), "{}", shown.out);
+}
+
+#[test]
+fn a_delayed_action_needs_a_secret() {
+    let bench = Bench::new();
+    let rules = super::RULES.replace("action   flag account", "action   delayed by up to 6h: flag account");
+    bench.write("rules/acme.tos", rules);
+    bench.write("e.jsonl", lines(&events(500)));
+    let without = bench.call("run --rules rules --db v.db e.jsonl");
+    assert_eq!(without.code, 3, "{without:?}");
+    assert!(without.err.contains("`token-probe`") && without.err.contains("--delay-secret-file"), "{}", without.err);
+    bench.write("short", "too short\n");
+    let short = bench.call("run --rules rules --db v.db --delay-secret-file short e.jsonl");
+    assert!(short.code == 3 && short.err.contains("holds 9 bytes"), "{short:?}");
+
+    bench.write("secret", "0123456789abcdef0123456789abcdef\n");
+    bench.run("v.db", "--delay-secret-file secret e.jsonl");
+    let export = bench.export("v.db");
+    let probe: Value = serde_json::from_str(export.lines().find(|l| l.contains("\"token-probe\"")).unwrap()).unwrap();
+    assert_eq!(probe["actions"][0]["action"], "delayed by up to 6h: flag account");
+    let secret = fineprint::eval::Secret::new(b"0123456789abcdef0123456789abcdef").unwrap();
+    let delay = secret.delay(probe["id"].as_str().unwrap(), fineprint::time::Duration::from_secs(6 * 3_600));
+    assert_eq!(probe["actions"][0]["delay"], delay.to_string());
+
+    // Another secret gives other records: the log is not continued unasked.
+    bench.write("other", "another secret of some length");
+    let other = bench.call("run --rules rules --db v.db --delay-secret-file other e.jsonl");
+    assert!(other.code > 1 && other.err.contains("--rules-changed"), "{other:?}");
 }
 
 #[test]

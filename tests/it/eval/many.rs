@@ -77,7 +77,7 @@ proptest! {
         let mut setting = setting(&numbers(400));
         setting.program.rules = (0..RULES).map(|i| rule(&format!("r{i}"), Some(filter(&mut Choices::new(&numbers(60)))))).collect();
         let program = setting.program;
-        let plain = Interpreter::new(&program, &setting.rows);
+        let plain = Interpreter::new(&program, &setting.rows, Vec::new());
         let rules = Arc::new(RuleSet::new(program.clone(), setting.rows.data(&program)).unwrap());
         let mut fast = Evaluator::new(rules, EvalOptions::default());
         let mut undecided: BTreeMap<String, u64> = BTreeMap::new();

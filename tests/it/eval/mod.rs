@@ -4,6 +4,7 @@
 mod cases;
 mod many;
 mod properties;
+mod remembered;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

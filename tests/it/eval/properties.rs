@@ -2,6 +2,7 @@
 
 use fineprint::eval::{EvalOptions, Evaluator, Outcome, Refusal};
 use fineprint::time::Timestamp;
+use fineprint::violation::Withheld;
 use proptest::prelude::*;
 
 use super::{cases, difference, fast, plain, rule_set, told, violations_differ};
@@ -222,6 +223,17 @@ mod judge {
                 "a value that moved",
                 violations.iter().flat_map(|v| &v.values).filter(|v| v.peak != v.crossing).count(),
             );
+            let asks = |v: &&fineprint::violation::Violation| {
+                plain.program.rules.iter().any(|rule| rule.name == v.rule && rule.asks_memory())
+            };
+            note("memory", violations.iter().filter(asks).count());
+            let actions = || violations.iter().flat_map(|v| &v.actions);
+            note("a delay", actions().filter(|p| p.delay.is_some()).count());
+            for withheld in [None, Some(Withheld::Rollout), Some(Withheld::Budget), Some(Withheld::Exempted)] {
+                let word =
+                    withheld.map_or("proposed", |w| if w == Withheld::Exempted { "not proposed" } else { w.word() });
+                note(word, actions().filter(|p| p.withheld == withheld).count());
+            }
             note("late", result.books.late as usize);
             note("duplicate", result.books.duplicate as usize);
             note("future", result.books.rejected_future as usize);

@@ -113,6 +113,8 @@ pub fn rule(name: &str, filter: Option<Expr>) -> Rule {
         exceptions: Vec::new(),
         actions: Vec::new(),
         cooldown: None,
+        budget: None,
+        rollout: None,
         because: vec![Piece::Text("seen".into())],
         mistaken_for: Vec::new(),
         span: Span::default(),

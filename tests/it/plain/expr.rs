@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use fineprint::event::UsageEvent;
+use fineprint::event::{Kind, UsageEvent};
 use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, Program, TextTest};
 use fineprint::time::Timestamp;
 use fineprint::value::{MICROS, Truth, Type, Value, write_number};
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
+use super::memory;
 use super::rows::{Rows, holds};
+use super::window::Event;
 
 /// A value that owns what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,11 +116,15 @@ pub struct Interpreter<'a> {
     pub program: &'a Program,
     pub rows: &'a Rows,
     compiled: RefCell<BTreeMap<(String, bool), Regex>>,
+    /// Applied events in the order in which they were; what memory is asked about.
+    history: Vec<&'a Event>,
+    /// Kinds of events that the rule looks at, and whose memory it asks.
+    pub kinds: RefCell<Vec<Kind>>,
 }
 
 impl<'a> Interpreter<'a> {
-    pub fn new(program: &'a Program, rows: &'a Rows) -> Self {
-        Interpreter { program, rows, compiled: RefCell::default() }
+    pub fn new(program: &'a Program, rows: &'a Rows, history: Vec<&'a Event>) -> Self {
+        Interpreter { program, rows, compiled: RefCell::default(), history, kinds: RefCell::default() }
     }
 
     /// Whether a condition is true; unknown is not. An absent condition is true.
@@ -200,6 +206,13 @@ impl<'a> Interpreter<'a> {
                 Val::Texts(items) => Val::Num(items.len() as i64),
                 _ => Val::Unknown,
             },
+            ExprKind::Memory(m) => match scope {
+                Scope::Event(event) => {
+                    let kinds = self.kinds.borrow().clone();
+                    Val::from(memory::answer(self, m, event, &kinds, &self.history))
+                }
+                Scope::Window { .. } => Val::Unknown,
+            },
             ExprKind::Aggregate(i) => match scope {
                 Scope::Window { aggregates, .. } => aggregates[usize::from(*i)].clone(),
                 Scope::Event(_) => Val::Unknown,
@@ -276,6 +289,7 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         | ExprKind::Lower(a)
         | ExprKind::Length(a) => vec![a],
         ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => all.iter().collect(),
+        ExprKind::Memory(m) => std::iter::once(&m.of).chain(m.ask.by()).collect(),
         ExprKind::Compare(_, a, b) | ExprKind::OrDefault(a, b) | ExprKind::Arithmetic(_, a, b) => vec![a, b],
     }
 }
@@ -295,6 +309,9 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
             (a, i) == (b, j)
         }
         (ExprKind::Network(_, a, i), ExprKind::Network(_, b, j)) => (a, i) == (b, j),
+        (ExprKind::Memory(a), ExprKind::Memory(b)) => {
+            a.within == b.within && std::mem::discriminant(&a.ask) == std::mem::discriminant(&b.ask)
+        }
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
     };

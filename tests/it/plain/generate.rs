@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 
-use fineprint::eval::EvalOptions;
+use fineprint::eval::{EvalOptions, Secret};
 use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
 use fineprint::hir::{
-    Action, Aggregate, Arithmetic, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function, ListId,
-    Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
+    Action, Aggregate, Arithmetic, Ask, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function,
+    ListId, Memory, Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
 };
 use fineprint::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 use fineprint::value::{MICROS, Type};
@@ -21,11 +21,13 @@ use super::window::Event;
 pub struct Choices<'a> {
     numbers: &'a [u16],
     at: usize,
+    /// How often memory may still be asked.
+    asks: usize,
 }
 
 impl<'a> Choices<'a> {
     pub fn new(numbers: &'a [u16]) -> Self {
-        Choices { numbers, at: 0 }
+        Choices { numbers, at: 0, asks: 0 }
     }
 
     /// A number below `n`.
@@ -132,6 +134,8 @@ pub fn setting(numbers: &[u16]) -> Setting {
         lateness: Duration::from_secs(c.pick(scale.lateness)),
         future: Duration::from_secs(c.pick(&[300, 0, 10])),
         as_of: c.once_in(5).then(|| scale.moment(c)),
+        delay_secret: c.pick(&[None, Secret::new(b"sixteen bytes it")]),
+        ..EvalOptions::default()
     };
     let count = 1 + c.below(3);
     let rules = (0..count).map(|i| rule_of(c, scale, i)).collect();
@@ -213,6 +217,7 @@ fn column(c: u16, ty: Type) -> Expr {
 const KINDS: [&[Kind]; 4] = [&[Kind::Completion], &[Kind::Completion, Kind::Request], &[Kind::Signup], &Kind::ALL];
 
 fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
+    c.asks = 3;
     let windowed = !c.once_in(4);
     let filter = (!windowed || c.once_in(3)).then(|| condition(c, 2));
     let mut made = rule(&format!("r{number}"), filter);
@@ -246,17 +251,26 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
     if c.once_in(3) {
         made.cooldown = Some(Duration(c.pick(&[10 * SECOND_NS, 25 * SECOND_NS, 1, MINUTE_NS, HOUR_NS])));
     }
-    if c.once_in(4) {
+    if c.once_in(2) {
         made.actions = vec![
-            Action { after_review: false, verb: Verb::Alert("ops".into()), scope: "", duration: None },
-            Action { after_review: true, verb: Verb::Block, scope: "group", duration: Some(Duration(7 * DAY_NS)) },
+            Action { after_review: false, delayed: None, verb: Verb::Alert("ops".into()), scope: "", duration: None },
+            Action {
+                after_review: true,
+                delayed: c.pick(&[None, Some(Duration(HOUR_NS)), Some(Duration(SECOND_NS))]),
+                verb: Verb::Block,
+                scope: "group",
+                duration: Some(Duration(7 * DAY_NS)),
+            },
             Action {
                 after_review: false,
+                delayed: None,
                 verb: Verb::Throttle(10, Duration(MINUTE_NS)),
                 scope: "account",
                 duration: None,
             },
         ];
+        made.budget = c.pick(&[None, Some(1), Some(2), Some(0)]);
+        made.rollout = c.pick(&[None, Some(MICROS / 2), Some(MICROS), Some(0)]);
         made.severity = Severity::High;
         made.confidence = Confidence::Low;
         made.mode = Mode::Flag;
@@ -402,7 +416,8 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
     }
     let ops =
         [Compare::Equal, Compare::NotEqual, Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less];
-    match c.below(12) {
+    match c.below(15) {
+        12..=14 if c.asks > 0 => memory(c),
         0 => {
             let op = c.pick(&ops);
             is(FieldId::STATUS, op, c.pick(&[200, 429, 403]))
@@ -450,6 +465,32 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
             Box::new(field(FieldId::STATUS)),
             vec![Const::Num(200), Const::Num(c.pick(&[429, 403]))],
         )),
+    }
+}
+
+/// A question to memory.
+fn memory(c: &mut Choices<'_>) -> Expr {
+    c.asks -= 1;
+    let of = c.pick(&[
+        field(FieldId::PROMPT_HASH),
+        field(FieldId::COUNTRY),
+        field(FieldId::ACCOUNT),
+        network(field(FieldId::IP), 24, 48),
+        field(FieldId::STATUS),
+        expr(Type::String, ExprKind::Lower(Box::new(field(FieldId::MODEL)))),
+    ]);
+    let by = c.pick(&[field(FieldId::ACCOUNT), field(FieldId::ORG), field(FieldId::STATUS)]);
+    let ask = match c.below(4) {
+        0 => Ask::SeenBefore,
+        1 => Ask::SeenBeforeBy(by),
+        2 => Ask::FirstSeen,
+        _ => Ask::NewFor(by),
+    };
+    let within = Duration(c.pick(&[30 * SECOND_NS, 5 * SECOND_NS, 1, MINUTE_NS, 12 * HOUR_NS]));
+    let asked = expr(Type::Bool, ExprKind::Memory(Box::new(Memory { ask, of, within })));
+    match c.below(4) {
+        3 => or_default(asked, expr(Type::Bool, ExprKind::Const(Const::Bool(true)))),
+        _ => asked,
     }
 }
 

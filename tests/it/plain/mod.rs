@@ -1,9 +1,11 @@
 //! The judge: an evaluator that keeps every event and computes each window of each group anew. No index, no sharing, no
 //! state between steps but the episode. What it says is what the rules mean; see also `docs/decisions.md`.
 
+mod actions;
 pub mod build;
 pub mod expr;
 pub mod generate;
+mod memory;
 mod record;
 pub mod rows;
 mod window;
@@ -163,18 +165,25 @@ impl PlainEvaluator {
     /// Events come with the moment at which they are seen, which only decides what is the last state of an id: an id that
     /// comes again after it was forgotten gives a single-event violation of the same id.
     fn find(&self, applied: &[(usize, &Event)], late: &[(usize, &Event)], horizon: Timestamp) -> Vec<Violation> {
-        let calc = Interpreter::new(&self.program, &self.rows);
         let events: Vec<&Event> = applied.iter().map(|(_, event)| *event).collect();
+        let mut remembered: Vec<&(usize, &Event)> = applied.iter().collect();
+        remembered.sort_by_key(|(moment, event)| (*moment, event.ts(), event.id()));
+        let history = remembered.iter().map(|(_, event)| *event).collect();
+        let calc = Interpreter::new(&self.program, &self.rows, history);
         let mut seen: Vec<&(usize, &Event)> = applied.iter().chain(late).collect();
         seen.sort_by_key(|(moment, event)| (*moment, event.ts(), event.id()));
 
         let mut found: BTreeMap<String, Violation> = BTreeMap::new();
         for rule in &self.program.rules {
-            let records: Vec<Violation> = match &rule.shape {
+            calc.kinds.replace(rule.kinds.clone());
+            let asks = rule.asks_memory();
+            let mut records: Vec<(Violation, bool)> = match &rule.shape {
                 Shape::Single => seen
                     .iter()
+                    // Memory is asked behind the watermark, where a late event does not come.
+                    .filter(|(_, e)| !asks || events.iter().any(|applied| std::ptr::eq(*applied, *e)))
                     .filter(|(_, e)| concerns(&calc, rule, e))
-                    .map(|(_, e)| record::single(&calc, rule, e))
+                    .map(|seen| (record::single(&calc, rule, seen.1), late.iter().any(|l| std::ptr::eq(l.1, seen.1))))
                     .collect(),
                 Shape::Windowed(w) => window::groups(&calc, rule, w, &events, horizon)
                     .iter()
@@ -182,12 +191,13 @@ impl PlainEvaluator {
                         group
                             .episodes
                             .iter()
-                            .map(|episode| record::windowed(&calc, rule, w, group, episode))
+                            .map(|episode| (record::windowed(&calc, rule, w, group, episode), false))
                             .collect::<Vec<_>>()
                     })
                     .collect(),
             };
-            found.extend(records.into_iter().map(|v| (v.id.clone(), v)));
+            actions::decide(rule, &mut records, self.options.delay_secret.as_ref());
+            found.extend(records.into_iter().map(|(v, _)| (v.id.clone(), v)));
         }
         let mut violations: Vec<Violation> = found.into_values().collect();
         violations.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::event::FieldId;
 use fineprint::event::fields::FIELDS;
-use fineprint::hir::{
-    Action, ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Verb, Windowed, rule_hash,
-};
+use fineprint::hir::{ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Windowed, rule_hash};
 use fineprint::time::Timestamp;
 use fineprint::value::Value;
 use fineprint::violation::{
@@ -128,7 +126,7 @@ fn blank(program: &Program, rule: &Rule, opened_at: Timestamp, id: &[String]) ->
         values: Vec::new(),
         evidence: Evidence::default(),
         exceptions: Vec::new(),
-        proposed: rule.actions.iter().map(proposed).collect(),
+        actions: Vec::new(),
         because: String::new(),
         mistaken_for: rule.mistaken_for.clone(),
     }
@@ -152,21 +150,6 @@ fn enforced(program: &Program, clause: &ClauseRef, opened_at: Timestamp) -> Opti
         from: found.from,
         in_force: found.from <= opened_at && found.until.is_none_or(|until| opened_at < until),
     })
-}
-
-/// An action as it is written in a rule.
-fn proposed(action: &Action) -> String {
-    let review = if action.after_review { "after review: " } else { "" };
-    let scope = if action.scope.is_empty() { String::new() } else { format!(" {}", action.scope) };
-    let verb = match &action.verb {
-        Verb::Alert(channel) => format!("alert \"{channel}\""),
-        Verb::Flag => format!("flag{scope}"),
-        Verb::Throttle(n, per) => format!("throttle{scope} to {n} per {per}"),
-        Verb::Challenge => format!("challenge{scope}"),
-        Verb::Block => format!("block{scope}"),
-    };
-    let duration = action.duration.map_or(String::new(), |d| format!(" for {d}"));
-    format!("{review}{verb}{duration}")
 }
 
 fn because(calc: &Interpreter<'_>, rule: &Rule, scope: Scope<'_>) -> String {
@@ -322,6 +305,7 @@ fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
         events: roles.into_iter().map(|((ts, id), role)| EventRef { id, ts, role }).collect(),
         complete,
         undecided: 0,
+        memory_cut_since: None,
     }
 }
 

@@ -1,0 +1,100 @@
+//! Questions about what was seen before an event. They are asked behind the watermark, where everything earlier is known.
+
+use super::{Expr, Function, Piece, Rule, Shape};
+use crate::time::Duration;
+
+/// Different questions of a rule: an event waits with every combination of their answers, three to a question.
+pub const QUESTIONS_PER_RULE_MAX: usize = 3;
+/// Different questions of all rules.
+pub const QUESTIONS_MAX: usize = 256;
+
+/// A question to memory. Missing operands make it unknown; see `docs/language.md` for what each says.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// What is asked.
+    pub ask: Ask,
+    /// The value that is looked for.
+    pub of: Expr,
+    /// How far back.
+    pub within: Duration,
+}
+
+/// What memory is asked.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// `seen before within 30d`
+    SeenBefore,
+    /// `seen before within 30d by another account`
+    SeenBeforeBy(Expr),
+    /// `first seen within 7d`
+    FirstSeen,
+    /// `new for account within 90d`
+    NewFor(Expr),
+}
+
+impl Ask {
+    /// The second operand, if there is one.
+    pub fn by(&self) -> Option<&Expr> {
+        match self {
+            Ask::SeenBefore | Ask::FirstSeen => None,
+            Ask::SeenBeforeBy(by) | Ask::NewFor(by) => Some(by),
+        }
+    }
+
+    /// The word of the canonical text.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Ask::SeenBefore => "seen-before",
+            Ask::SeenBeforeBy(_) => "seen-before-by-another",
+            Ask::FirstSeen => "first-seen",
+            Ask::NewFor(_) => "new-for",
+        }
+    }
+}
+
+impl Expr {
+    /// Whether memory is asked anywhere in it.
+    pub fn asks_memory(&self) -> bool {
+        let mut asks = false;
+        self.walk(&mut |e| asks |= matches!(e.kind, super::ExprKind::Memory(_)));
+        asks
+    }
+}
+
+impl Rule {
+    /// Whether it asks memory anywhere.
+    pub fn asks_memory(&self) -> bool {
+        let mut asks = false;
+        each_expr(self, &mut |e| asks |= e.asks_memory());
+        asks
+    }
+}
+
+/// Calls `f` with every expression of a rule that looks at single events, and with those over its window: all that a rule
+/// holds.
+pub fn each_expr<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
+    rule.filter.iter().for_each(&mut *f);
+    rule.lets.iter().for_each(|(_, e)| f(e));
+    rule.exceptions.iter().for_each(|e| f(&e.filter));
+    for piece in &rule.because {
+        if let Piece::Value(_, e) = piece {
+            f(e);
+        }
+    }
+    let Shape::Windowed(w) = &rule.shape else { return };
+    w.per.iter().for_each(&mut *f);
+    for a in &w.aggregates {
+        a.filter.iter().for_each(&mut *f);
+        match &a.function {
+            Function::Count => {}
+            Function::Sum(e) | Function::Min(e) | Function::Max(e) | Function::Average(e) | Function::Share(e) => f(e),
+            Function::Distinct { of, one_per } => {
+                of.iter().for_each(&mut *f);
+                if let Some((key, condition)) = one_per {
+                    f(key);
+                    condition.iter().for_each(&mut *f);
+                }
+            }
+        }
+    }
+}
