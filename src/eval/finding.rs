@@ -16,7 +16,7 @@ use crate::value::Value;
 use crate::violation::{Considered, Enforced, EventRef, Evidence, Observed, Role, Status, Violation};
 
 /// 32 hex digits over length-prefixed parts.
-fn id(parts: &[&str]) -> String {
+pub(super) fn id(parts: &[&str]) -> String {
     let mut h = Sha256::new();
     for part in parts {
         h.update((part.len() as u32).to_be_bytes());
@@ -75,7 +75,7 @@ pub fn action_text(a: &Action) -> String {
     out
 }
 
-fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
+pub(super) fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
     rule.exceptions
         .iter()
         .enumerate()
@@ -97,7 +97,7 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn record(&self, id: String, opened_at: Timestamp) -> Violation {
+    pub(super) fn record(&self, id: String, opened_at: Timestamp) -> Violation {
         let rule = self.rule;
         Violation {
             id,
@@ -202,7 +202,7 @@ impl Subject<'_> {
     }
 }
 
-fn observed(
+pub(super) fn observed(
     p: &ValuePlan,
     crossing: Option<crate::violation::Scalar>,
     peak: Option<crate::violation::Scalar>,

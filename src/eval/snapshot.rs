@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::events::Events;
 use super::intern::Interner;
+use super::sequence::Sequences;
 use super::stage::Stage;
 use super::window::Windows;
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -13,7 +14,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 2;
+pub(crate) const SNAPSHOT_VERSION: u16 = 3;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -25,6 +26,7 @@ struct Saved<'a> {
     stage: &'a Stage,
     events: &'a Events,
     windows: &'a [Windows],
+    sequences: &'a [Sequences],
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -41,6 +43,7 @@ struct Loaded {
     stage: Stage,
     events: Events,
     windows: Vec<Windows>,
+    sequences: Vec<Sequences>,
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -64,6 +67,7 @@ impl Evaluator {
             stage: &self.stage,
             events: &self.events,
             windows: &self.windows,
+            sequences: &self.sequences,
             max_ts: self.max_ts,
             watermark: self.watermark,
             settled: self.settled,
@@ -95,7 +99,7 @@ impl Evaluator {
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
         let mut evaluator = Evaluator::new(rules, options);
-        if s.windows.len() != evaluator.windows.len() {
+        if s.windows.len() != evaluator.windows.len() || s.sequences.len() != evaluator.sequences.len() {
             return Err("the saved state belongs to other rules".to_string());
         }
         evaluator.router.undecided = s.undecided;
@@ -106,6 +110,7 @@ impl Evaluator {
             stage: s.stage,
             events: s.events,
             windows: s.windows,
+            sequences: s.sequences,
             max_ts: s.max_ts,
             watermark: s.watermark,
             settled: s.settled,

@@ -6,6 +6,7 @@ pub(crate) mod lower;
 pub(crate) mod node;
 pub(crate) mod rule;
 pub(crate) mod scalar;
+pub(crate) mod sequence;
 mod set;
 pub mod text;
 
@@ -22,10 +23,11 @@ use self::lower::{Lower, Words};
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
 use self::scalar::Scalar;
+use self::sequence::{SequencePlan, Slots};
 use self::text::Prefilter;
 use crate::diagnostic::{Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
-use crate::hir::{Program, Rule, canonical_definition};
+use crate::hir::{Program, Rule, Shape, canonical_definition};
 use crate::reference::{ListData, TableData};
 use crate::time::Duration;
 use crate::value::Type;
@@ -53,6 +55,7 @@ pub struct RuleSet {
     /// Per text field that tests look at.
     pub(crate) prefilters: Vec<(FieldId, Prefilter)>,
     pub(crate) n_windowed: usize,
+    pub(crate) n_sequences: usize,
     /// Per rule, the rules of its definition, itself first; empty for a rule that follows another.
     pub(crate) members: Vec<Vec<u32>>,
     /// Fields that any rule reads, for the journal.
@@ -71,9 +74,10 @@ impl RuleSet {
             data: &data,
             nodes: Nodes::default(),
             words: Words::default(),
+            slots: Slots::default(),
             diagnostics: Vec::new(),
         };
-        let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
+        let (mut n_windowed, mut n_sequences, mut rules) = (0u32, 0u32, Vec::<RulePlan>::new());
         let mut members: Vec<Vec<u32>> = Vec::new();
         let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
         for (number, rule) in program.rules.iter().enumerate() {
@@ -83,10 +87,12 @@ impl RuleSet {
             if let Some(list) = members.get_mut(leader as usize) {
                 list.push(number);
             }
-            let shared = rules.get(leader as usize).and_then(RulePlan::windows_number);
-            let plan = RulePlan::new(&mut cx, rule, shared.unwrap_or(n_windowed));
-            if shared.is_none() && plan.windows_number().is_some() {
-                n_windowed += 1;
+            let shared = rules.get(leader as usize).and_then(|r| r.windows_number().or(r.sequence_number()));
+            let next = if matches!(rule.shape, Shape::Sequence(_)) { n_sequences } else { n_windowed };
+            let plan = RulePlan::new(&mut cx, rule, shared.unwrap_or(next));
+            if shared.is_none() {
+                n_windowed += u32::from(plan.windows_number().is_some());
+                n_sequences += u32::from(plan.sequence_number().is_some());
             }
             rules.push(plan);
         }
@@ -99,7 +105,8 @@ impl RuleSet {
             let numbered = rules.iter().zip(&program.rules).enumerate();
             let looks = numbered.filter(|(_, (_, rule))| rule.kinds.contains(&kind));
             let leaders = looks.filter(|(n, _)| members.get(*n).is_some_and(|m| !m.is_empty()));
-            let filters: Vec<(u32, Option<NodeId>)> = leaders.map(|(n, (plan, _))| (n as u32, plan.filter)).collect();
+            let filters: Vec<(u32, Option<NodeId>)> =
+                leaders.map(|(n, (plan, _))| (n as u32, plan.filter_of(kind))).collect();
             Index::new(&filters, &nodes)
         });
         let prefilters = prefilters(&nodes);
@@ -112,6 +119,7 @@ impl RuleSet {
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,
+            n_sequences: n_sequences as usize,
             members,
             fields_read,
             bundle_hash,
@@ -138,16 +146,22 @@ impl RuleSet {
     /// The longest window of any rule: how long events matter.
     pub fn longest_window(&self) -> Duration {
         let lengths = self.rules.iter().map(|r| match &r.shape {
-            ShapePlan::Single { .. } => Duration(0),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
             ShapePlan::Windowed(w) => w.length,
         });
         lengths.max().unwrap_or_default()
     }
 
+    /// How far back any finding can reach: the longest window with its step, or the longest sequence.
+    pub fn longest_reach(&self) -> Duration {
+        let sequence = self.sequences().map(|(_, _, s)| s.life).max().unwrap_or_default();
+        Duration(self.longest_window().0.saturating_add(self.longest_step().0).max(sequence))
+    }
+
     /// The longest step of any rule.
     pub fn longest_step(&self) -> Duration {
         let steps = self.rules.iter().map(|r| match &r.shape {
-            ShapePlan::Single { .. } => Duration(0),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
             ShapePlan::Windowed(w) => Duration(w.step),
         });
         steps.max().unwrap_or_default()
@@ -164,7 +178,16 @@ impl RuleSet {
         let numbered = self.rules.iter().zip(&self.members).enumerate();
         numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
             ShapePlan::Windowed(w) => Some((n as u32, plan, w.as_ref())),
-            ShapePlan::Single { .. } => None,
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
+        })
+    }
+
+    /// The rules on sequences that lead their definition, with their plans.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = (u32, &RulePlan, &SequencePlan)> {
+        let numbered = self.rules.iter().zip(&self.members).enumerate();
+        numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
+            ShapePlan::Sequence(s) => Some((n as u32, plan, s.as_ref())),
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => None,
         })
     }
 
@@ -213,7 +236,11 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
                 see(e);
             }
         }
-        if let crate::hir::Shape::Windowed(w) = &rule.shape {
+        if let Shape::Sequence(s) = &rule.shape {
+            s.per.iter().for_each(&mut see);
+            s.steps.iter().filter_map(|step| step.filter.as_ref()).for_each(&mut see);
+        }
+        if let Shape::Windowed(w) = &rule.shape {
             w.per.iter().for_each(&mut see);
             for a in &w.aggregates {
                 a.filter.iter().for_each(&mut see);

@@ -86,6 +86,11 @@ pub(crate) trait Env {
     fn aggregate(&self, index: u16) -> Val<'_>;
     fn key(&self, index: u16) -> Val<'_>;
     fn at(&self) -> Timestamp;
+
+    /// A slot of a rule on sequences, of the event of a step.
+    fn slot(&self, _step: u16, _slot: u16) -> Val<'_> {
+        Val::Unknown
+    }
 }
 
 /// A lowered value expression.
@@ -93,7 +98,11 @@ pub(crate) trait Env {
 pub(crate) enum Scalar {
     Const(Const),
     Field(FieldId),
-    Column { table: Arc<TableData>, column: u16, key: Box<Scalar> },
+    Column {
+        table: Arc<TableData>,
+        column: u16,
+        key: Box<Scalar>,
+    },
     OrDefault(Box<Scalar>, Box<Scalar>),
     Arithmetic(Arithmetic, Box<Scalar>, Box<Scalar>),
     ToMicros(Box<Scalar>),
@@ -102,6 +111,8 @@ pub(crate) enum Scalar {
     Length(Box<Scalar>),
     Aggregate(u16),
     Key(u16),
+    /// Of a rule on sequences: a value of the event of a step.
+    Slot(u16, u16),
     Truth(Box<Cond>),
 }
 
@@ -157,6 +168,7 @@ impl Scalar {
             },
             Scalar::Aggregate(i) => env.aggregate(*i),
             Scalar::Key(i) => env.key(*i),
+            Scalar::Slot(step, slot) => env.slot(*step, *slot),
             Scalar::Truth(c) => match c.eval(env) {
                 Truth::Unknown => Val::Unknown,
                 known => Val::Bool(known.is_true()),

@@ -62,6 +62,8 @@ pub struct Summary {
     pub nothing_new: Vec<String>,
     /// Rules that could not decide about events because a field was missing, and how often.
     pub undecided: Vec<(String, u64)>,
+    /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
+    pub dropped: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
     pub unknown_names: BTreeSet<String>,
 }
@@ -145,7 +147,7 @@ pub fn run(
         pending: BTreeMap::new(),
         projection: Vec::new(),
         committing: std::time::Duration::ZERO,
-        journal_keep: Duration(rules.longest_window().0.saturating_add(rules.longest_step().0).saturating_mul(2)),
+        journal_keep: Duration(rules.longest_reach().0.saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     let mut merged = running.open(inputs, &options.format)?;
@@ -178,10 +180,22 @@ pub fn run(
     let unknown_names = merged.unknown_names();
     let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
     let flush = ending == Ending::Complete && !pipe;
-    let (books, undecided, committing) = running.end(&mut merged, flush)?;
+    let Ended { books, undecided, dropped, committing } = running.end(&mut merged, flush)?;
     let elapsed = start.elapsed();
     tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
-    Ok(Summary { ending, books, records, bytes, elapsed, committing, inputs, nothing_new, undecided, unknown_names })
+    Ok(Summary {
+        ending,
+        books,
+        records,
+        bytes,
+        elapsed,
+        committing,
+        inputs,
+        nothing_new,
+        undecided,
+        dropped,
+        unknown_names,
+    })
 }
 
 /// The state from which the run goes on.
@@ -364,11 +378,18 @@ impl Running<'_> {
         let snapshot = saved.map_or(Ok(Vec::new()), |s| s.to_bytes()).map_err(RunError::State)?;
         self.commit(merged, snapshot, &stale)?;
         self.committing += started.elapsed();
-        Ok((self.session.books(), self.session.undecided(), self.committing))
+        let (books, undecided, dropped) = (self.session.books(), self.session.undecided(), self.session.dropped());
+        Ok(Ended { books, undecided, dropped, committing: self.committing })
     }
 }
 
-type Ended = (RunBooks, Vec<(String, u64)>, std::time::Duration);
+/// What is known at the end.
+struct Ended {
+    books: RunBooks,
+    undecided: Vec<(String, u64)>,
+    dropped: Vec<(String, u64)>,
+    committing: std::time::Duration,
+}
 
 /// How many earlier inputs are held against a file whose name is new.
 const MOVED_TRIED_MAX: usize = 16;

@@ -275,6 +275,10 @@ impl Session {
         books
     }
 
+    pub(super) fn dropped(&self) -> Vec<(String, u64)> {
+        self.evaluator.dropped()
+    }
+
     pub(super) fn undecided(&self) -> Vec<(String, u64)> {
         self.evaluator.undecided()
     }

@@ -11,7 +11,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A window rule that opens and closes, a growing one, and one on single events.
+/// A window rule that opens and closes, a growing one, one on single events, and two on sequences, of which one waits out
+/// a time.
 const RULES: &str = r#"
 policy acme.terms version 2025-09-15 {
   title "Terms"
@@ -82,6 +83,52 @@ rule token-probe {
   }
   test "silent on a number" {
     given 3 completions { max_tokens: 100 }
+    expect nothing
+  }
+}
+
+rule refused-then-served {
+  enforces acme.terms.safety
+  severity low
+  mode     shadow
+
+  on sequence per account within 2m {
+    first completion where refused = true
+    then completion as served where refused = false and ts - first.ts >= 1s at least 2 times
+  }
+  because  "{account} was served after a refusal"
+
+  test "fires" {
+    given 1 completion { refused: true }
+    given 2 completions every 10s at 10s { refused: false }
+    expect violation
+  }
+  test "silent on one" {
+    given 1 completion { refused: true }
+    given 1 completion at 10s { refused: false }
+    expect nothing
+  }
+}
+
+rule refused-and-gone {
+  enforces acme.terms.safety
+  severity low
+  mode     shadow
+
+  on sequence per account within 30s {
+    first completion where refused = true
+    then no completion where refused != first.refused within 20s
+  }
+  cooldown 1m
+  because  "{account} was served nothing for 20 seconds after a refusal"
+
+  test "fires" {
+    given 2 completions every 10s { refused: true }
+    expect violation
+  }
+  test "silent on one" {
+    given 1 completion { refused: true }
+    given 1 completion at 20s { refused: false }
     expect nothing
   }
 }
