@@ -252,7 +252,7 @@ fn tally(violations: &[Violation]) -> Vec<Tally> {
 fn journal(db: &Path, sink: &mut SqliteSink) -> anyhow::Result<Journal> {
     let mut directory = db.as_os_str().to_owned();
     directory.push(".journal");
-    let position = match sink.resume()?.and_then(|r| r.journal) {
+    let position = match sink.resume()?.and_then(|r| r.standing.journal) {
         Some(text) => text.parse::<Position>()?,
         None => Position::START,
     };

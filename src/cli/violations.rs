@@ -249,7 +249,7 @@ impl Stats {
     fn run(self) -> anyhow::Result<Exit> {
         let log = Log::open(&self.db)?;
         let tallies = log.wait(log.store.stats())?;
-        let books = log.wait(log.store.resume())?.map(|c| c.books).unwrap_or_default();
+        let books = log.wait(log.store.resume())?.map(|r| r.checkpoint.books).unwrap_or_default();
         let mut out = output();
         match self.format {
             Format::Json => {

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::footprint::HeapBytes;
+
 /// Most events held. Above it the oldest are forgotten: counts stay exact, evidence then names fewer events and says so.
 pub const EVENTS_HELD_MAX: usize = 8_000_000;
 
@@ -128,5 +130,14 @@ impl Events {
     /// The accounts of all events held.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = u64> {
         self.chunks.iter().flat_map(|c| &c.account).map(|a| u64::from(*a)).filter(|a| *a != NO_ACCOUNT)
+    }
+}
+
+impl HeapBytes for Events {
+    fn heap_bytes(&self) -> usize {
+        let chunk = |c: &Chunk| {
+            c.ts.heap_bytes() + c.content.heap_bytes() + c.account.heap_bytes() + c.ends.heap_bytes() + c.ids.capacity()
+        };
+        self.chunks.heap_bytes() + self.chunks.iter().map(chunk).sum::<usize>()
     }
 }

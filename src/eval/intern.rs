@@ -5,6 +5,8 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
 
+use super::footprint::HeapBytes;
+
 /// Below this many texts nothing is swept.
 const SWEEP_MIN: usize = 100_000;
 
@@ -89,5 +91,12 @@ impl Interner {
             }
         }
         self.table = table;
+    }
+}
+
+impl HeapBytes for Interner {
+    fn heap_bytes(&self) -> usize {
+        let texts: usize = self.entries.iter().flatten().map(|t| t.len()).sum();
+        texts + self.entries.heap_bytes() + self.free.heap_bytes() + self.table.allocation_size()
     }
 }

@@ -1,21 +1,27 @@
 //! What one group counted in its window, step by step: one row of numbers per step with events, and the totals over all rows.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::accumulate::Accumulator;
+use super::footprint::HeapBytes;
 use super::route::HEADER;
-use crate::plan::rule::{Column, ROW_HEADER, WindowPlan};
+use crate::plan::rule::{Column, WindowPlan};
 use crate::plan::scalar::Val;
 
-/// Events of one group: those that no exception takes out, or all.
+/// Events of one group: those that no exception takes out, or all. Rows that lie behind are packed: most numbers are small,
+/// and most of the state is rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Lane {
-    /// The step from which rows count theirs.
-    base: i64,
-    /// Rows of [`WindowPlan::row`] words, by step. A step may have several: the next begins when a number is full.
-    rows: Vec<u32>,
-    /// Where the first row in use begins.
-    start: u32,
+    /// The step of the first row.
+    first: i64,
+    /// The step of the open row.
+    last: i64,
+    /// The row that events still go into; of [`WindowPlan::row`] words, or none.
+    open: Box<[u32]>,
+    /// Rows before it, packed, each with its distance from the one before. A step may have several: the next begins when a
+    /// number is full.
+    closed: Packed,
     /// Events in all rows.
     events: u64,
     accumulators: Box<[Accumulator]>,
@@ -24,9 +30,10 @@ pub(crate) struct Lane {
 impl Lane {
     pub(crate) fn new(w: &WindowPlan) -> Lane {
         Lane {
-            base: 0,
-            rows: Vec::new(),
-            start: 0,
+            first: 0,
+            last: 0,
+            open: Box::default(),
+            closed: Packed::default(),
             events: 0,
             accumulators: w.aggregates.iter().map(|a| Accumulator::new(a.fold)).collect(),
         }
@@ -36,106 +43,100 @@ impl Lane {
     pub(crate) fn add(&mut self, w: &WindowPlan, pane: i64, record: &[u64]) -> bool {
         let (filters, known) = (record.get(1).copied().unwrap_or(0), record.get(2).copied().unwrap_or(0));
         let inputs = record.get(HEADER + w.per.len()..).unwrap_or(&[]);
-        let mut at = self.row(w, pane);
+        self.open_row(w, pane);
         let mut counted = false;
-        for (i, (plan, accumulator)) in w.aggregates.iter().zip(&mut self.accumulators).enumerate() {
+        for i in 0..w.aggregates.len() {
+            let (Some(plan), Some(accumulator)) = (w.aggregates.get(i), self.accumulators.get_mut(i)) else { continue };
             if plan.filter.is_some_and(|f| filters & (1 << f) == 0) {
                 continue;
             }
             counted = true;
             let input = usize::from(plan.input);
             let word = inputs.get(input).copied().filter(|_| known & (1 << input) != 0);
-            let added = match (plan.column, self.rows.get_mut(at..)) {
-                (Column::At(column), Some(row)) => {
-                    accumulator.add_to(word, row.get_mut(usize::from(column)..).unwrap_or(&mut []))
-                }
-                _ => {
-                    accumulator.add(pane, word);
-                    true
-                }
+            let Column::At(column) = plan.column else {
+                accumulator.add(pane, word);
+                continue;
             };
-            if !added {
+            let column = usize::from(column);
+            if !accumulator.add_to(word, self.open.get_mut(column..).unwrap_or(&mut [])) {
                 // The number is full: it goes on in a new row of the step.
-                at = push_row(&mut self.rows, w, (pane - self.base) as u32);
-                let column = if let Column::At(c) = plan.column { usize::from(c) } else { 0 };
-                let full = self.rows.get_mut(at + column..).is_none_or(|row| !accumulator.add_to(word, row));
-                debug_assert!(!full, "aggregate {i} does not fit an empty row");
+                self.close();
+                self.fresh_row(w);
+                if let Some(accumulator) = self.accumulators.get_mut(i) {
+                    accumulator.add_to(word, self.open.get_mut(column..).unwrap_or(&mut []));
+                }
             }
         }
         self.events += 1;
-        if let Some(row) = self.rows.get_mut(at..at + w.row) {
-            if let Some(events) = row.get_mut(1) {
-                *events += 1;
-            }
-            if counted && let Some(contributed) = w.contributed.and_then(|c| row.get_mut(usize::from(c))) {
-                *contributed += 1;
-            }
+        if let Some(events) = self.open.get_mut(1) {
+            *events += 1;
+        }
+        if counted && let Some(contributed) = w.contributed.and_then(|c| self.open.get_mut(usize::from(c))) {
+            *contributed += 1;
         }
         counted
     }
 
-    /// Where the row of a step begins, made where it is missing.
-    fn row(&mut self, w: &WindowPlan, pane: i64) -> usize {
-        if self.start as usize >= self.rows.len() {
-            self.rows.clear();
-            self.start = 0;
-            self.base = pane;
-        } else if u32::try_from(pane - self.base).is_err() {
-            self.compact(w);
-        }
-        let step = (pane - self.base) as u32;
-        match self.rows.len().checked_sub(w.row) {
-            Some(last)
-                if self.rows.get(last) == Some(&step) && self.rows.get(last + 1).is_some_and(|n| *n < u32::MAX) =>
-            {
-                last
+    /// Makes the open row that of a step.
+    fn open_row(&mut self, w: &WindowPlan, pane: i64) {
+        let full = self.open.get(1).is_none_or(|n| *n == u32::MAX);
+        if self.open.is_empty() {
+            (self.first, self.last) = (pane, pane);
+            self.fresh_row(w);
+        } else if self.last != pane || full {
+            self.close();
+            let distance = u32::try_from(pane - self.last).unwrap_or(u32::MAX);
+            self.last = pane;
+            self.fresh_row(w);
+            if let Some(step) = self.open.first_mut() {
+                *step = distance;
             }
-            _ => push_row(&mut self.rows, w, step),
         }
+    }
+
+    fn fresh_row(&mut self, w: &WindowPlan) {
+        if self.open.len() == w.row {
+            self.open.fill(0);
+        } else {
+            self.open = vec![0; w.row].into();
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed.push(&self.open);
     }
 
     /// Drops all steps before `first`.
     pub(crate) fn expire(&mut self, w: &WindowPlan, first: i64) {
         // No aggregate knows a step that the rows do not.
-        if self.first_pane().is_none_or(|pane| pane >= first) {
+        if self.open.is_empty() || self.first >= first {
             return;
         }
-        while let Some(row) = self.rows.get(self.start as usize..self.start as usize + w.row) {
-            let [step, events] = *row.first_chunk::<ROW_HEADER>().unwrap_or(&[0; ROW_HEADER]);
-            if self.base + i64::from(step) >= first {
+        let mut row: SmallVec<[u32; 16]> = SmallVec::from_elem(0, w.row);
+        while self.first < first {
+            if self.closed.pop(&mut row) {
+                self.take_back(w, &row);
+                let next = self.closed.first().or(self.open.first().copied()).unwrap_or(0);
+                self.first += i64::from(next);
+            } else {
+                let open = std::mem::take(&mut self.open);
+                self.take_back(w, &open);
                 break;
             }
-            self.events -= u64::from(events);
-            for (plan, accumulator) in w.aggregates.iter().zip(&mut self.accumulators) {
-                if let Column::At(column) = plan.column {
-                    accumulator.take_back(row.get(usize::from(column)..).unwrap_or(&[]));
-                }
-            }
-            self.start += w.row as u32;
         }
         for (plan, accumulator) in w.aggregates.iter().zip(&mut self.accumulators) {
             if plan.column == Column::Own {
                 accumulator.expire(first);
             }
         }
-        let start = self.start as usize;
-        if start >= self.rows.len() {
-            self.rows.clear();
-            self.start = 0;
-        } else if start * 2 >= self.rows.len() {
-            self.compact(w);
-        }
     }
 
-    /// Moves the rows in use to the front and counts their steps from the first.
-    fn compact(&mut self, w: &WindowPlan) {
-        self.rows.drain(..self.start as usize);
-        self.start = 0;
-        let shift = self.rows.first().copied().unwrap_or(0);
-        self.base += i64::from(shift);
-        self.rows.iter_mut().step_by(w.row).for_each(|step| *step -= shift);
-        if self.rows.capacity() > self.rows.len() * 4 {
-            self.rows.shrink_to(self.rows.len() * 2);
+    fn take_back(&mut self, w: &WindowPlan, row: &[u32]) {
+        self.events -= u64::from(row.get(1).copied().unwrap_or(0));
+        for (plan, accumulator) in w.aggregates.iter().zip(&mut self.accumulators) {
+            if let Column::At(column) = plan.column {
+                accumulator.take_back(row.get(usize::from(column)..).unwrap_or(&[]));
+            }
         }
     }
 
@@ -146,23 +147,24 @@ impl Lane {
 
     /// The first and the last step with events.
     pub(crate) fn first_pane(&self) -> Option<i64> {
-        self.rows.get(self.start as usize).map(|step| self.base + i64::from(*step))
+        (!self.open.is_empty()).then_some(self.first)
     }
 
-    pub(crate) fn last_pane(&self, w: &WindowPlan) -> Option<i64> {
-        let last = self.rows.len().checked_sub(w.row)?;
-        self.rows.get(last).map(|step| self.base + i64::from(*step))
+    pub(crate) fn last_pane(&self) -> Option<i64> {
+        (!self.open.is_empty()).then_some(self.last)
     }
 
     /// How many events any aggregate counts in the steps of a range.
     pub(crate) fn contributed(&self, w: &WindowPlan, steps: std::ops::Range<i64>) -> u64 {
-        let rows = self.rows.get(self.start as usize..).unwrap_or(&[]);
         let column = w.contributed.map_or(1, usize::from);
-        rows.chunks_exact(w.row)
-            .filter(|row| row.first().is_some_and(|step| steps.contains(&(self.base + i64::from(*step)))))
-            .filter_map(|row| row.get(column))
-            .map(|n| u64::from(*n))
-            .sum()
+        let number = |row: &[u32]| u64::from(row.get(column).copied().unwrap_or(0));
+        let (mut step, mut sum, mut rest) = (self.first, 0, self.closed.clone());
+        let mut row: SmallVec<[u32; 16]> = SmallVec::from_elem(0, w.row);
+        while rest.pop(&mut row) {
+            sum += if steps.contains(&step) { number(&row) } else { 0 };
+            step += i64::from(rest.first().or(self.open.first().copied()).unwrap_or(0));
+        }
+        sum + if steps.contains(&self.last) { number(&self.open) } else { 0 }
     }
 
     /// What an aggregate comes to now.
@@ -179,13 +181,81 @@ impl Lane {
     }
 }
 
-fn push_row(rows: &mut Vec<u32>, w: &WindowPlan, step: u32) -> usize {
-    let at = rows.len();
-    // Most groups hold few rows: growing by doubling from the start would waste more than it saves.
-    if rows.capacity() < at + w.row {
-        rows.reserve_exact(w.row.max(at / 2));
+impl HeapBytes for Lane {
+    fn heap_bytes(&self) -> usize {
+        let own: usize = self.accumulators.iter().map(HeapBytes::heap_bytes).sum();
+        self.closed.bytes.heap_bytes() + size_of_val(&*self.open) + size_of_val(&*self.accumulators) + own
     }
-    rows.push(step);
-    rows.resize(at + w.row, 0);
-    at
+}
+
+/// Rows of numbers in seven bits a byte, the low ones first; first in, first out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Packed {
+    bytes: Vec<u8>,
+    /// Where the first row begins.
+    start: u32,
+}
+
+impl Packed {
+    fn push(&mut self, row: &[u32]) {
+        let before = self.bytes.len();
+        for number in row {
+            let mut n = *number;
+            while n >= 0x80 {
+                self.grow();
+                self.bytes.push((n as u8) | 0x80);
+                n >>= 7;
+            }
+            self.grow();
+            self.bytes.push(n as u8);
+        }
+        debug_assert!(self.bytes.len() > before, "a row has numbers");
+    }
+
+    /// Makes room for a byte. Most groups hold few rows: doubling from the start would waste more than it saves.
+    fn grow(&mut self) {
+        if self.bytes.len() == self.bytes.capacity() {
+            self.bytes.reserve_exact(16.max(self.bytes.len() / 4));
+        }
+    }
+
+    /// The first number of the first row.
+    fn first(&self) -> Option<u32> {
+        let mut at = self.start as usize;
+        self.number(&mut at)
+    }
+
+    fn number(&self, at: &mut usize) -> Option<u32> {
+        let (mut n, mut shift) = (0u32, 0);
+        loop {
+            let byte = *self.bytes.get(*at)?;
+            *at += 1;
+            n |= u32::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte < 0x80 {
+                return Some(n);
+            }
+            shift += 7;
+        }
+    }
+
+    /// Takes out the first row; false where there is none.
+    fn pop(&mut self, row: &mut [u32]) -> bool {
+        let mut at = self.start as usize;
+        if at >= self.bytes.len() {
+            return false;
+        }
+        for number in row {
+            *number = self.number(&mut at).unwrap_or(0);
+        }
+        if at >= self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        } else if at * 2 >= self.bytes.len() {
+            self.bytes.drain(..at);
+            self.start = 0;
+        } else {
+            self.start = at as u32;
+        }
+        true
+    }
 }

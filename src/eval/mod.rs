@@ -10,6 +10,7 @@ mod books;
 mod episode;
 pub mod events;
 mod finding;
+pub mod footprint;
 mod intern;
 mod lane;
 mod merkle;

@@ -82,9 +82,9 @@ impl Router {
         self.taken.resize(rules.words.len(), (0, None));
         let Some(index) = rules.index(event.kind()) else { return };
         self.texts.clear();
-        for field in &index.text_fields {
+        for field in index.text_fields() {
             let texts = &mut self.texts;
-            scan(rules, &mut self.memo, event, *field, &mut |node| texts.push(node));
+            scan(rules, &mut self.memo, event, field, &mut |node| texts.push(node));
         }
         let (stamps, reached, matched, generation) =
             (&mut self.stamps, &mut self.reached, &mut self.matched, self.generation);

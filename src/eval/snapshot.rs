@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::events::Events;
@@ -15,6 +16,37 @@ use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
 pub(crate) const SNAPSHOT_VERSION: u16 = 3;
+
+/// Bytes handed out at a time.
+const PART_BYTES: usize = 64 << 10;
+
+/// Where the serialiser writes to.
+struct Parts<'a> {
+    buffer: Vec<u8>,
+    out: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Flavor for Parts<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        if self.buffer.len() + bytes.len() > PART_BYTES {
+            (self.out)(&self.buffer);
+            self.buffer.clear();
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        (self.out)(&self.buffer);
+        Ok(())
+    }
+}
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -58,6 +90,16 @@ impl Evaluator {
     /// # Errors
     /// A text, where the state cannot be written down.
     pub fn snapshot(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        self.write_snapshot(&mut |part| bytes.extend_from_slice(part))?;
+        Ok(bytes)
+    }
+
+    /// Hands out the bytes of [`Evaluator::snapshot`] in order, in parts, so that they need not lie in memory at once.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down.
+    pub fn write_snapshot(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), String> {
         let saved = Saved {
             version: SNAPSHOT_VERSION,
             bundle: self.rules.bundle_hash(),
@@ -75,7 +117,8 @@ impl Evaluator {
             finished: &self.finished,
             refused: self.refused.iter().map(|r| (r.origin, r.id.as_str())).collect(),
         };
-        postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))
+        let parts = Parts { buffer: Vec::with_capacity(PART_BYTES), out };
+        postcard::serialize_with_flavor(&saved, parts).map_err(|e| format!("the state cannot be written down: {e}"))
     }
 
     /// An evaluator in the state of a snapshot.

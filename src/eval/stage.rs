@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Origin;
+use super::footprint::HeapBytes;
 use crate::time::SECOND_NS;
 use crate::violation::Violation;
 
@@ -213,5 +214,14 @@ impl Stage {
     /// All waiting events with their words, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64])> {
         self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e))))
+    }
+}
+
+impl HeapBytes for Stage {
+    fn heap_bytes(&self) -> usize {
+        let bucket =
+            |b: &Bucket| size_of::<Bucket>() + b.events.heap_bytes() + b.text.capacity() + b.words.heap_bytes();
+        let known = self.known.capacity() * (size_of::<(u128, Known)>() + 1);
+        self.buckets.values().map(bucket).sum::<usize>() + known
     }
 }

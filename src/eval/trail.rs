@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::footprint::HeapBytes;
+
 /// Marks an entry whose event an exception takes out.
 const EXCEPTED: u32 = 1 << 31;
 
@@ -60,5 +62,11 @@ impl Trail {
             // An event that is held no more ends the trail.
             ((ahead as i32) >= 0).then(|| (first_event + u64::from(ahead), mark.back & EXCEPTED != 0))
         })
+    }
+}
+
+impl HeapBytes for Trail {
+    fn heap_bytes(&self) -> usize {
+        self.marks.heap_bytes()
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::accumulate::Counts;
 use super::episode::{Episode, Track};
 use super::events::Events;
+use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::route::{HEADER, word_value};
@@ -192,7 +193,7 @@ impl Windows {
             let closes = group.judge(step, plan, w, bench, &self.trail, ended);
             // What changes it next, events apart: the first step leaves the window, or a cooldown runs out.
             let events = group.widest();
-            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane(w) };
+            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane() };
             let leaves = changes.map(|pane| pane + w.panes + 1);
             let next = closes.into_iter().flatten().chain(leaves).fold(i64::MAX, i64::min).max(step + 1);
             let (empty, episode) = (group.is_empty(), group.has_episode());
@@ -481,5 +482,28 @@ fn write_value(out: &mut String, ty: &Type, v: &Val<'_>) {
             let _ = crate::value::write_number(out, ty, n);
         }
         Some(Scalar::Text(t)) => out.push_str(&t),
+    }
+}
+
+impl HeapBytes for Windows {
+    fn heap_bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().flatten().map(HeapBytes::heap_bytes).sum();
+        let due: usize = self.due.values().map(HeapBytes::heap_bytes).sum();
+        groups
+            + due
+            + self.groups.heap_bytes()
+            + self.table.allocation_size()
+            + self.free.heap_bytes()
+            + self.trail.heap_bytes()
+    }
+}
+
+impl HeapBytes for Group {
+    fn heap_bytes(&self) -> usize {
+        let key = if self.key.spilled() { self.key.capacity() * size_of::<u64>() } else { 0 };
+        let more = self.more.as_deref().map_or(0, |m| {
+            size_of::<More>() + m.took_out.heap_bytes() + m.raw.as_ref().map_or(0, HeapBytes::heap_bytes)
+        });
+        key + more + self.net.heap_bytes()
     }
 }

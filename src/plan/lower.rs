@@ -86,10 +86,11 @@ impl Lower<'_> {
     }
 
     fn matcher(&mut self, e: &Expr, test: &TextTest, ignoring_case: bool) -> Option<Arc<TextMatcher>> {
-        let listed = match test {
-            TextTest::ContainsAnyOf(list) => self.list(*list).texts().map(str::to_string).collect(),
-            _ => Vec::new(),
+        let list = match test {
+            TextTest::ContainsAnyOf(list) => Some(self.list(*list)),
+            _ => None,
         };
+        let listed = list.as_ref().map_or_else(Vec::new, |list| list.texts_with_spans());
         match TextMatcher::new(test, &listed, ignoring_case) {
             Ok(m) => Some(Arc::new(m)),
             Err(message) => {

@@ -203,7 +203,7 @@ pub(crate) fn eval<E: Env>(
             }
             match env.field(*field) {
                 crate::value::Value::Text(_) if matcher.is_filtered() && !memo.is_worth(id) => Truth::False,
-                crate::value::Value::Text(t) => Truth::from(matcher.matches(t)),
+                crate::value::Value::Text(t) => Truth::from(matcher.matches(t, env.at())),
                 _ => Truth::Unknown,
             }
         }

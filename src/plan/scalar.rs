@@ -206,7 +206,7 @@ impl Cond {
             Cond::InSet(a, set) => set.contains(&a.eval(env)),
             Cond::InList(a, list) => in_list(&a.eval(env), list, env.at()),
             Cond::Text(a, matcher) => match a.eval(env) {
-                Val::Text(t) => Truth::from(matcher.matches(&t)),
+                Val::Text(t) => Truth::from(matcher.matches(&t, env.at())),
                 _ => Truth::Unknown,
             },
             Cond::Exists(a) => Truth::from(!a.eval(env).is_unknown()),

@@ -8,6 +8,8 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::hir::TextTest;
+use crate::reference::{Validity, holds};
+use crate::time::Timestamp;
 
 /// Largest compiled size of one pattern, bytes. The checker refuses larger ones with the same bound.
 pub const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -26,13 +28,26 @@ pub(crate) struct TextMatcher {
     literals: Vec<String>,
     /// Whether letters fold, so that the two non-ASCII characters that fold to ASCII letters defeat the literals.
     folds: bool,
-    /// Whether the occurrence of a literal in its own case is already the answer.
-    literal_decides: bool,
+    /// Whether the occurrence of a literal is already the answer, and in which case.
+    decides: Decides,
+}
+
+/// What the occurrence of a literal says about its test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decides {
+    /// That it is worth running.
+    Nothing,
+    /// That it holds, where letters are in the literal's own case.
+    InItsCase,
+    /// That it holds.
+    InEitherCase,
 }
 
 #[derive(Debug)]
 enum Test {
     Any(Vec<Phrase>),
+    /// Phrases of a list, some of which count in some spans only; no span is always.
+    AnyListed(Vec<(Phrase, Box<[Validity]>)>),
     All(Vec<Phrase>),
     Starts(Phrase),
     Ends(Phrase),
@@ -47,19 +62,35 @@ enum Phrase {
 }
 
 impl TextMatcher {
-    /// Compiles a test; phrases of a list are given by the caller. Fails with the pattern's own message.
-    pub(crate) fn new(test: &TextTest, listed: &[String], ignoring_case: bool) -> Result<TextMatcher, String> {
+    /// Compiles a test; phrases of a list, with the spans in which they count, are given by the caller. Fails with the
+    /// pattern's own message.
+    pub(crate) fn new(
+        test: &TextTest,
+        listed: &[(&str, &[Validity])],
+        ignoring_case: bool,
+    ) -> Result<TextMatcher, String> {
         let folded = |text: &str, before: &str, after: &str| {
             regex(&format!("{before}{}{after}", regex::escape(text)), true).map(Phrase::Folded)
         };
-        let phrase = |text: &String| match ignoring_case {
+        let phrase = |text: &str| match ignoring_case {
             true => folded(text, "", ""),
-            false => Ok(Phrase::Exact(text.clone())),
+            false => Ok(Phrase::Exact(text.to_string())),
         };
-        let phrases = |all: &[String]| all.iter().map(phrase).collect::<Result<Vec<_>, _>>();
+        let phrases = |all: &[String]| all.iter().map(|text| phrase(text)).collect::<Result<Vec<_>, _>>();
         let (test, mut literals) = match test {
             TextTest::ContainsAny(p) => (Test::Any(phrases(p)?), p.clone()),
-            TextTest::ContainsAnyOf(_) => (Test::Any(phrases(listed)?), listed.to_vec()),
+            TextTest::ContainsAnyOf(_) => {
+                let dated = listed.iter().any(|(_, spans)| !spans.is_empty());
+                let compiled = listed.iter().map(|(text, spans)| Ok((phrase(text)?, Box::from(*spans))));
+                let compiled = compiled.collect::<Result<Vec<_>, String>>()?;
+                // Where no row has dates, the occurrence of a literal is the answer.
+                let test = if dated {
+                    Test::AnyListed(compiled)
+                } else {
+                    Test::Any(compiled.into_iter().map(|(phrase, _)| phrase).collect())
+                };
+                (test, listed.iter().map(|(text, _)| (*text).to_string()).collect())
+            }
             TextTest::ContainsAll(p) => {
                 let longest = p.iter().max_by_key(|t| t.len()).cloned();
                 (Test::All(phrases(p)?), longest.into_iter().collect())
@@ -74,6 +105,7 @@ impl TextMatcher {
             ),
             TextTest::Matches(pattern) => (Test::Regex(regex(pattern, ignoring_case)?), required_literals(pattern)),
         };
+        let phrases_are_ascii = literals.iter().all(|l| l.is_ascii());
         // A folded phrase may differ from the text in the case of non-ASCII letters, which the pass does not fold.
         literals = if ignoring_case || matches!(test, Test::Regex(_)) {
             literals.iter().map(|l| longest_ascii_run(l)).collect()
@@ -87,18 +119,24 @@ impl TextMatcher {
             literals.clear();
         }
         let folds = ignoring_case || matches!(test, Test::Regex(_));
-        let literal_decides = !folds && matches!(test, Test::Any(_));
-        Ok(TextMatcher { test, literals, folds, literal_decides })
+        let decides = match &test {
+            Test::Any(_) if !folds => Decides::InItsCase,
+            Test::Any(_) if phrases_are_ascii => Decides::InEitherCase,
+            _ => Decides::Nothing,
+        };
+        Ok(TextMatcher { test, literals, folds, decides })
     }
 
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        let holds = |p: &Phrase| match p {
+    /// Whether the test holds for a text at a moment, by which rows of lists count.
+    pub(crate) fn matches(&self, text: &str, at: Timestamp) -> bool {
+        let occurs = |p: &Phrase| match p {
             Phrase::Exact(t) => memchr::memmem::find(text.as_bytes(), t.as_bytes()).is_some(),
             Phrase::Folded(r) => r.is_match(text),
         };
         match &self.test {
-            Test::Any(all) => all.iter().any(holds),
-            Test::All(all) => all.iter().all(holds),
+            Test::Any(all) => all.iter().any(occurs),
+            Test::AnyListed(all) => all.iter().any(|(p, spans)| (spans.is_empty() || holds(spans, at)) && occurs(p)),
+            Test::All(all) => all.iter().all(occurs),
             Test::Starts(Phrase::Exact(t)) => text.starts_with(t.as_str()),
             Test::Ends(Phrase::Exact(t)) => text.ends_with(t.as_str()),
             Test::Starts(Phrase::Folded(r)) | Test::Ends(Phrase::Folded(r)) | Test::Regex(r) => r.is_match(text),
@@ -251,8 +289,10 @@ pub(crate) struct Prefilter {
 #[derive(Debug, Clone)]
 struct Owner {
     test: u32,
-    /// The literal as written, where its occurrence in this case decides the test.
-    exact: Option<Box<str>>,
+    /// What the literal's occurrence says.
+    decides: Decides,
+    /// The literal as written.
+    literal: Box<str>,
 }
 
 /// What the pass found for one test.
@@ -282,8 +322,8 @@ impl Prefilter {
                     patterns.len() - 1
                 });
                 if let Some(list) = owners.get_mut(at) {
-                    let exact = matcher.literal_decides.then(|| literal.as_str().into());
-                    list.push(Owner { test: *number, exact });
+                    let literal = literal.as_str().into();
+                    list.push(Owner { test: *number, decides: matcher.decides, literal });
                 }
             }
         }
@@ -307,12 +347,14 @@ impl Prefilter {
         let Some(automaton) = &self.automaton else { return };
         for m in automaton.find_overlapping_iter(text.as_bytes()) {
             for owner in self.owners.get(m.pattern().as_usize()).into_iter().flatten() {
-                match &owner.exact {
-                    Some(exact) if text.as_bytes().get(m.range()) == Some(exact.as_bytes()) => {
-                        found(Hit::Holds(owner.test))
+                match owner.decides {
+                    Decides::Nothing => found(Hit::Worth(owner.test)),
+                    Decides::InEitherCase => found(Hit::Holds(owner.test)),
+                    Decides::InItsCase => {
+                        if text.as_bytes().get(m.range()) == Some(owner.literal.as_bytes()) {
+                            found(Hit::Holds(owner.test));
+                        }
                     }
-                    Some(_) => {}
-                    None => found(Hit::Worth(owner.test)),
                 }
             }
         }

@@ -182,6 +182,17 @@ impl ListData {
         self.texts.sorted.iter().map(|text| &**text)
     }
 
+    /// All texts, each with the spans in which it counts; none where it always does. Sorted, each once.
+    pub(crate) fn texts_with_spans(&self) -> Vec<(&str, &[Validity])> {
+        let dated = self.dated.texts.iter().map(|(text, spans)| (&**text, spans.as_slice()));
+        let mut all: Vec<(&str, &[Validity])> = dated
+            .filter(|(text, _)| !self.texts.contains(text))
+            .chain(self.texts().map(|text| (text, &[][..])))
+            .collect();
+        all.sort_unstable_by_key(|(text, _)| *text);
+        all
+    }
+
     /// The numbers that always count, sorted.
     pub fn numbers(&self) -> impl Iterator<Item = i64> {
         self.numbers.iter().copied()
@@ -198,7 +209,8 @@ impl ListData {
     }
 }
 
-fn holds(spans: &[Validity], at: Timestamp) -> bool {
+/// Whether a moment lies in one of the spans.
+pub(crate) fn holds(spans: &[Validity], at: Timestamp) -> bool {
     spans.iter().any(|span| span.holds(at))
 }
 

@@ -5,6 +5,7 @@ mod list;
 mod table;
 mod value;
 
+pub(crate) use list::holds;
 pub use list::{ListData, ListError, Row};
 pub use table::{Cell, TableData, TableError, TableRow, account_columns};
 pub use value::{ValueError, ValueErrorKind};

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod input;
+mod pieces;
 mod rejects;
 mod run;
 mod session;
@@ -15,7 +16,7 @@ pub use rejects::{RejectFile, Rejected};
 pub use run::{Ending, Outputs, Progress, RunError, RunOptions, Summary, run};
 pub use session::RunBooks;
 pub use signal::stop_on_signal;
-pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink};
+pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink, Standing};
 
 /// The name of standard input among the inputs.
 pub const STDIN: &str = "-";

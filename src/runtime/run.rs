@@ -8,14 +8,14 @@ use super::checkpoint::{CheckpointOptions, Checkpoints, now};
 use super::input::{Input, InputError, InputSpec, Merged};
 use super::rejects::RejectFile;
 use super::session::{RunBooks, Session};
-use super::sink::{Commit, Consumed, Resumed, Sink, SinkError};
+use super::sink::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
 use crate::eval::{EvalOptions, Origin, Outcome};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::feed::{Format, Resume};
 use crate::journal::{self, Journal, JournalError, ProjectionSink};
 use crate::plan::RuleSet;
-use crate::store::Pinned;
+use crate::store::{PieceId, Pinned};
 use crate::time::Duration;
 use crate::violation::Violation;
 
@@ -141,7 +141,7 @@ pub fn run(
     let resumed = outputs.sink.resume()?;
     let mut running = Running {
         session: session(rules, options, resumed.as_ref(), pinned)?,
-        earlier: resumed.map_or_else(Vec::new, |r| r.inputs),
+        earlier: resumed.map_or_else(Vec::new, |r| r.standing.inputs),
         outputs,
         checkpoints: Checkpoints::new(options.checkpoint),
         pending: BTreeMap::new(),
@@ -208,8 +208,10 @@ fn session(
     let (rules, eval) = (Arc::clone(rules), options.eval.clone());
     let restored = match resumed {
         None => Ok(Session::new(rules, eval)),
-        Some(r) if pinned == Pinned::Kept => Session::keep(rules, eval, &r.snapshot, RunBooks::from_names(&r.books)),
-        Some(r) => Session::restore(rules, eval, &r.snapshot),
+        Some(r) if pinned == Pinned::Kept => {
+            Session::keep(rules, eval, &r.pieces, RunBooks::from_names(&r.standing.books))
+        }
+        Some(r) => Session::restore(rules, eval, &r.pieces),
     };
     restored.map_err(RunError::State)
 }
@@ -303,17 +305,22 @@ impl Running<'_> {
         }
         let started = now();
         self.session.set_read(merged.consumed());
-        let snapshot = self.session.save().map_err(RunError::State)?;
-        let bytes = snapshot.len();
+        let snapshot = self.session.state(self.outputs.sink)?.put(self.outputs.sink)?;
+        let pieces = snapshot.len();
         self.commit(merged, snapshot, &[])?;
         let cost = started.elapsed();
-        tracing::debug!(state_bytes = bytes, cost_ms = cost.as_millis() as u64, "committed");
+        if tracing::enabled!(tracing::Level::TRACE) {
+            for part in self.session.footprint() {
+                tracing::trace!(part = part.part, groups = part.groups, bytes = part.bytes, "state");
+            }
+        }
+        tracing::debug!(state_pieces = pieces, cost_ms = cost.as_millis() as u64, "committed");
         self.checkpoints.done(cost);
         self.committing += cost;
         Ok(())
     }
 
-    fn commit(&mut self, merged: &mut Merged, snapshot: Vec<u8>, retracted: &[String]) -> Result<(), RunError> {
+    fn commit(&mut self, merged: &mut Merged, snapshot: Vec<PieceId>, retracted: &[String]) -> Result<(), RunError> {
         let rejects = self.session.take_rejected();
         let position = self.outputs.journal.as_mut().map_or(Ok(None), Journal::sync)?;
         let mut inputs = self.earlier.clone();
@@ -323,7 +330,7 @@ impl Running<'_> {
                 None => inputs.push(consumed),
             }
         }
-        let state = Resumed {
+        let state = Standing {
             inputs,
             books: self.session.books().by_name(),
             snapshot,
@@ -357,7 +364,8 @@ impl Running<'_> {
         let started = now();
         self.session.set_read(merged.consumed());
         let keeps = self.outputs.sink.keeps_state();
-        let mut saved = if keeps { Some(self.session.state().map_err(RunError::State)?) } else { None };
+        let saved = keeps.then(|| self.session.state(self.outputs.sink));
+        let mut saved = saved.transpose()?;
         let mut stale = Vec::new();
         if flush {
             let end = self.session.end();
@@ -375,7 +383,7 @@ impl Running<'_> {
                 self.pending.insert(v.id.clone(), v);
             }
         }
-        let snapshot = saved.map_or(Ok(Vec::new()), |s| s.to_bytes()).map_err(RunError::State)?;
+        let snapshot = saved.map_or(Ok(Vec::new()), |s| s.put(self.outputs.sink))?;
         self.commit(merged, snapshot, &stale)?;
         self.committing += started.elapsed();
         let (books, undecided, dropped) = (self.session.books(), self.session.undecided(), self.session.dropped());

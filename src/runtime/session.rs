@@ -7,12 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::input::Read;
+use super::pieces::{Pieces, unpack};
 use super::rejects::Rejected;
-use super::sink::Consumed;
+use super::run::RunError;
+use super::sink::{Consumed, Sink};
 use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
+use crate::store::PieceId;
 use crate::time::Timestamp;
 use crate::violation::Violation;
 
@@ -101,17 +104,30 @@ pub(super) struct Saved {
     before: RunBooks,
     /// See [`Session`].
     pub(super) provisional: BTreeSet<String>,
-    evaluator: Vec<u8>,
+    /// The evaluator's own pieces, after these bytes.
+    #[serde(skip)]
+    evaluator: Vec<PieceId>,
 }
 
 impl Saved {
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        postcard::to_stdvec(self).map_err(|e| format!("the state cannot be written down: {e}"))
+    /// Puts the rest; the names of all pieces in order.
+    pub(super) fn put(self, sink: &mut dyn Sink) -> Result<Vec<PieceId>, RunError> {
+        let head = postcard::to_stdvec(&self).map_err(not_written)?;
+        let mut pieces = Pieces::new(sink);
+        pieces.extend(&(head.len() as u64).to_be_bytes());
+        pieces.extend(&head);
+        let mut names = pieces.finish()?;
+        names.extend(self.evaluator);
+        Ok(names)
     }
 }
 
+fn not_written(e: impl std::fmt::Display) -> RunError {
+    RunError::State(format!("the state cannot be written down: {e}"))
+}
+
 /// Version of the form.
-const SESSION_VERSION: u16 = 1;
+const SESSION_VERSION: u16 = 2;
 
 /// The evaluator and what survives beside it.
 #[derive(Debug)]
@@ -140,10 +156,10 @@ impl Session {
     ///
     /// # Errors
     /// A text that says why the bytes do not fit.
-    pub(super) fn restore(rules: Arc<RuleSet>, options: EvalOptions, bytes: &[u8]) -> Result<Self, String> {
-        let saved = load(bytes)?;
+    pub(super) fn restore(rules: Arc<RuleSet>, options: EvalOptions, pieces: &[Vec<u8>]) -> Result<Self, String> {
+        let (saved, evaluator) = load(pieces)?;
         Ok(Session {
-            evaluator: Evaluator::restore(rules, options, &saved.evaluator)?,
+            evaluator: Evaluator::restore(rules, options, &evaluator)?,
             inputs: saved.inputs,
             before: saved.before,
             provisional: saved.provisional,
@@ -158,26 +174,24 @@ impl Session {
     pub(super) fn keep(
         rules: Arc<RuleSet>,
         options: EvalOptions,
-        bytes: &[u8],
+        pieces: &[Vec<u8>],
         books: RunBooks,
     ) -> Result<Self, String> {
-        let saved = load(bytes)?;
+        let (saved, _) = load(pieces)?;
         Ok(Session { inputs: saved.inputs, before: books, ..Session::new(rules, options) })
     }
 
-    /// The state as it is saved.
-    pub(super) fn state(&self) -> Result<Saved, String> {
+    /// The state as it is saved; the evaluator's part is put already.
+    pub(super) fn state(&self, sink: &mut dyn Sink) -> Result<Saved, RunError> {
+        let mut pieces = Pieces::new(sink);
+        self.evaluator.write_snapshot(&mut |part| pieces.extend(part)).map_err(not_written)?;
         Ok(Saved {
             version: SESSION_VERSION,
             inputs: self.inputs.clone(),
             before: self.before.clone(),
             provisional: self.provisional.clone(),
-            evaluator: self.evaluator.snapshot()?,
+            evaluator: pieces.finish()?,
         })
-    }
-
-    pub(super) fn save(&self) -> Result<Vec<u8>, String> {
-        self.state()?.to_bytes()
     }
 
     /// How far an input was read, and as what.
@@ -264,6 +278,11 @@ impl Session {
         &self.provisional
     }
 
+    /// Bytes of the state, by part.
+    pub(super) fn footprint(&self) -> Vec<crate::eval::footprint::Footprint> {
+        self.evaluator.footprint()
+    }
+
     pub(super) fn watermark(&self) -> Option<Timestamp> {
         self.evaluator.watermark()
     }
@@ -284,11 +303,19 @@ impl Session {
     }
 }
 
-fn load(bytes: &[u8]) -> Result<Saved, String> {
+/// What stands beside the evaluator's state, and that state.
+fn load(pieces: &[Vec<u8>]) -> Result<(Saved, Vec<u8>), String> {
+    let mut bytes = unpack(pieces)?;
+    let cut = || "the saved state is damaged: it ends too early".to_string();
+    let length = bytes.first_chunk::<8>().ok_or_else(cut)?;
+    let head_ends = usize::try_from(u64::from_be_bytes(*length)).ok().and_then(|n| n.checked_add(8)).ok_or_else(cut)?;
+    let head = bytes.get(8..head_ends).ok_or_else(cut)?;
     let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
-    let (version, _) = postcard::take_from_bytes::<u16>(bytes).map_err(damaged)?;
+    let (version, _) = postcard::take_from_bytes::<u16>(head).map_err(damaged)?;
     if version != SESSION_VERSION {
         return Err(format!("the saved state has version {version}, this program reads version {SESSION_VERSION}"));
     }
-    postcard::from_bytes(bytes).map_err(damaged)
+    let saved = postcard::from_bytes(head).map_err(damaged)?;
+    bytes.drain(..head_ends);
+    Ok((saved, bytes))
 }

@@ -9,6 +9,7 @@ pub use memory::MemorySink;
 pub use sqlite::SqliteSink;
 
 use super::rejects::Rejected;
+use crate::store::PieceId;
 use crate::violation::Violation;
 
 /// A log that could not be read or written, in its own words.
@@ -38,17 +39,26 @@ pub struct Consumed {
     pub finished: bool,
 }
 
-/// Where the last run stopped.
+/// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resumed {
+pub struct Standing {
     /// How far each input was read.
     pub inputs: Vec<Consumed>,
     /// Counters by name.
     pub books: BTreeMap<String, u64>,
-    /// The state; opaque.
-    pub snapshot: Vec<u8>,
+    /// The state: names of its pieces in order.
+    pub snapshot: Vec<PieceId>,
     /// How far the journal belongs to that state.
     pub journal: Option<String>,
+}
+
+/// Where the last run stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumed {
+    /// Where it stood.
+    pub standing: Standing,
+    /// The pieces of the state in order.
+    pub pieces: Vec<Vec<u8>>,
 }
 
 /// What is written together or not at all.
@@ -61,7 +71,7 @@ pub struct Commit<'a> {
     /// Refused records.
     pub rejects: &'a [Rejected],
     /// Where to go on from.
-    pub state: &'a Resumed,
+    pub state: &'a Standing,
 }
 
 /// A log.
@@ -80,6 +90,12 @@ pub trait Sink {
 
     /// Whether it can go on from a state: where it cannot, no state is made.
     fn keeps_state(&self) -> bool;
+
+    /// Takes a piece of the state, of at most 1 MiB, that the next commit will name; its name.
+    ///
+    /// # Errors
+    /// Where the log cannot be written.
+    fn put_piece(&mut self, bytes: &[u8]) -> Result<PieceId, SinkError>;
 
     /// Writes, and returns once it is safe. The same again changes nothing.
     ///

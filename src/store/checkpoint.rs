@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::SqliteConnection;
 
 use super::error::{At, StoreError};
-use super::{Input, books, inputs, state};
+use super::{Input, PieceId, books, inputs, state};
 
 /// Where to go on from. The parts belong together: a position without the state that goes with it would count events
 /// twice or never.
@@ -17,38 +17,48 @@ pub struct Checkpoint {
     pub inputs: Vec<Input>,
     /// Counters by name.
     pub books: BTreeMap<String, u64>,
-    /// The evaluator's snapshot, as opaque bytes.
-    pub snapshot: Vec<u8>,
+    /// The evaluator's snapshot: names of its pieces in order, each put before by [`super::Store::put_piece`].
+    pub snapshot: Vec<PieceId>,
     /// How far the journal belongs to this state, in the journal's own words; `None` for a run without.
     pub journal: Option<String>,
 }
 
-const UPSERT: &str = "INSERT INTO checkpoint (only, snapshot_bytes, snapshot_hash, journal) VALUES (1, ?1, ?2, ?3) \
-     ON CONFLICT (only) DO UPDATE SET snapshot_bytes = excluded.snapshot_bytes, \
-     snapshot_hash = excluded.snapshot_hash, journal = excluded.journal";
+/// A checkpoint as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resume {
+    /// Where to go on from.
+    pub checkpoint: Checkpoint,
+    /// The pieces of the snapshot in order.
+    pub pieces: Vec<Vec<u8>>,
+}
 
-const READ: &str = "SELECT snapshot_bytes, snapshot_hash, journal FROM checkpoint WHERE only = 1";
+/// `snapshot_bytes` is of no use any more: pieces are named one by one.
+const UPSERT: &str = "INSERT INTO checkpoint (only, snapshot_bytes, snapshot_hash, journal) VALUES (1, 0, ?1, ?2) \
+     ON CONFLICT (only) DO UPDATE SET snapshot_hash = excluded.snapshot_hash, journal = excluded.journal";
+
+const READ: &str = "SELECT snapshot_hash, journal FROM checkpoint WHERE only = 1";
 
 pub(super) async fn write(path: &Path, conn: &mut SqliteConnection, checkpoint: &Checkpoint) -> Result<(), StoreError> {
     let doing = "write the checkpoint to";
     inputs::write(conn, &checkpoint.inputs).await.at(doing, path)?;
     books::write(conn, &checkpoint.books).await.at(doing, path)?;
     let hash = state::write(path, conn, &checkpoint.snapshot).await?;
-    let n_bytes = checkpoint.snapshot.len() as i64;
-    let upsert = sqlx::query(UPSERT).bind(n_bytes).bind(hash.as_slice()).bind(checkpoint.journal.as_deref());
+    let upsert = sqlx::query(UPSERT).bind(hash.as_slice()).bind(checkpoint.journal.as_deref());
     upsert.execute(conn).await.at(doing, path)?;
     Ok(())
 }
 
-pub(super) async fn read(path: &Path, conn: &mut SqliteConnection) -> Result<Option<Checkpoint>, StoreError> {
+pub(super) async fn read(path: &Path, conn: &mut SqliteConnection) -> Result<Option<Resume>, StoreError> {
     let doing = "read the checkpoint of";
-    let row: Option<(i64, Vec<u8>, Option<String>)> =
+    let row: Option<(Vec<u8>, Option<String>)> =
         sqlx::query_as(READ).fetch_optional(&mut *conn).await.at(doing, path)?;
-    let Some((n_bytes, hash, journal)) = row else { return Ok(None) };
-    Ok(Some(Checkpoint {
+    let Some((hash, journal)) = row else { return Ok(None) };
+    let (snapshot, pieces) = state::read(path, conn, &hash).await?;
+    let checkpoint = Checkpoint {
         inputs: inputs::read(conn).await.at(doing, path)?,
         books: books::read(conn).await.at(doing, path)?,
-        snapshot: state::read(path, conn, usize::try_from(n_bytes).unwrap_or(0), &hash).await?,
+        snapshot,
         journal,
-    }))
+    };
+    Ok(Some(Resume { checkpoint, pieces }))
 }

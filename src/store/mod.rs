@@ -21,16 +21,16 @@ mod violations;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Resume};
 pub use error::StoreError;
 pub use filter::Filter;
 pub use inputs::Input;
 pub use open::Access;
 pub use pins::{Pinned, Pins, RulesChanged};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
-pub use state::PIECE_BYTES;
+pub use state::{PIECE_BYTES, PieceId};
 pub use violations::{Entry, Row, Tally, Written};
 
 use error::At;
@@ -42,6 +42,8 @@ pub struct Store {
     readers: SqlitePool,
     /// A connection of its own: its prepared statements stay, and no reader can take it away.
     writer: Option<SqliteConnection>,
+    /// Whether a transaction has begun: pieces were put that no commit has named yet.
+    begun: bool,
     /// Held as long as the store lives; the operating system lets go of it even after a kill.
     _lock: Option<File>,
 }
@@ -76,30 +78,67 @@ impl Store {
         &self.path
     }
 
+    /// Writes a piece of a snapshot; its name, for the checkpoint of the next [`Store::commit`], which is what makes it last.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; pieces that were put before are dropped too.
+    pub async fn put_piece(&mut self, bytes: &[u8]) -> Result<PieceId, StoreError> {
+        let put = match self.begin().await {
+            Ok((path, writer)) => state::put(path, writer, bytes).await,
+            Err(e) => Err(e),
+        };
+        self.undo_where_failed(put).await
+    }
+
     /// Writes a batch in one transaction and returns once it is on the disk. The same batch again changes nothing.
     ///
     /// # Errors
     /// Nothing of the batch is kept: opened for reading, disk full, locked for too long, a number beyond 63 bits.
     pub async fn commit(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+        let written = self.write(batch).await;
+        self.undo_where_failed(written).await
+    }
+
+    async fn begin(&mut self) -> Result<(&Path, &mut SqliteConnection), StoreError> {
         let path = &self.path;
         let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
-        // IMMEDIATE: the write lock is taken here, where waiting is harmless, not at the first write.
-        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("begin a batch in", path)?;
-        retract::delete(path, &mut tx, batch.retracted).await?;
-        let written = violations::upsert(path, &mut tx, batch.violations).await?;
-        rejects::insert(path, &mut tx, batch.rejects).await?;
-        if let Some(checkpoint) = batch.checkpoint {
-            checkpoint::write(path, &mut tx, checkpoint).await?;
+        if !self.begun {
+            // IMMEDIATE: the write lock is taken here, where waiting is harmless, not at the first write.
+            writer.execute("BEGIN IMMEDIATE").await.at("begin a batch in", path)?;
+            self.begun = true;
         }
-        tx.commit().await.at("commit a batch to", path)?;
+        Ok((path, writer))
+    }
+
+    async fn write(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+        let (path, writer) = self.begin().await?;
+        retract::delete(path, writer, batch.retracted).await?;
+        let written = violations::upsert(path, writer, batch.violations).await?;
+        rejects::insert(path, writer, batch.rejects).await?;
+        if let Some(checkpoint) = batch.checkpoint {
+            checkpoint::write(path, writer, checkpoint).await?;
+        }
+        writer.execute("COMMIT").await.at("commit a batch to", path)?;
+        self.begun = false;
         Ok(written)
+    }
+
+    async fn undo_where_failed<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if done.is_err() && self.begun {
+            self.begun = false;
+            if let Some(writer) = self.writer.as_mut() {
+                // SQLite has undone it already where the disk was full; it then says that there is nothing to undo.
+                let _ = writer.execute("ROLLBACK").await;
+            }
+        }
+        done
     }
 
     /// Where the last run stopped; `None` before the first checkpoint and after a reset.
     ///
     /// # Errors
     /// Damaged: the snapshot is not the one that was written.
-    pub async fn resume(&self) -> Result<Option<Checkpoint>, StoreError> {
+    pub async fn resume(&self) -> Result<Option<Resume>, StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
         checkpoint::read(&self.path, &mut tx).await
     }

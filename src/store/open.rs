@@ -52,7 +52,7 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
         }
     };
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options.read_only(true));
-    Ok(Store { path, readers, writer, _lock: lock })
+    Ok(Store { path, readers, writer, begun: false, _lock: lock })
 }
 
 /// The real path: a log reached through a link has one lock file all the same.

@@ -69,8 +69,14 @@ const INSERT: &str = "INSERT INTO pins (generation, change, rules, lists, regist
      SELECT coalesce(max(generation), 0) + 1, ?1, ?2, ?3, ?4, ?5, ?6 FROM pins";
 
 /// Everything that says what was read. Violations are not among it.
-const FORGET: [&str; 5] =
-    ["DELETE FROM inputs", "DELETE FROM books", "DELETE FROM rejects", "DELETE FROM state", "DELETE FROM checkpoint"];
+const FORGET: [&str; 6] = [
+    "DELETE FROM inputs",
+    "DELETE FROM books",
+    "DELETE FROM rejects",
+    "DELETE FROM snapshot",
+    "DELETE FROM piece",
+    "DELETE FROM checkpoint",
+];
 
 pub(super) async fn current(conn: &mut SqliteConnection) -> Result<Option<Pins>, sqlx::Error> {
     let row: Option<(String, String, String, String, String)> = sqlx::query_as(CURRENT).fetch_optional(conn).await?;

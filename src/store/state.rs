@@ -1,4 +1,4 @@
-//! Table `state`: the evaluator's snapshot in pieces, of which only those that differ are written.
+//! Tables `piece` and `snapshot`: the evaluator's state in pieces, each stored once under its digest, and their order.
 
 use std::path::Path;
 
@@ -10,58 +10,64 @@ use super::error::{At, StoreError};
 /// Most bytes of a piece: far below SQLite's bound of 1 GB a value, and a small change rewrites little.
 pub const PIECE_BYTES: usize = 1 << 20;
 
-/// What is there already; the bytes stay on their overflow pages.
-const DIGESTS: &str = "SELECT piece, digest FROM state ORDER BY piece";
+/// SHA-256 of a piece.
+pub type PieceId = [u8; 32];
 
-const UPSERT: &str = "INSERT INTO state (piece, digest, bytes) VALUES (?1, ?2, ?3) \
-     ON CONFLICT (piece) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes";
+const PUT: &str = "INSERT INTO piece (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING";
 
-/// Pieces of an earlier, longer snapshot.
-const DELETE_FROM: &str = "DELETE FROM state WHERE piece >= ?1";
+const NAME: &str = "INSERT INTO snapshot (number, digest) VALUES (?1, ?2)";
+
+/// Pieces of an earlier snapshot.
+const DROP_UNNAMED: &str = "DELETE FROM piece WHERE digest NOT IN (SELECT digest FROM snapshot)";
 
 /// One piece after the other, so that no more than one lies in memory twice.
-const PIECE: &str = "SELECT bytes FROM state WHERE piece = ?1";
+const PIECE: &str = "SELECT piece.bytes FROM snapshot JOIN piece USING (digest) WHERE snapshot.number = ?1";
 
-/// Replaces the snapshot; returns the hash over its pieces' digests.
-pub(super) async fn write(path: &Path, conn: &mut SqliteConnection, snapshot: &[u8]) -> Result<[u8; 32], StoreError> {
+/// Stores a piece; its name.
+pub(super) async fn put(path: &Path, conn: &mut SqliteConnection, bytes: &[u8]) -> Result<PieceId, StoreError> {
+    let digest: PieceId = Sha256::digest(bytes).into();
+    let put = sqlx::query(PUT).bind(digest.as_slice()).bind(bytes);
+    put.execute(conn).await.at("write the snapshot to", path)?;
+    Ok(digest)
+}
+
+/// Makes stored pieces the snapshot and drops all others; returns the hash over their names.
+pub(super) async fn write(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    pieces: &[PieceId],
+) -> Result<[u8; 32], StoreError> {
     let doing = "write the snapshot to";
-    let present: Vec<(i64, Vec<u8>)> = sqlx::query_as(DIGESTS).fetch_all(&mut *conn).await.at(doing, path)?;
     let mut whole = Sha256::new();
-    let mut n_pieces = 0i64;
-    for bytes in snapshot.chunks(PIECE_BYTES) {
-        let digest = Sha256::digest(bytes);
+    sqlx::query("DELETE FROM snapshot").execute(&mut *conn).await.at(doing, path)?;
+    for (number, digest) in (0i64..).zip(pieces) {
         whole.update(digest);
-        let same = present.iter().any(|(piece, old)| *piece == n_pieces && old.as_slice() == digest.as_slice());
-        if !same {
-            let upsert = sqlx::query(UPSERT).bind(n_pieces).bind(digest.as_slice()).bind(bytes);
-            upsert.execute(&mut *conn).await.at(doing, path)?;
-        }
-        n_pieces += 1;
+        sqlx::query(NAME).bind(number).bind(digest.as_slice()).execute(&mut *conn).await.at(doing, path)?;
     }
-    sqlx::query(DELETE_FROM).bind(n_pieces).execute(conn).await.at(doing, path)?;
+    sqlx::query(DROP_UNNAMED).execute(conn).await.at(doing, path)?;
     Ok(whole.finalize().into())
 }
 
-/// Reads the snapshot back and holds it against length and hash.
+/// Reads the snapshot back and holds it against its hash.
 pub(super) async fn read(
     path: &Path,
     conn: &mut SqliteConnection,
-    n_bytes: usize,
     hash: &[u8],
-) -> Result<Vec<u8>, StoreError> {
-    let mut snapshot = Vec::new();
+) -> Result<(Vec<PieceId>, Vec<Vec<u8>>), StoreError> {
+    let (mut names, mut pieces) = (Vec::new(), Vec::new());
     let mut whole = Sha256::new();
-    for piece in 0i64.. {
+    for number in 0i64.. {
         let bytes: Option<Vec<u8>> =
-            sqlx::query_scalar(PIECE).bind(piece).fetch_optional(&mut *conn).await.at("read the snapshot of", path)?;
+            sqlx::query_scalar(PIECE).bind(number).fetch_optional(&mut *conn).await.at("read the snapshot of", path)?;
         let Some(bytes) = bytes else { break };
-        whole.update(Sha256::digest(&bytes));
-        snapshot.extend_from_slice(&bytes);
+        let digest: PieceId = Sha256::digest(&bytes).into();
+        whole.update(digest);
+        names.push(digest);
+        pieces.push(bytes);
     }
-    if snapshot.len() != n_bytes || whole.finalize().as_slice() != hash {
-        let what =
-            format!("its snapshot has {} bytes and is not the one of {n_bytes} that was written", snapshot.len());
+    if whole.finalize().as_slice() != hash {
+        let what = format!("its snapshot of {} pieces is not the one that was written", pieces.len());
         return Err(StoreError::Damaged { path: path.to_owned(), what });
     }
-    Ok(snapshot)
+    Ok((names, pieces))
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use fineprint::export::{CsvWriter, JsonlWriter};
 use fineprint::hir::{Confidence, Mode, Severity};
 use fineprint::store::{
-    Access, Batch, Checkpoint, Entry, Filter, Input, Pinned, Pins, Reject, RulesChanged, Store, StoreError, Written,
+    Access, Batch, Checkpoint, Entry, Filter, Input, Pinned, Pins, Reject, Resume, RulesChanged, Store, StoreError,
+    Written,
 };
 use fineprint::time::{SECOND_NS, Timestamp};
 use fineprint::violation::{Enforced, Evidence, Status, Violation};
@@ -93,9 +94,23 @@ fn checkpoint(n: u64) -> Checkpoint {
             Input { name: "a.jsonl".into(), content_hash: "h".into(), offset_bytes: 9, n_lines: 1, finished: true },
         ],
         books: BTreeMap::from([("received".to_owned(), n), ("evaluated".to_owned(), n)]),
-        snapshot: vec![n as u8; 3_000_000],
+        snapshot: Vec::new(),
         journal: Some(format!("position {n}")),
     }
+}
+
+/// A checkpoint with its pieces put.
+async fn put(store: &mut Store, n: u64, pieces: &[Vec<u8>]) -> Resume {
+    let mut checkpoint = checkpoint(n);
+    for piece in pieces {
+        checkpoint.snapshot.push(store.put_piece(piece).await.unwrap());
+    }
+    Resume { checkpoint, pieces: pieces.to_vec() }
+}
+
+fn pieces(n: u64) -> Vec<Vec<u8>> {
+    // The second comes up again, under other numbers too.
+    vec![vec![n as u8; 1 << 20], vec![0; 1 << 20], vec![n as u8; 70], vec![0; 1 << 20]]
 }
 
 async fn execute(path: &Path, sql: &'static str) {
@@ -162,15 +177,32 @@ fn a_checkpoint_comes_back_as_it_was_written() {
         let mut store = writable(&path).await;
         assert_eq!(store.resume().await.unwrap(), None);
         for n in [7, 8] {
-            let checkpoint = checkpoint(n);
-            store.commit(&Batch { checkpoint: Some(&checkpoint), ..Batch::default() }).await.unwrap();
-            assert_eq!(store.resume().await.unwrap().unwrap(), checkpoint);
+            let resume = put(&mut store, n, &pieces(n)).await;
+            store.commit(&Batch { checkpoint: Some(&resume.checkpoint), ..Batch::default() }).await.unwrap();
+            assert_eq!(store.resume().await.unwrap().unwrap(), resume);
         }
-        let short = Checkpoint { snapshot: b"x".to_vec(), journal: None, ..checkpoint(9) };
-        store.commit(&Batch { checkpoint: Some(&short), ..Batch::default() }).await.unwrap();
+        let mut short = put(&mut store, 9, &[b"x".to_vec()]).await;
+        short.checkpoint.journal = None;
+        store.commit(&Batch { checkpoint: Some(&short.checkpoint), ..Batch::default() }).await.unwrap();
         store.commit(&Batch::default()).await.unwrap();
         store.close().await.unwrap();
         assert_eq!(writable(&path).await.resume().await.unwrap().unwrap(), short);
+    });
+}
+
+#[test]
+fn pieces_that_no_commit_names_do_not_last() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let mut store = writable(&path).await;
+        let resume = put(&mut store, 7, &pieces(7)).await;
+        store.commit(&Batch { checkpoint: Some(&resume.checkpoint), ..Batch::default() }).await.unwrap();
+        put(&mut store, 8, &pieces(8)).await;
+        drop(store);
+        let mut store = writable(&path).await;
+        assert_eq!(store.resume().await.unwrap().unwrap(), resume);
+        store.commit(&Batch { checkpoint: Some(&checkpoint(9)), ..Batch::default() }).await.unwrap();
+        assert_eq!(store.resume().await.unwrap().unwrap().pieces, Vec::<Vec<u8>>::new());
     });
 }
 
@@ -179,14 +211,11 @@ fn an_altered_snapshot_is_found() {
     let (_dir, path) = fresh();
     wait(async {
         let mut store = writable(&path).await;
-        let checkpoint = checkpoint(7);
-        store.commit(&Batch { checkpoint: Some(&checkpoint), ..Batch::default() }).await.unwrap();
+        let resume = put(&mut store, 7, &pieces(7)).await;
+        store.commit(&Batch { checkpoint: Some(&resume.checkpoint), ..Batch::default() }).await.unwrap();
         store.close().await.unwrap();
-        execute(
-            &path,
-            "UPDATE state SET bytes = CAST(substr(bytes, 1, 10) || x'00' || substr(bytes, 12) AS BLOB) WHERE piece = 1",
-        )
-        .await;
+        execute(&path, "UPDATE piece SET bytes = CAST(substr(bytes, 1, 10) || x'08' || substr(bytes, 12) AS BLOB)")
+            .await;
         let error = writable(&path).await.resume().await.unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     });

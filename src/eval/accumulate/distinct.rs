@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::eval::footprint::HeapBytes;
+
 /// Up to this many values a list is searched: most groups hold few, and a map of few costs more than a list.
 const LIST_MAX: usize = 8;
 
@@ -85,6 +87,15 @@ impl Distinct {
         match self {
             Distinct::Few(list) => list.iter().for_each(|(w, _)| mark(*w)),
             Distinct::Many(many) => many.last_seen.keys().for_each(|w| mark(*w)),
+        }
+    }
+}
+
+impl HeapBytes for Distinct {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Distinct::Few(list) => list.heap_bytes(),
+            Distinct::Many(many) => many.last_seen.allocation_size() + many.sightings.heap_bytes(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::footprint::HeapBytes;
+
 /// Candidates by step, the best in front.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Extremum {
@@ -27,5 +29,11 @@ impl Extremum {
 
     pub(crate) fn value(&self) -> Option<i64> {
         self.candidates.front().map(|(_, n)| *n)
+    }
+}
+
+impl HeapBytes for Extremum {
+    fn heap_bytes(&self) -> usize {
+        self.candidates.heap_bytes()
     }
 }

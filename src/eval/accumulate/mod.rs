@@ -15,6 +15,7 @@ use distinct::Distinct;
 use extremum::Extremum;
 use total::{Count, Share, Sum};
 
+use super::footprint::HeapBytes;
 use crate::plan::rule::Fold;
 use crate::plan::scalar::{Val, divide_rounded};
 use crate::value::MICROS;
@@ -104,6 +105,16 @@ impl Accumulator {
     pub(crate) fn words(&self, mut mark: impl FnMut(u64)) {
         if let Accumulator::Distinct(d) = self {
             d.words(&mut mark);
+        }
+    }
+}
+
+impl HeapBytes for Accumulator {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Accumulator::Count(_) | Accumulator::Sum(_) | Accumulator::Average(..) | Accumulator::Share(_) => 0,
+            Accumulator::Min(e) | Accumulator::Max(e) => size_of::<Extremum>() + e.heap_bytes(),
+            Accumulator::Distinct(d) => size_of::<Distinct>() + d.heap_bytes(),
         }
     }
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::found::Found;
 pub(crate) use self::partial::Applied;
 use self::partial::{Fate, Hand, NET, Partial, RAW, StepEnv};
+use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::route::HEADER;
 use crate::plan::is_symbol;
@@ -368,5 +369,22 @@ impl Group {
         if m.lanes & RAW != 0 && m.is_excepted() {
             Found::add(&mut self.exempted, plan, m, env, raw);
         }
+    }
+}
+
+impl HeapBytes for Sequences {
+    fn heap_bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().flatten().map(HeapBytes::heap_bytes).sum();
+        let due: usize = self.due.values().map(HeapBytes::heap_bytes).sum();
+        groups + due + self.groups.heap_bytes() + self.by_key.allocation_size() + self.free.heap_bytes()
+    }
+}
+
+/// Violations under way apart, as with windows.
+impl HeapBytes for Group {
+    fn heap_bytes(&self) -> usize {
+        let key = if self.key.spilled() { self.key.capacity() * size_of::<u64>() } else { 0 };
+        // The map of keys holds a copy.
+        2 * key + self.partials.heap_bytes() + self.partials.iter().map(HeapBytes::heap_bytes).sum::<usize>()
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::route::{HEADER, word_value};
 use crate::event::FieldId;
@@ -259,5 +260,11 @@ impl Partial {
             }
             Truth::False => Fate::Stays,
         }
+    }
+}
+
+impl HeapBytes for Partial {
+    fn heap_bytes(&self) -> usize {
+        self.values.heap_bytes() + self.taken.heap_bytes() + self.taken.iter().map(|t| t.id.len()).sum::<usize>()
     }
 }

@@ -69,6 +69,8 @@ fn keys_are_forgotten() {
     observe(&mut e, "a", 1, 200);
     e.advance(Timestamp(30 * SECOND_NS));
     assert_eq!(e.live_groups(), 1);
+    let held = e.footprint().into_iter().find(|f| f.part == "r").unwrap();
+    assert!(held.groups == 1 && held.bytes > 0, "{held:?}");
     e.advance(Timestamp(62 * SECOND_NS));
     assert_eq!(e.live_groups(), 0);
     assert_eq!(e.take_violations().len(), 1);

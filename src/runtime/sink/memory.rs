@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Commit, Resumed, Sink, SinkError};
+use crate::store::PieceId;
 use crate::violation::Violation;
 
 /// A log in memory: the last state of each violation.
@@ -36,6 +37,10 @@ impl Sink for MemorySink {
 
     fn keeps_state(&self) -> bool {
         false
+    }
+
+    fn put_piece(&mut self, _: &[u8]) -> Result<PieceId, SinkError> {
+        Err(SinkError::new("a log in memory keeps no state"))
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), SinkError> {

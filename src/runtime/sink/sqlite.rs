@@ -5,8 +5,10 @@ use std::path::Path;
 
 use tokio::runtime::Runtime;
 
-use super::{Commit, Consumed, Resumed, Sink, SinkError};
-use crate::store::{Access, Batch, Checkpoint, Entry, Input, Pinned, Pins, Reject, RulesChanged, Store};
+use super::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
+use crate::store::{
+    Access, Batch, Checkpoint, Entry, Input, PieceId, Pinned, Pins, Reject, Resume, RulesChanged, Store,
+};
 
 /// A violation log in a SQLite file.
 #[derive(Debug)]
@@ -58,12 +60,15 @@ impl SqliteSink {
 
 impl Sink for SqliteSink {
     fn resume(&mut self) -> Result<Option<Resumed>, SinkError> {
-        let checkpoint = self.runtime.block_on(self.store.resume()).map_err(SinkError::new)?;
-        Ok(checkpoint.map(|c| Resumed {
-            inputs: c.inputs.into_iter().map(consumed).collect(),
-            books: c.books,
-            snapshot: c.snapshot,
-            journal: c.journal,
+        let resume = self.runtime.block_on(self.store.resume()).map_err(SinkError::new)?;
+        Ok(resume.map(|Resume { checkpoint: c, pieces }| Resumed {
+            standing: Standing {
+                inputs: c.inputs.into_iter().map(consumed).collect(),
+                books: c.books,
+                snapshot: c.snapshot,
+                journal: c.journal,
+            },
+            pieces,
         }))
     }
 
@@ -82,6 +87,10 @@ impl Sink for SqliteSink {
 
     fn keeps_state(&self) -> bool {
         true
+    }
+
+    fn put_piece(&mut self, bytes: &[u8]) -> Result<PieceId, SinkError> {
+        self.runtime.block_on(self.store.put_piece(bytes)).map_err(SinkError::new)
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), SinkError> {

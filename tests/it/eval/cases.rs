@@ -23,6 +23,8 @@ pub(super) type Event = fineprint::event::UsageEvent<'static>;
 pub(super) struct Case {
     rules: Vec<Rule>,
     rows: Rows,
+    /// The type of each list's values.
+    list_types: Vec<Type>,
     options: EvalOptions,
     pub(super) arrivals: Vec<Arrival>,
     found: Vec<&'static str>,
@@ -36,6 +38,7 @@ pub(super) fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str])
     Case {
         rules,
         rows: Rows::default(),
+        list_types: Vec::new(),
         options: EvalOptions::default(),
         arrivals,
         found: found.to_vec(),
@@ -54,7 +57,8 @@ impl Case {
         self
     }
 
-    fn list(mut self, values: Vec<ListRow>) -> Self {
+    fn list(mut self, ty: Type, values: Vec<ListRow>) -> Self {
+        self.list_types.push(ty);
         self.rows.lists.push(values);
         self
     }
@@ -72,7 +76,7 @@ impl Case {
     /// Lists and the registry get the types that the cases use; the clause has a version from 0 and one from 500.
     pub(super) fn judge(&self) -> PlainEvaluator {
         let mut program = program(self.rules.clone(), at(0), at(500));
-        program.lists = self.rows.lists.iter().map(|_| list("listed", Type::Country)).collect();
+        program.lists = self.list_types.iter().map(|ty| list("listed", ty.clone())).collect();
         program.tables = vec![table("account", field(FieldId::ACCOUNT), &[("org_verified", Type::Bool)])];
         let mut rows = self.rows.clone();
         rows.tables.resize(1, Vec::new());
@@ -515,7 +519,25 @@ cases! {
             "listed closed 10..10, 10 account:ann #1",
             "listed closed 19..19, 19 account:ann #1",
         ])
-        .list(vec![ListRow { value: Const::Text("CN".into()), from: Some(at(10)), until: Some(at(20)) }])
+        .list(Type::Country, vec![ListRow { value: Const::Text("CN".into()), from: Some(at(10)), until: Some(at(20)) }])
+    };
+    phrases_of_a_list_count_while_their_row_is_valid: {
+        let any_of = |name, fold| {
+            rule(name, Some(text_test(field(FieldId::PROMPT), TextTest::ContainsAnyOf(fineprint::hir::ListId(0)), fold)))
+        };
+        let says = |t, prompt: &str| of("ann", t, vec![(FieldId::PROMPT, word(prompt))]);
+        let row = |phrase: &str, from: Option<i64>, until: Option<i64>| {
+            ListRow { value: Const::Text(phrase.into()), from: from.map(at), until: until.map(at) }
+        };
+        file(
+            vec![any_of("exact", false), any_of("folded", true)],
+            vec![says(9, "a leaked phrase"), says(10, "a leaked phrase"), says(19, "A LEAKED PHRASE"), says(20, "a leaked phrase"),
+                 says(21, "of all times")],
+            &["exact closed 10..10, 10 account:ann #1", "folded closed 10..10, 10 account:ann #1",
+              "folded closed 19..19, 19 account:ann #1",
+              "exact closed 21..21, 21 account:ann #1", "folded closed 21..21, 21 account:ann #1"],
+        )
+        .list(Type::String, vec![row("leaked phrase", Some(10), Some(20)), row("all times", None, None), row("all times", Some(1), Some(2))])
     };
 
     // ── clauses ──

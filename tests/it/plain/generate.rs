@@ -180,8 +180,7 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
         rows(texts(&["ann", "ſam", "beta"]), c),
         rows(texts(&COUNTRIES), c),
         rows(NETS[..3].iter().map(|n| Const::Net(n.parse().unwrap())).collect(), c),
-        // Phrases are of all times: a test for phrases does not ask when.
-        texts(&["step by", "K", "ß"]).into_iter().map(|value| ListRow { value, from: None, until: None }).collect(),
+        rows(texts(&["step by", "K", "ß"]), c),
         rows(vec![Const::Num(200), Const::Num(429)], c),
     ];
     let mut accounts = Vec::new();

@@ -9,11 +9,11 @@ use super::*;
 const CHILD: &str = "FINEPRINT_TEST_STORE_CHILD";
 const BATCH: u64 = 40;
 
-fn batch_of(n: u64) -> (Vec<Entry>, Vec<Reject>, Checkpoint) {
+fn batch_of(n: u64) -> (Vec<Entry>, Vec<Reject>, Vec<Vec<u8>>) {
     let entries = (n * BATCH..(n + 1) * BATCH).map(entry).collect();
     let reject =
         Reject { input: "z.jsonl".into(), line: n + 1, reason: "r".into(), field: None, detail: String::new() };
-    (entries, vec![reject], Checkpoint { snapshot: vec![n as u8; 200_000], ..checkpoint(n + 1) })
+    (entries, vec![reject], vec![vec![n as u8; 200_000]])
 }
 
 #[test]
@@ -21,9 +21,10 @@ fn child_that_commits_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     wait(async {
         let mut store = writable(Path::new(&path)).await;
-        let mut n = store.resume().await.unwrap().map_or(0, |c| c.books["received"]);
+        let mut n = store.resume().await.unwrap().map_or(0, |r| r.checkpoint.books["received"]);
         loop {
-            let (violations, rejects, checkpoint) = batch_of(n);
+            let (violations, rejects, pieces) = batch_of(n);
+            let checkpoint = put(&mut store, n + 1, &pieces).await.checkpoint;
             let batch =
                 Batch { violations: &violations, rejects: &rejects, checkpoint: Some(&checkpoint), ..Batch::default() };
             store.commit(&batch).await.unwrap();
@@ -65,10 +66,11 @@ async fn whole_batches(path: &Path, before: u64) -> u64 {
     conn.close().await.unwrap();
 
     let resumed = store.resume().await.unwrap();
-    let n = resumed.as_ref().map_or(0, |c| c.books["received"]);
+    let n = resumed.as_ref().map_or(0, |r| r.checkpoint.books["received"]);
     assert!(n >= before, "a committed batch was lost: {n} of {before}");
-    if let Some(checkpoint) = resumed {
-        assert_eq!(checkpoint, batch_of(n - 1).2);
+    if let Some(resume) = resumed {
+        assert_eq!(resume.pieces, batch_of(n - 1).2);
+        assert_eq!(resume.checkpoint, Checkpoint { snapshot: resume.checkpoint.snapshot.clone(), ..checkpoint(n) });
     }
     let mut expected: Vec<Entry> = (0..n * BATCH).map(entry).collect();
     expected.sort_by(|a, b| (a.row.opened_at, &a.row.id).cmp(&(b.row.opened_at, &b.row.id)));
