@@ -3,7 +3,7 @@
 use super::names;
 use super::regexes::within;
 use super::scope::{Place, Scope};
-use super::{Checker, expr};
+use super::{Checker, expr, sequence};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
@@ -75,13 +75,15 @@ fn placeholder(cx: &mut Checker<'_>, scope: &mut Scope, per: &[Expr], name: &str
     } else if let Some(at) = scope.keys.iter().position(|(text, _)| squeezed(text) == squeezed(name)) {
         let (_, ty) = scope.keys.get(at)?;
         expr::node(ty.clone(), ExprKind::Key(at as u16), span)
+    } else if let Some(value) = of_step(cx, scope, name, span) {
+        value?
     } else {
         match (names::field(name), scope.place) {
             (Some(field), Place::Event) => {
                 let ty = FIELDS.get(usize::from(field.0))?.ty.clone();
                 expr::node(ty, ExprKind::Field(field), span)
             }
-            (field, place) => return unknown(cx, scope, name, span, field.is_some() && place == Place::Window),
+            (field, _) => return unknown(cx, scope, name, span, field.is_some() && scope.is_whole()),
         }
     };
     if let Some(field) = content(&value, per) {
@@ -96,6 +98,13 @@ fn placeholder(cx: &mut Checker<'_>, scope: &mut Scope, per: &[Expr], name: &str
     Some(value)
 }
 
+/// A value of a step of a sequence: `first.account`; nothing where the name does not begin with a step.
+fn of_step(cx: &mut Checker<'_>, scope: &mut Scope, name: &str, span: Span) -> Option<Option<Expr>> {
+    let parts: Vec<ast::Name> = name.split('.').map(|part| ast::Name { text: part.trim().to_string(), span }).collect();
+    let begins = parts.len() > 1 && parts.first().is_some_and(|p| scope.steps.iter().any(|s| s.name == p.text));
+    begins.then(|| sequence::of_step(cx, scope, &parts.iter().collect::<Vec<_>>(), span))
+}
+
 fn unknown(cx: &mut Checker<'_>, scope: &Scope, name: &str, span: Span, field_of_window: bool) -> Option<Expr> {
     if cx.is_broken_name(name) {
         return None;
@@ -105,7 +114,8 @@ fn unknown(cx: &mut Checker<'_>, scope: &Scope, name: &str, span: Span, field_of
     let fields: Vec<&str> =
         if scope.place == Place::Event { FIELDS.iter().map(|f| f.name).collect() } else { Vec::new() };
     let message = if field_of_window {
-        format!("`{{{name}}}` differs from event to event, but this text is about a window")
+        let whole = if scope.place == Place::Match { "match of several" } else { "window" };
+        format!("`{{{name}}}` differs from event to event, but this text is about a {whole}")
     } else {
         format!("`{{{name}}}` stands for nothing in this rule")
     };
@@ -113,6 +123,8 @@ fn unknown(cx: &mut Checker<'_>, scope: &Scope, name: &str, span: Span, field_of
     let meant = nearest(name, known.iter().copied().chain(fields.iter().copied()));
     let diagnostic = if let Some(meant) = meant {
         diagnostic.help(format!("did you mean `{{{meant}}}`?")).fix(span, format!("{{{meant}}}"))
+    } else if field_of_window && scope.place == Place::Match {
+        diagnostic.help(format!("say of which step: `{{first.{name}}}`"))
     } else if field_of_window {
         diagnostic.help(format!("name a value of the window first: `let different = distinct({name})`"))
     } else if known.is_empty() {

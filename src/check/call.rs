@@ -117,6 +117,11 @@ pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Spa
     if signature.aggregate {
         return match scope.place {
             Place::Window => window_aggregate(cx, scope, c, signature, span),
+            Place::Step(_) | Place::Match => {
+                let message = format!("`{}` counts over a window, but a sequence looks at its steps", c.name.text);
+                let help = "write how often a step must happen: `then … at least 3 times`";
+                cx.fail(Diagnostic::new(Code::AGGREGATE_HERE, c.name.span, message).label("an aggregate").help(help))
+            }
             Place::Event | Place::Aggregate => {
                 let message = format!("`{}` counts over a window, but single events are looked at here", c.name.text);
                 let label =

@@ -1,6 +1,6 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
-use crate::hir::{Function, Rule, Shape};
+use crate::hir::{Function, PARTIALS_PER_KEY_MAX, Rule, Sequence, Shape};
 
 /// The cost of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,10 @@ fn cell_bytes(function: &Function) -> u64 {
 
 /// The cost of a rule. A rule on single events keeps nothing.
 pub fn cost(rule: &Rule) -> RuleCost {
-    let Shape::Windowed(window) = &rule.shape else {
-        return RuleCost { panes: 0, cells_per_key: 0, bytes_per_key: 0, grows_with_values: false };
+    let window = match &rule.shape {
+        Shape::Single => return RuleCost { panes: 0, cells_per_key: 0, bytes_per_key: 0, grows_with_values: false },
+        Shape::Sequence(sequence) => return of_sequence(sequence),
+        Shape::Windowed(window) => window,
     };
     let panes = (window.length.0 / window.step.0.max(1)).unsigned_abs();
     let per_pane: u64 = window.aggregates.iter().map(|a| cell_bytes(&a.function)).sum();
@@ -38,4 +40,18 @@ pub fn cost(rule: &Rule) -> RuleCost {
         bytes_per_key: panes.saturating_mul(per_pane),
         grows_with_values: window.aggregates.iter().any(|a| matches!(a.function, Function::Distinct { .. })),
     }
+}
+
+/// Bytes of an event that a partial match has taken: 64 for time, content hash, account and exceptions, 48 for an id of 36
+/// characters on the heap.
+const TAKEN_BYTES: u64 = 112;
+/// Bytes of a partial match besides: 72, and the values of its events that later steps need.
+const PARTIAL_BYTES: u64 = 128;
+
+/// Partial matches are bounded per key; one lacks at least one event of a whole match.
+fn of_sequence(sequence: &Sequence) -> RuleCost {
+    let events: u64 = sequence.steps.iter().filter(|s| !s.absent).map(|s| u64::from(s.times)).sum();
+    let partial = PARTIAL_BYTES.saturating_add(TAKEN_BYTES.saturating_mul(events));
+    let bytes_per_key = partial.saturating_mul(PARTIALS_PER_KEY_MAX as u64);
+    RuleCost { panes: 0, cells_per_key: 0, bytes_per_key, grows_with_values: false }
 }

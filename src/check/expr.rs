@@ -3,7 +3,7 @@
 
 use super::names::{self, Meaning};
 use super::scope::{Place, Scope};
-use super::{Checker, call, coerce, later, limits, membership, memory, operators, text, wording};
+use super::{Checker, call, coerce, later, limits, membership, memory, operators, sequence, text, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::hir::{Const, Expr, ExprKind, TableId};
@@ -85,7 +85,7 @@ pub(super) fn grow(cx: &mut Checker<'_>, scope: &mut Scope, nodes: usize, span: 
 
 /// A part of the group, where the text is that of one.
 fn key(scope: &Scope, e: &ast::Expr) -> Option<Expr> {
-    if scope.place != Place::Window || scope.keys.is_empty() {
+    if !scope.is_whole() || scope.keys.is_empty() {
         return None;
     }
     if !matches!(e.kind, ast::ExprKind::Path(_) | ast::ExprKind::Call(_)) {
@@ -207,6 +207,9 @@ fn literal(l: &Literal, span: Span) -> Expr {
 fn path(cx: &mut Checker<'_>, scope: &mut Scope, p: &ast::Path) -> Option<Expr> {
     match p.parts.as_slice() {
         [name] => word(cx, scope, name),
+        [step, ..] if scope.steps.iter().any(|s| s.name == step.text) => {
+            sequence::of_step(cx, scope, &p.parts.iter().collect::<Vec<_>>(), p.span)
+        }
         [table, column] => self::column(cx, scope, table, column, p.span),
         _ => {
             let unknown = names::unknown(cx, Code::UNKNOWN_NAME, p.span, &p.text(), &[]);
@@ -219,18 +222,26 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
     if let Some(own) = scope.lets.get(&name.text) {
         scope.used.insert(name.text.clone());
         let own = own.clone()?;
-        if scope.place != Place::Window && is_of_window(&own.expr) {
+        if !scope.is_whole() && is_of_window(&own.expr) {
+            let whole = if scope.steps.is_empty() { "window" } else { "match" };
             let message =
-                format!("`{}` is a value of the whole window, but single events are looked at here", name.text);
-            let help =
-                format!("test it in `when`; or move `let {} = …` out of the rule and let it test one event", name.text);
+                format!("`{}` is a value of the whole {whole}, but single events are looked at here", name.text);
+            let help = match scope.steps.is_empty() {
+                true => {
+                    format!(
+                        "test it in `when`; or move `let {} = …` out of the rule and let it test one event",
+                        name.text
+                    )
+                }
+                false => "write out here what it stands for".to_string(),
+            };
             return cx.fail(Diagnostic::new(Code::AGGREGATE_HERE, name.span, message).help(help));
         }
         return grow(cx, scope, own.nodes, name.span).then_some(Expr { span: name.span, ..own.expr });
     }
     if let Some(field) = names::field(&name.text) {
         let ty = FIELDS.get(usize::from(field.0))?.ty.clone();
-        if scope.place == Place::Window {
+        if scope.is_whole() {
             return cx.fail(event_value(scope, &name.text, &ty, name.span));
         }
         return Some(node(ty, ExprKind::Field(field), name.span));
@@ -238,7 +249,7 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
     match cx.names.get(&name.text) {
         Some(Meaning::Let(i)) => {
             let inlined = cx.names.lowered.get(i).cloned().flatten()?;
-            if scope.place == Place::Window && !is_constant(&inlined.expr) {
+            if scope.is_whole() && !is_constant(&inlined.expr) {
                 return cx.fail(event_value(scope, &name.text, &inlined.expr.ty, name.span));
             }
             grow(cx, scope, inlined.nodes, name.span).then_some(Expr { span: name.span, ..inlined.expr })
@@ -273,15 +284,21 @@ pub(super) fn is_constant(e: &Expr) -> bool {
     constant
 }
 
-/// Whether an expression needs a window.
+/// Whether an expression needs a window, or the match of a sequence.
 pub(super) fn is_of_window(e: &Expr) -> bool {
     let mut window = false;
-    e.walk(&mut |x| window |= matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::Key(_)));
+    e.walk(&mut |x| window |= matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::OfStep(..)));
     window
 }
 
 /// The message about a value of single events where the window is judged.
 fn event_value(scope: &Scope, shown: &str, ty: &Type, span: Span) -> Diagnostic {
+    if scope.place == Place::Match {
+        let message = format!("`{shown}` is a value of single events, but a match of several is described here");
+        return Diagnostic::new(Code::EVENT_VALUE_HERE, span, message)
+            .label("differs from step to step")
+            .help(format!("say of which step: `first.{shown}`"));
+    }
     let keys: Vec<&str> = scope.keys.iter().map(|(k, _)| k.as_str()).collect();
     let message = format!("`{shown}` is a value of single events, but a window of many events is judged here");
     let help = match ty {
@@ -298,7 +315,13 @@ fn event_value(scope: &Scope, shown: &str, ty: &Type, span: Span) -> Diagnostic 
     Diagnostic::new(Code::EVENT_VALUE_HERE, span, message).label(label).help(help)
 }
 
-fn column(cx: &mut Checker<'_>, scope: &Scope, table: &ast::Name, column: &ast::Name, span: Span) -> Option<Expr> {
+pub(super) fn column(
+    cx: &mut Checker<'_>,
+    scope: &Scope,
+    table: &ast::Name,
+    column: &ast::Name,
+    span: Span,
+) -> Option<Expr> {
     let id = if table.text == "account" {
         TableId::ACCOUNTS
     } else {
@@ -313,9 +336,14 @@ fn column(cx: &mut Checker<'_>, scope: &Scope, table: &ast::Name, column: &ast::
             }
             None if cx.is_broken_name(&table.text) => return None,
             None => {
-                let tables: Vec<&str> = cx.names.table_names().collect();
-                let message = format!("`{}` is not a table", table.text);
-                let unknown = Diagnostic::new(Code::UNKNOWN_NAME, table.span, message).label("unknown table");
+                let in_sequence = matches!(scope.place, Place::Step(_) | Place::Match);
+                let steps = scope.steps.iter().filter(|_| in_sequence).map(|s| s.name.as_str());
+                let tables: Vec<&str> = cx.names.table_names().chain(steps).collect();
+                let (message, label) = match in_sequence {
+                    true => (format!("`{}` is neither a step nor a table", table.text), "unknown step or table"),
+                    false => (format!("`{}` is not a table", table.text), "unknown table"),
+                };
+                let unknown = Diagnostic::new(Code::UNKNOWN_NAME, table.span, message).label(label);
                 let unknown = names::suggest(unknown, table, &tables);
                 return cx.fail(unknown);
             }
@@ -330,7 +358,7 @@ fn column(cx: &mut Checker<'_>, scope: &Scope, table: &ast::Name, column: &ast::
         return cx.fail(unknown);
     };
     let ty = columns.get(at)?.1.clone();
-    if scope.place == Place::Window {
+    if scope.is_whole() {
         return cx.fail(event_value(scope, &format!("{}.{}", table.text, column.text), &ty, span));
     }
     Some(node(ty, ExprKind::Column(id, u16::try_from(at).unwrap_or(u16::MAX)), span))

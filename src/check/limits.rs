@@ -31,7 +31,12 @@ pub const MEMORY_WITHIN_MAX: Duration = Duration(90 * DAY_NS);
 /// Shortest bound of a random delay; delays are drawn in whole seconds.
 pub const DELAY_MIN: Duration = Duration(SECOND_NS);
 
-/// Longest window.
+/// Steps of a sequence.
+pub const SEQUENCE_STEPS_MAX: usize = 16;
+/// Events of one match of a sequence: its steps, each as often as it must happen.
+pub const SEQUENCE_EVENTS_MAX: u64 = 1_000;
+
+/// Longest window, and longest sequence.
 pub const WINDOW_MAX: Duration = Duration(90 * DAY_NS);
 /// Shortest window and shortest step.
 pub const STEP_MIN: Duration = Duration(SECOND_NS);

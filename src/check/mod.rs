@@ -22,6 +22,7 @@ mod policy;
 mod regexes;
 mod rule;
 mod scope;
+mod sequence;
 mod tests;
 mod text;
 mod window;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, later, limits, lints, memory, names, order, tests,
-    window, wording,
+    Checker, actions, because, call, clause, cost, expr, growing, later, limits, lints, memory, names, order, sequence,
+    tests, window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
@@ -172,14 +172,8 @@ fn on(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Option<(Vec<
             };
             Some((kinds?, filter?))
         }
-        OnWhat::Sequence { steps, .. } => {
-            for step in steps {
-                if let Some(kind) = &step.kind {
-                    self::kind(cx, kind);
-                }
-            }
-            cx.fail(later::diagnostic(on.span, "a sequence"))
-        }
+        // The steps say for themselves what they look at.
+        OnWhat::Sequence { .. } => Some((Vec::new(), None)),
     }
 }
 
@@ -191,12 +185,23 @@ enum Cut {
         length: Duration,
         step: Duration,
     },
+    Sequence {
+        per: Vec<Expr>,
+    },
     /// Reported as wrong; whether it was meant to be a window.
     Wrong,
 }
 
 fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
-    let per = per(cx, scope, rule);
+    if let Some(written) = sequence::of(rule) {
+        let fine = sequence::declare(cx, scope, rule, written);
+        let per = per(cx, scope, rule, written.per);
+        return match per {
+            Some(per) if fine => Cut::Sequence { per },
+            _ => Cut::Wrong,
+        };
+    }
+    let per = per(cx, scope, rule, &rule.per);
     let Some(over) = &rule.over else {
         if let Some(first) = rule.per.first() {
             let message = "`per` makes groups over time, but there is no `over`".to_string();
@@ -223,15 +228,15 @@ fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
     }
 }
 
-fn per(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Option<Vec<Expr>> {
+fn per(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule, written: &[ast::Expr]) -> Option<Vec<Expr>> {
     let mut parts = Vec::new();
     let mut complete = true;
-    if rule.per.len() > limits::KEY_PARTS_MAX {
+    if written.len() > limits::KEY_PARTS_MAX {
         let message = format!("more than {} parts of a group", limits::KEY_PARTS_MAX);
         cx.report(Diagnostic::new(Code::TOO_MANY, rule.name.span, message).help("group by fewer values"));
         return None;
     }
-    for e in &rule.per {
+    for e in written {
         let lowered = scope.within(Place::Event, |scope| expr::value(cx, scope, e)).and_then(|k| call::single(cx, k));
         let shown = wording::text(e);
         let ty = lowered.as_ref().map_or(Type::String, |k| k.ty.clone());
@@ -297,13 +302,20 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     let confidence = word(cx, rule.confidence.as_ref(), "confidence", Confidence::ALL, Confidence::word);
     let mode = word(cx, rule.mode.as_ref(), "mode", Mode::ALL, Mode::word);
 
-    let windowed = rule.over.is_some();
-    let mut scope = Scope::new(if windowed { Place::Window } else { Place::Event });
+    let steps = sequence::of(rule);
+    let windowed = rule.over.is_some() && steps.is_none();
+    let mut scope = Scope::new(match steps {
+        Some(_) => Place::Match,
+        None if windowed => Place::Window,
+        None => Place::Event,
+    });
     let cut = cut(cx, &mut scope, rule);
-    let lets = lets(cx, &mut scope, rule, matches!(cut, Cut::Wrong) && !windowed);
+    let lets = lets(cx, &mut scope, rule, matches!(cut, Cut::Wrong) && !windowed && steps.is_none());
     let on = on(cx, &mut scope, rule);
+    let sequence = steps.and_then(|written| sequence::lower(cx, &mut scope, rule, written));
     let when = match &rule.when {
         Some(_) if matches!(cut, Cut::Wrong) && !windowed => None,
+        Some(_) if steps.is_some() => None,
         Some(when) => expr::condition(cx, &mut scope, when).map(Some),
         None if windowed => {
             missing(cx, rule, "when", "say when it is a violation: `when accounts >= 20`");
@@ -315,7 +327,7 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     let acts: Vec<_> = rule.actions.iter().map(|a| actions::action(cx, a)).collect();
     let rollout = rule.rollout.as_ref().map(|r| actions::rollout(cx, r));
     let parts: &[Expr] = match &cut {
-        Cut::Window { per, .. } => per,
+        Cut::Window { per, .. } | Cut::Sequence { per } => per,
         _ => &[],
     };
     let text = match &rule.because {
@@ -353,9 +365,10 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
             }
             Some(Shape::Windowed(Windowed { per, length, step, aggregates, when }))
         }),
+        Cut::Sequence { per } => sequence.map(|s| Shape::Sequence(hir::Sequence { per, ..s })),
         Cut::Wrong => None,
     };
-    let (kinds, mut filter) = on?;
+    let (mut kinds, mut filter) = on?;
     let shape = shape?;
     let when = when?;
     if let (Shape::Single, Some(when)) = (&shape, when) {
@@ -363,6 +376,11 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
             None => when,
             Some(filter) => both(filter, when),
         });
+    }
+    if let Shape::Sequence(s) = &shape {
+        kinds = s.steps.iter().flat_map(|step| step.kinds.iter().copied()).collect();
+        kinds.sort();
+        kinds.dedup();
     }
     let values = rule.lets.iter().map(|l| {
         let value = scope.lets.get(&l.name.text).cloned().flatten()?;
@@ -390,6 +408,9 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     };
     affordable(cx, rule, &lowered);
     memory::check_rule(cx, rule, &lowered);
+    if matches!(lowered.shape, Shape::Sequence(_)) && lowered.asks_memory() {
+        cx.report(later::diagnostic(rule.name.span, "a question to memory in a rule on sequences"));
+    }
     let wrong = cx.out.get(before..).is_some_and(crate::diagnostic::has_errors);
     (lets && !wrong).then_some(lowered)
 }

@@ -14,6 +14,19 @@ pub(super) enum Place {
     Aggregate,
     /// The window of a group: aggregates, parts of the group.
     Window,
+    /// One event, as the step of a sequence with this number: fields, columns, and the events of earlier steps.
+    Step(u16),
+    /// A match of a sequence: the events of its steps, parts of the key.
+    Match,
+}
+
+/// A name by which later steps of a sequence refer to one.
+#[derive(Debug, Clone)]
+pub(super) struct StepName {
+    pub(super) name: String,
+    pub(super) number: u16,
+    /// It must not happen.
+    pub(super) absent: bool,
 }
 
 /// An expression ready to be put in place.
@@ -53,7 +66,8 @@ pub(super) fn depth(e: &hir::Expr) -> usize {
         | K::ToMicros(a)
         | K::Network(a, ..)
         | K::Lower(a)
-        | K::Length(a) => depth(a),
+        | K::Length(a)
+        | K::OfStep(_, a) => depth(a),
         K::Memory(m) => depth(&m.of).max(m.ask.by().map_or(0, depth)),
         K::And(all) | K::Or(all) | K::AtLeast(_, all) => all.iter().map(depth).max().unwrap_or(0),
         K::Compare(_, a, b) | K::OrDefault(a, b) | K::Arithmetic(_, a, b) => depth(a).max(depth(b)),
@@ -66,6 +80,8 @@ pub(super) struct Scope {
     pub(super) place: Place,
     /// Parts of the group: their text and their type.
     pub(super) keys: Vec<(String, Type)>,
+    /// The steps of a sequence by their names.
+    pub(super) steps: Vec<StepName>,
     /// The rule's own `let`s; `None` where it is wrong.
     pub(super) lets: BTreeMap<String, Option<Inlined>>,
     /// Aggregates met so far, with their text: the same text is the same aggregate.
@@ -85,6 +101,7 @@ impl Scope {
         Scope {
             place,
             keys: Vec::new(),
+            steps: Vec::new(),
             lets: BTreeMap::new(),
             aggregates: Vec::new(),
             used: BTreeSet::new(),
@@ -92,6 +109,11 @@ impl Scope {
             overfull: false,
             depth: 0,
         }
+    }
+
+    /// Whether several events are judged together.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.place, Place::Window | Place::Match)
     }
 
     /// Runs `f` at another place.

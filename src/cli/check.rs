@@ -12,8 +12,9 @@ use super::exit::Exit;
 use super::terminal::{output, printable, table};
 use super::violations::time;
 use super::wrong::Wrong;
+use crate::check::cost;
 use crate::diagnostic::{has_errors, to_json};
-use crate::hir::{Program, Rule, Shape};
+use crate::hir::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape};
 use crate::pack::{self, Pack, PackError, PackOptions};
 use crate::time::Timestamp;
 
@@ -137,20 +138,42 @@ fn shape(rule: &Rule) -> (String, String, String, String, String) {
             w.step.to_string(),
             (w.length.0 / w.step.0.max(1)).to_string(),
             w.aggregates.len().to_string(),
-            format!("{} part{}", w.per.len(), if w.per.len() == 1 { "" } else { "s" }),
+            parts(w.per.len()),
+        ),
+        Shape::Sequence(s) => (
+            format!("sequence in {}", s.within),
+            "-".into(),
+            s.steps.len().to_string(),
+            format!("{PARTIALS_PER_KEY_MAX} matches, {} KiB a key", cost::cost(rule).bytes_per_key.div_ceil(1024)),
+            parts(s.per.len()),
         ),
     }
 }
 
+fn parts(n: usize) -> String {
+    format!("{n} part{}", if n == 1 { "" } else { "s" })
+}
+
 fn rule_json(rule: &Rule) -> serde_json::Value {
     let window = match &rule.shape {
-        Shape::Single => serde_json::Value::Null,
+        Shape::Single | Shape::Sequence(_) => serde_json::Value::Null,
         Shape::Windowed(w) => json!({
             "length": w.length.to_string(),
             "step": w.step.to_string(),
             "steps": w.length.0 / w.step.0.max(1),
             "aggregates": w.aggregates.len(),
             "keys": w.per.len(),
+        }),
+    };
+    let sequence = match &rule.shape {
+        Shape::Single | Shape::Windowed(_) => serde_json::Value::Null,
+        Shape::Sequence(s) => json!({
+            "within": s.within.to_string(),
+            "steps": s.steps.len(),
+            "keys": s.per.len(),
+            "partial_matches_per_key": PARTIALS_PER_KEY_MAX,
+            "partial_matches": PARTIALS_PER_RULE_MAX,
+            "bytes_per_key": cost::cost(rule).bytes_per_key,
         }),
     };
     json!({
@@ -160,5 +183,6 @@ fn rule_json(rule: &Rule) -> serde_json::Value {
         "mode": rule.mode.word(),
         "kinds": rule.kinds.iter().map(|k| k.word()).collect::<Vec<_>>(),
         "window": window,
+        "sequence": sequence,
     })
 }

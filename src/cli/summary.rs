@@ -107,6 +107,10 @@ impl Report<'_> {
         for (rule, n) in s.memory_lost.iter().take(UNDECIDED_SHOWN) {
             writeln!(out, "memory      {}: {} values were forgotten for want of room", printable(rule), grouped(*n))?;
         }
+        for (rule, n) in &s.dropped {
+            let rule = printable(rule);
+            writeln!(out, "dropped     {rule}: {} partial matches of sequences for want of room", grouped(*n))?;
+        }
         let total: u64 = self.tallies.iter().map(|t| t.n_violations).sum();
         writeln!(out, "violations  {}", grouped(total))?;
         if total > 0 {
@@ -149,6 +153,7 @@ impl Report<'_> {
             "unknown_keys": books.unknown_keys,
             "undecided": s.undecided.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
             "memory_lost": s.memory_lost.iter().map(|(r, n)| json!({ "rule": r, "sightings": n })).collect::<Vec<_>>(),
+            "partial_matches_dropped": s.dropped.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
             "violations": self.tallies.iter().map(tally_json).collect::<Vec<_>>(),
             "db": self.db.map(|p| p.display().to_string()),
         })

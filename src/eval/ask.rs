@@ -155,6 +155,8 @@ impl Row {
         match (holds, &plan.shape) {
             (Truth::False, _) => Row::Nothing,
             (Truth::Unknown, _) => Row::Undecided,
+            // The checker refuses questions in sequences.
+            (Truth::True, ShapePlan::Sequence(_)) => Row::Nothing,
             (Truth::True, ShapePlan::Single { values }) => {
                 let exceptions = router.exceptions(rules, plan, event);
                 Row::Single(Box::new(Single::new(plan, values, &env, exceptions)))

@@ -95,7 +95,7 @@ impl Episode {
 }
 
 impl Gathered {
-    fn add(&mut self, event: Held<'_>) {
+    pub(crate) fn add(&mut self, event: Held<'_>) {
         if event.account != NO_ACCOUNT {
             self.accounts.insert(event.account);
         }
@@ -116,6 +116,11 @@ impl Gathered {
         if self.sample.len() > EVIDENCE_SAMPLE {
             self.sample.pop_last();
         }
+    }
+
+    /// Names the last events up to the crossing, in order.
+    pub(crate) fn crossed<'e>(&mut self, events: impl Iterator<Item = (i64, &'e str)>) {
+        self.crossing = events.map(|(ts, id)| Named { ts, id: id.into() }).collect();
     }
 
     fn cross(&mut self) {

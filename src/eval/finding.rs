@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::violation::{Considered, Enforced, EventRef, Evidence, Observed, Proposal, Role, Scalar, Status, Violation};
 
 /// 32 hex digits over length-prefixed parts.
-fn id(parts: &[&str]) -> String {
+pub(super) fn id(parts: &[&str]) -> String {
     let mut h = Sha256::new();
     for part in parts {
         h.update((part.len() as u32).to_be_bytes());
@@ -82,7 +82,7 @@ fn proposal(a: &Action) -> Proposal {
     Proposal { action: action_text(a), withheld: None, delay: None }
 }
 
-fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
+pub(super) fn considered(rule: &Rule, took_out: &[u64]) -> Vec<Considered> {
     rule.exceptions
         .iter()
         .enumerate()
@@ -120,7 +120,7 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn record(&self, id: String, opened_at: Timestamp) -> Violation {
+    pub(super) fn record(&self, id: String, opened_at: Timestamp) -> Violation {
         let rule = self.rule;
         Violation {
             id,
@@ -224,7 +224,12 @@ impl Subject<'_> {
     }
 }
 
-fn observed(p: &ValuePlan, crossing: Option<Scalar>, peak: Option<Scalar>, last: Option<Scalar>) -> Observed {
+pub(super) fn observed(
+    p: &ValuePlan,
+    crossing: Option<Scalar>,
+    peak: Option<Scalar>,
+    last: Option<Scalar>,
+) -> Observed {
     Observed {
         name: p.name.clone(),
         ty: p.ty.clone(),

@@ -3,12 +3,13 @@
 use std::mem::size_of;
 
 use super::Evaluator;
+use super::sequence::Sequences;
 use super::window::Windows;
 
 /// Bytes of the state of one part of the evaluator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footprint {
-    /// The rule whose windows they are, or what all rules share.
+    /// The rule whose windows or sequences they are, or what all rules share.
     pub part: String,
     /// Live groups; 0 for what is shared.
     pub groups: usize,
@@ -42,13 +43,21 @@ impl Evaluator {
             shared("events that wait", self.stage.heap_bytes()),
             shared("events of windows", self.events.heap_bytes()),
         ];
+        let name = |leader: u32| self.rules.program().rules.get(leader as usize).map_or("", |r| r.name.as_str());
         for (leader, _, w) in self.rules.leaders() {
-            let name = self.rules.program().rules.get(leader as usize).map_or("", |r| r.name.as_str());
             let windows = self.windows.get(w.number as usize);
             out.push(Footprint {
-                part: name.to_string(),
+                part: name(leader).to_string(),
                 groups: windows.map_or(0, Windows::len),
                 bytes: windows.map_or(0, HeapBytes::heap_bytes),
+            });
+        }
+        for (leader, _, s) in self.rules.sequences() {
+            let sequences = self.sequences.get(s.number as usize);
+            out.push(Footprint {
+                part: name(leader).to_string(),
+                groups: sequences.map_or(0, Sequences::len),
+                bytes: sequences.map_or(0, HeapBytes::heap_bytes),
             });
         }
         out

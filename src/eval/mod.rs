@@ -19,6 +19,7 @@ mod merkle;
 mod outcome;
 mod project;
 mod route;
+mod sequence;
 mod snapshot;
 mod stage;
 mod trail;
@@ -37,6 +38,7 @@ use self::intern::Interner;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
 use self::route::{EventEnv, Router, records};
+use self::sequence::{Applied, Sequences};
 use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, Windows};
 use crate::event::{FieldId, UsageEvent};
@@ -120,13 +122,15 @@ pub struct Evaluator {
     events: Events,
     /// Per windowed rule.
     windows: Vec<Windows>,
+    /// Per rule on sequences.
+    sequences: Vec<Sequences>,
     /// Largest event time.
     max_ts: Option<i64>,
     /// Everything before this is final: no event is taken in, every step that ends by it is judged.
     watermark: i64,
     /// Every event before this is applied, every step that ends by it is judged; trails the watermark by under a second.
     settled: i64,
-    /// Earliest due step end of any windowed rule.
+    /// Earliest due step end of any windowed rule, or moment at which a sequence is due.
     next_due: i64,
     /// How far back evidence can reach: the longest window and, since it is judged at step ends, a step.
     reach: i64,
@@ -140,6 +144,7 @@ impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
+        let sequences = (0..rules.n_sequences).map(|_| Sequences::default()).collect();
         Evaluator {
             outcomes: Outcomes::new(&rules),
             memories: Memories::new(rules.questions.len()),
@@ -152,6 +157,7 @@ impl Evaluator {
             stage: Stage::default(),
             events: Events::default(),
             windows,
+            sequences,
             max_ts: None,
             watermark: i64::MIN,
             settled: i64::MIN,
@@ -246,7 +252,10 @@ impl Evaluator {
                         rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
                     singles.extend(each.map(|subject| subject.single(&single, seen)));
                 }
-                ShapePlan::Windowed(_) if late => {}
+                ShapePlan::Windowed(_) | ShapePlan::Sequence(_) if late => {}
+                ShapePlan::Sequence(s) => {
+                    self.router.sequence_record(rules, *number, plan, s, event, &mut self.interner);
+                }
                 ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),
             }
         }
@@ -297,6 +306,7 @@ impl Evaluator {
         let Some(max) = self.max_ts else { return };
         self.watermark = self.watermark.max(max);
         self.settle(self.watermark);
+        self.follow_last_moment();
         // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
         let Evaluator { rules, memories, router, interner, options, stage, .. } = self;
         let mut answering =
@@ -358,16 +368,27 @@ impl Evaluator {
         if words.is_empty() && answered.is_empty() {
             return;
         }
-        let held = Held { ts: e.ts, content: e.content, account: e.account, id };
-        let number = self.events.push(held);
+        let mut number = None;
         for (rule, record) in records(&self.rules, words).chain(records(&self.rules, answered)) {
             let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
-            let ShapePlan::Windowed(w) = &plan.shape else { continue };
-            if let Some(windows) = self.windows.get_mut(w.number as usize) {
-                windows.apply(w, plan.exceptions.len(), record, e.ts, number);
-                if let Some(step) = windows.next_due() {
-                    self.next_due = self.next_due.min(step.saturating_mul(w.step));
+            match &plan.shape {
+                ShapePlan::Windowed(w) => {
+                    let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
+                    let held = Held { ts: e.ts, content: e.content, account: e.account, id };
+                    let number = *number.get_or_insert_with(|| self.events.push(held));
+                    windows.apply(w, plan.exceptions.len(), record, e.ts, number);
+                    if let Some(step) = windows.next_due() {
+                        self.next_due = self.next_due.min(step.saturating_mul(w.step));
+                    }
                 }
+                // What was told at the end of a file, sequences have taken in then.
+                ShapePlan::Sequence(s) if !e.told => {
+                    let Some(sequences) = self.sequences.get_mut(s.number as usize) else { continue };
+                    let applied = Applied { ts: e.ts, id, content: e.content, account: e.account, record };
+                    sequences.apply(plan, s, &applied, &self.interner);
+                    self.next_due = self.next_due.min(sequences.next_due().unwrap_or(i64::MAX));
+                }
+                ShapePlan::Sequence(_) | ShapePlan::Single { .. } => {}
             }
         }
     }
@@ -397,7 +418,7 @@ impl Evaluator {
                 }
             }
         }
-        self.next_due = next;
+        self.next_due = next.min(self.judge_sequences(&rules, until));
     }
 
     fn sweep(&mut self) {
@@ -410,6 +431,11 @@ impl Evaluator {
         for (_, _, w) in self.rules.leaders() {
             if let Some(windows) = self.windows.get(w.number as usize) {
                 windows.mark(w, &mut mark);
+            }
+        }
+        for (_, _, s) in self.rules.sequences() {
+            if let Some(sequences) = self.sequences.get(s.number as usize) {
+                sequences.mark(s, &mut mark);
             }
         }
         self.events.accounts().for_each(&mut mark);
@@ -451,6 +477,7 @@ impl Evaluator {
                 }
             });
         }
+        self.hand_out_sequences(&rules, &mut out);
         self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
         // An event that comes again after it was forgotten is found again: its violation stands once, as told last.
         let mut told = std::collections::HashSet::with_capacity(out.len());
@@ -479,7 +506,9 @@ impl Evaluator {
 
     /// Per rule, how many events could not be decided because a field was missing; rules without any are left out.
     pub fn undecided(&self) -> Vec<(String, u64)> {
-        let counted = self.router.undecided.iter().enumerate().filter(|(_, n)| **n > 0);
+        let mut counts = self.router.undecided.clone();
+        self.undecided_steps(&mut counts);
+        let counted = counts.iter().enumerate().filter(|(_, n)| **n > 0);
         let named =
             counted.flat_map(|(leader, n)| self.rules.members(leader as u32).map(|(rule, _)| (rule.name.clone(), *n)));
         named.collect()
@@ -498,7 +527,7 @@ impl Evaluator {
 
     /// Live groups over all rules.
     pub fn live_groups(&self) -> usize {
-        self.windows.iter().map(Windows::len).sum()
+        self.windows.iter().map(Windows::len).chain(self.sequences.iter().map(Sequences::len)).sum()
     }
 }
 

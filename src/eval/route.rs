@@ -131,13 +131,15 @@ impl Router {
                 _ => continue,
             }
             let Some(plan) = rules.rules.get(*rule as usize) else { continue };
-            let truth = match plan.filter {
+            let truth = match plan.filter_of(event.kind()) {
                 None => Truth::True,
                 Some(node) => truth(rules, &mut self.memo, &env, node),
             };
             match truth {
                 Truth::True => self.matched.push(*rule),
                 Truth::Unknown if plan.memory.is_some() => self.asking.push(*rule),
+                // Whether a step is missing for certain is asked of the steps by themselves.
+                Truth::Unknown if plan.sequence_number().is_some() => self.matched.push(*rule),
                 Truth::Unknown => {
                     if let Some(n) = self.undecided.get_mut(*rule as usize) {
                         *n += 1;
@@ -162,7 +164,13 @@ impl Router {
     }
 
     /// A value of the event as a word, found once an event.
-    fn word(&mut self, rules: &RuleSet, id: WordId, env: &EventEnv<'_, '_>, interner: &mut Interner) -> Option<u64> {
+    pub(super) fn word(
+        &mut self,
+        rules: &RuleSet,
+        id: WordId,
+        env: &EventEnv<'_, '_>,
+        interner: &mut Interner,
+    ) -> Option<u64> {
         let plan = rules.words.get(id.0 as usize)?;
         let place = self.taken.get_mut(id.0 as usize)?;
         if place.0 != self.generation || plan.asks {
@@ -357,8 +365,12 @@ pub(crate) fn word_value<'a>(word: u64, ty: &Type, interner: &'a Interner) -> Va
 pub(crate) fn records<'w>(rules: &RuleSet, mut words: &'w [u64]) -> impl Iterator<Item = (u32, &'w [u64])> {
     std::iter::from_fn(move || {
         let rule = (*words.first()? & 0xffff_ffff) as u32;
-        let ShapePlan::Windowed(w) = &rules.rules.get(rule as usize)?.shape else { return None };
-        let (record, rest) = words.split_at_checked(HEADER + crate::plan::rule::words(w))?;
+        let length = match &rules.rules.get(rule as usize)?.shape {
+            ShapePlan::Windowed(w) => crate::plan::rule::words(w),
+            ShapePlan::Sequence(s) => s.words(),
+            ShapePlan::Single { .. } => return None,
+        };
+        let (record, rest) = words.split_at_checked(HEADER + length)?;
         words = rest;
         Some((rule, record))
     })

@@ -9,6 +9,7 @@ use super::events::Events;
 use super::intern::Interner;
 use super::memory::Memories;
 use super::outcome::Outcomes;
+use super::sequence::Sequences;
 use super::stage::Stage;
 use super::window::Windows;
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -60,6 +61,7 @@ struct Saved<'a> {
     memories: &'a Memories,
     events: &'a Events,
     windows: &'a [Windows],
+    sequences: &'a [Sequences],
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -78,6 +80,7 @@ struct Loaded {
     memories: Memories,
     events: Events,
     windows: Vec<Windows>,
+    sequences: Vec<Sequences>,
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -113,6 +116,7 @@ impl Evaluator {
             memories: &self.memories,
             events: &self.events,
             windows: &self.windows,
+            sequences: &self.sequences,
             max_ts: self.max_ts,
             watermark: self.watermark,
             settled: self.settled,
@@ -147,7 +151,10 @@ impl Evaluator {
         s.windows.iter_mut().for_each(Windows::rebuild);
         s.memories.rebuild();
         let mut evaluator = Evaluator::new(rules, options);
-        if s.windows.len() != evaluator.windows.len() || s.memories.len() != evaluator.memories.len() {
+        let same = s.windows.len() == evaluator.windows.len()
+            && s.memories.len() == evaluator.memories.len()
+            && s.sequences.len() == evaluator.sequences.len();
+        if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
         evaluator.router.undecided = s.undecided;
@@ -159,6 +166,7 @@ impl Evaluator {
             memories: s.memories,
             events: s.events,
             windows: s.windows,
+            sequences: s.sequences,
             max_ts: s.max_ts,
             watermark: s.watermark,
             settled: s.settled,

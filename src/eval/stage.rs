@@ -29,7 +29,7 @@ pub(crate) struct Waiting {
     /// Replaced by another record of its id.
     pub(crate) displaced: bool,
     /// Its violations were told already, at the end of a file: nothing replaces it any more.
-    told: bool,
+    pub(crate) told: bool,
 }
 
 /// The events of one second.
@@ -159,6 +159,14 @@ impl Stage {
             displaced: false,
             told: false,
         });
+    }
+
+    /// The waiting events that were not told yet, with id and words, in order of (time, id).
+    pub(crate) fn untold(&self) -> Vec<(&Waiting, &str, &[u64])> {
+        let all = self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.id(e), b.words(e))));
+        let mut untold: Vec<_> = all.filter(|(e, ..)| !e.told && !e.displaced).collect();
+        untold.sort_by_key(|(e, id, _)| (e.ts, *id));
+        untold
     }
 
     /// Hands out the violations of all waiting events, which go on waiting. What they ask memory is answered, in order.

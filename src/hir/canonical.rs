@@ -94,6 +94,23 @@ impl Writer<'_> {
             }
             self.expr_line("when", &w.when);
         }
+        if let Shape::Sequence(s) = &rule.shape {
+            for key in &s.per {
+                self.expr_line("per", key);
+            }
+            self.line("sequence_ns", &s.within.0.to_string());
+            for step in &s.steps {
+                let kinds: Vec<&str> = step.kinds.iter().map(|k| k.word()).collect();
+                let within = step.within.map(|d| d.0);
+                let _ =
+                    write!(self.out, "step absent:{} {} {within:?} times:{}", step.absent, kinds.join(","), step.times);
+                if let Some(filter) = &step.filter {
+                    self.out.push_str(" where ");
+                    self.expr(filter);
+                }
+                self.out.push('\n');
+            }
+        }
         for (name, value) in &rule.lets {
             self.expr_line(&format!("value {name}"), value);
         }
@@ -267,6 +284,7 @@ impl Writer<'_> {
             ExprKind::Key(i) => {
                 let _ = write!(self.out, "key:{i}");
             }
+            ExprKind::OfStep(step, a) => self.call(&format!("of-step:{step}"), &[a]),
         }
     }
 }

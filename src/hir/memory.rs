@@ -81,6 +81,10 @@ pub fn each_expr<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
             f(e);
         }
     }
+    if let Shape::Sequence(s) = &rule.shape {
+        s.per.iter().for_each(&mut *f);
+        s.steps.iter().filter_map(|step| step.filter.as_ref()).for_each(&mut *f);
+    }
     let Shape::Windowed(w) = &rule.shape else { return };
     w.per.iter().for_each(&mut *f);
     for a in &w.aggregates {

@@ -3,9 +3,11 @@
 
 mod canonical;
 mod memory;
+mod sequence;
 
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
 pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
+pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
 
 use serde::{Deserialize, Serialize};
 
@@ -215,13 +217,14 @@ pub struct Rule {
     pub confidence: Confidence,
     /// What it may do.
     pub mode: Mode,
-    /// Kinds of events it looks at; at least one.
+    /// Kinds of events it looks at; at least one. Of a sequence those of all steps.
     pub kinds: Vec<Kind>,
-    /// Which of them: the filter of `on`, and for a single-event rule also its `when`.
+    /// Which of them: the filter of `on`, and for a single-event rule also its `when`. A sequence has one per step instead.
     pub filter: Option<Expr>,
-    /// Single events or windows.
+    /// Single events, windows or sequences.
     pub shape: Shape,
-    /// Named values that `because` and tests may use. Over single events for [`Shape::Single`], over the window otherwise.
+    /// Named values that `because` and tests may use. Over single events for [`Shape::Single`], over the window or
+    /// over the events of the steps otherwise.
     pub lets: Vec<(String, Expr)>,
     /// Events taken out.
     pub exceptions: Vec<Exception>,
@@ -243,13 +246,15 @@ pub struct Rule {
     pub definition: Span,
 }
 
-/// Single events or windows.
+/// Single events, windows or sequences.
 #[derive(Debug, Clone)]
 pub enum Shape {
     /// Each event that passes the filter is a violation.
     Single,
     /// Groups over time.
     Windowed(Windowed),
+    /// Steps in their order.
+    Sequence(Sequence),
 }
 
 /// A windowed rule.
@@ -494,6 +499,8 @@ pub enum ExprKind {
     Aggregate(u16),
     /// A part of the group key (likewise).
     Key(u16),
+    /// A field or column of the event of a step, by the number of the step; of a repeated step its last event.
+    OfStep(u16, Box<Expr>),
 }
 
 impl Expr {
@@ -513,7 +520,8 @@ impl Expr {
             | ExprKind::ToMicros(a)
             | ExprKind::Network(a, ..)
             | ExprKind::Lower(a)
-            | ExprKind::Length(a) => (Some(a), None, &[]),
+            | ExprKind::Length(a)
+            | ExprKind::OfStep(_, a) => (Some(a), None, &[]),
             ExprKind::Memory(m) => (Some(&m.of), m.ask.by(), &[]),
             ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => (None, None, all),
             ExprKind::Compare(_, a, b) | ExprKind::OrDefault(a, b) | ExprKind::Arithmetic(_, a, b) => {

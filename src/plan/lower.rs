@@ -7,6 +7,7 @@ use super::ReferenceData;
 use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
 use super::scalar::{Cond, Scalar};
+use super::sequence::{OWN, Slots};
 use super::set::ValueSet;
 use super::text::TextMatcher;
 use crate::diagnostic::{Code, Diagnostic};
@@ -40,6 +41,7 @@ pub(crate) struct Lower<'a> {
     pub(crate) nodes: Nodes,
     pub(crate) words: Words,
     pub(crate) questions: Questions,
+    pub(crate) slots: Slots,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -120,6 +122,9 @@ impl Lower<'_> {
     }
 
     pub(crate) fn cond(&mut self, e: &Expr) -> Cond {
+        if self.slots.across && e.is_of_event() {
+            return Cond::Value(self.slot(OWN, e));
+        }
         match &e.kind {
             ExprKind::Not(a) => Cond::Not(Box::new(self.cond(a))),
             ExprKind::And(all) => Cond::And(all.iter().map(|a| self.cond(a)).collect()),
@@ -142,6 +147,9 @@ impl Lower<'_> {
     }
 
     pub(crate) fn scalar(&mut self, e: &Expr) -> Scalar {
+        if self.slots.across && e.is_of_event() {
+            return self.slot(OWN, e);
+        }
         let boxed = |s| Box::new(s);
         match &e.kind {
             ExprKind::Const(c) => Scalar::Const(c.clone()),
@@ -151,6 +159,7 @@ impl Lower<'_> {
                 let key = key.map_or(Scalar::Const(crate::hir::Const::Bool(false)), |k| self.scalar(&k));
                 Scalar::Column { table: self.table(*t), column: *c, key: boxed(key) }
             }
+            ExprKind::OfStep(step, a) => self.slot(*step, a),
             ExprKind::OrDefault(a, b) => Scalar::OrDefault(boxed(self.scalar(a)), boxed(self.scalar(b))),
             ExprKind::Arithmetic(op, a, b) => Scalar::Arithmetic(*op, boxed(self.scalar(a)), boxed(self.scalar(b))),
             ExprKind::ToMicros(a) => Scalar::ToMicros(boxed(self.scalar(a))),

@@ -7,6 +7,7 @@ pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod rule;
 pub(crate) mod scalar;
+pub(crate) mod sequence;
 mod set;
 pub mod text;
 
@@ -24,10 +25,11 @@ pub use self::memory::FIRST_SEEN_KEEP;
 use self::memory::{QuestionPlan, Questions};
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
+use self::sequence::{SequencePlan, Slots};
 use self::text::Prefilter;
 use crate::diagnostic::{Code, Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
-use crate::hir::{Program, Rule, canonical_definition};
+use crate::hir::{Program, Rule, Shape, canonical_definition};
 use crate::reference::{ListData, TableData};
 use crate::time::Duration;
 
@@ -56,6 +58,7 @@ pub struct RuleSet {
     /// Per text field that tests look at.
     pub(crate) prefilters: Vec<(FieldId, Prefilter)>,
     pub(crate) n_windowed: usize,
+    pub(crate) n_sequences: usize,
     /// Per rule, the rules of its definition, itself first; empty for a rule that follows another.
     pub(crate) members: Vec<Vec<u32>>,
     /// Fields that any rule reads, for the journal.
@@ -75,9 +78,10 @@ impl RuleSet {
             nodes: Nodes::default(),
             words: Words::default(),
             questions: Questions::default(),
+            slots: Slots::default(),
             diagnostics: Vec::new(),
         };
-        let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
+        let (mut n_windowed, mut n_sequences, mut rules) = (0u32, 0u32, Vec::<RulePlan>::new());
         let mut members: Vec<Vec<u32>> = Vec::new();
         let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
         for (number, rule) in program.rules.iter().enumerate() {
@@ -87,10 +91,12 @@ impl RuleSet {
             if let Some(list) = members.get_mut(leader as usize) {
                 list.push(number);
             }
-            let shared = rules.get(leader as usize).and_then(RulePlan::windows_number);
-            let plan = RulePlan::new(&mut cx, rule, shared.unwrap_or(n_windowed));
-            if shared.is_none() && plan.windows_number().is_some() {
-                n_windowed += 1;
+            let shared = rules.get(leader as usize).and_then(|r| r.windows_number().or(r.sequence_number()));
+            let next = if matches!(rule.shape, Shape::Sequence(_)) { n_sequences } else { n_windowed };
+            let plan = RulePlan::new(&mut cx, rule, shared.unwrap_or(next));
+            if shared.is_none() {
+                n_windowed += u32::from(plan.windows_number().is_some());
+                n_sequences += u32::from(plan.sequence_number().is_some());
             }
             rules.push(plan);
         }
@@ -114,7 +120,8 @@ impl RuleSet {
             let numbered = rules.iter().zip(&program.rules).enumerate();
             let looks = numbered.filter(|(_, (_, rule))| rule.kinds.contains(&kind));
             let leaders = looks.filter(|(n, _)| members.get(*n).is_some_and(|m| !m.is_empty()));
-            let filters: Vec<(u32, Option<NodeId>)> = leaders.map(|(n, (plan, _))| (n as u32, plan.filter)).collect();
+            let filters: Vec<(u32, Option<NodeId>)> =
+                leaders.map(|(n, (plan, _))| (n as u32, plan.filter_of(kind))).collect();
             Index::new(&filters, &nodes)
         });
         let prefilters = prefilters(&nodes);
@@ -128,6 +135,7 @@ impl RuleSet {
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,
+            n_sequences: n_sequences as usize,
             members,
             fields_read,
             bundle_hash,
@@ -154,7 +162,7 @@ impl RuleSet {
     /// The longest window of any rule: how long events matter.
     pub fn longest_window(&self) -> Duration {
         let lengths = self.rules.iter().map(|r| match &r.shape {
-            ShapePlan::Single { .. } => Duration(0),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
             ShapePlan::Windowed(w) => w.length,
         });
         lengths.max().unwrap_or_default()
@@ -165,10 +173,16 @@ impl RuleSet {
         self.questions.iter().map(|q| Duration(q.within)).max().unwrap_or_default()
     }
 
+    /// How far back any finding can reach: the longest window with its step, or the longest sequence.
+    pub fn longest_reach(&self) -> Duration {
+        let sequence = self.sequences().map(|(_, _, s)| s.life).max().unwrap_or_default();
+        Duration(self.longest_window().0.saturating_add(self.longest_step().0).max(sequence))
+    }
+
     /// The longest step of any rule.
     pub fn longest_step(&self) -> Duration {
         let steps = self.rules.iter().map(|r| match &r.shape {
-            ShapePlan::Single { .. } => Duration(0),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
             ShapePlan::Windowed(w) => Duration(w.step),
         });
         steps.max().unwrap_or_default()
@@ -185,7 +199,16 @@ impl RuleSet {
         let numbered = self.rules.iter().zip(&self.members).enumerate();
         numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
             ShapePlan::Windowed(w) => Some((n as u32, plan, w.as_ref())),
-            ShapePlan::Single { .. } => None,
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
+        })
+    }
+
+    /// The rules on sequences that lead their definition, with their plans.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = (u32, &RulePlan, &SequencePlan)> {
+        let numbered = self.rules.iter().zip(&self.members).enumerate();
+        numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
+            ShapePlan::Sequence(s) => Some((n as u32, plan, s.as_ref())),
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => None,
         })
     }
 

@@ -6,7 +6,9 @@ use super::lower::{Lower, WordId, is_symbol};
 use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
+use super::sequence::{SLOTS_MAX, SequencePlan};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::event::Kind;
 use crate::hir::{self, Compare, ExprKind, Function, Piece, Shape, canonical_expr, describe, rule_hash};
 use crate::time::{Duration, Timestamp};
 use crate::value::Type;
@@ -41,6 +43,7 @@ pub(crate) struct ExceptionPlan {
 pub(crate) enum ShapePlan {
     Single { values: Vec<ValuePlan> },
     Windowed(Box<WindowPlan>),
+    Sequence(Box<SequencePlan>),
 }
 
 #[derive(Debug)]
@@ -152,11 +155,27 @@ impl RulePlan {
     pub(crate) fn windows_number(&self) -> Option<u32> {
         match &self.shape {
             ShapePlan::Windowed(w) => Some(w.number),
-            ShapePlan::Single { .. } => None,
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
         }
     }
 
-    /// The plan of a rule; `number` is that of its windows, if it has any.
+    /// The number of its partial matches, if it is on sequences.
+    pub(crate) fn sequence_number(&self) -> Option<u32> {
+        match &self.shape {
+            ShapePlan::Sequence(s) => Some(s.number),
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => None,
+        }
+    }
+
+    /// What an event of a kind must fulfil for the rule to look at it.
+    pub(crate) fn filter_of(&self, kind: Kind) -> Option<NodeId> {
+        match &self.shape {
+            ShapePlan::Sequence(s) => s.covers.get(kind as usize).copied().flatten(),
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => self.filter,
+        }
+    }
+
+    /// The plan of a rule; `number` is that of its windows or partial matches, if it has any.
     pub(crate) fn new(cx: &mut Lower<'_>, rule: &hir::Rule, number: u32) -> RulePlan {
         cx.questions.begin(&rule.kinds);
         let filter = rule.filter.as_ref().map(|f| cx.node(f));
@@ -192,6 +211,7 @@ impl RulePlan {
                     .collect(),
             },
             Shape::Windowed(w) => ShapePlan::Windowed(Box::new(window(cx, rule, w, number))),
+            Shape::Sequence(s) => ShapePlan::Sequence(Box::new(SequencePlan::new(cx, rule, s, number))),
         };
         let mut bound = |what: &str, n: usize, max: usize| {
             if n > max {
@@ -204,6 +224,9 @@ impl RulePlan {
             bound("different conditions behind `where`", w.filters.len(), FILTERS_MAX);
             bound("different values to count", w.inputs.len(), INPUTS_MAX);
         }
+        if let ShapePlan::Sequence(s) = &shape {
+            bound("different values that steps hold against each other", s.slots.len(), SLOTS_MAX);
+        }
         let memory = cx.questions.end(rule.filter.as_ref());
         let questions = memory.as_ref().map_or(0, |m| m.questions.len());
         if questions > hir::QUESTIONS_PER_RULE_MAX {
@@ -214,16 +237,19 @@ impl RulePlan {
     }
 }
 
-fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) -> WindowPlan {
+/// The parts of a key, under different names.
+pub(super) fn parts(cx: &mut Lower<'_>, per: &[hir::Expr]) -> Vec<PartPlan> {
     let mut names: Vec<String> = Vec::new();
-    let per = w
-        .per
-        .iter()
+    per.iter()
         .map(|e| {
             let name = unique(&mut names, describe(cx.program, e));
             PartPlan { name, ty: e.ty.clone(), word: cx.word(e) }
         })
-        .collect();
+        .collect()
+}
+
+fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) -> WindowPlan {
+    let per = parts(cx, &w.per);
     let mut filters: Vec<NodeId> = Vec::new();
     let mut inputs: Vec<InputPlan> = Vec::new();
     let mut known: Vec<String> = Vec::new();

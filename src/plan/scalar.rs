@@ -91,6 +91,11 @@ pub(crate) trait Env {
     fn memory(&self, _: u16) -> Truth {
         Truth::Unknown
     }
+
+    /// A slot of a rule on sequences, of the event of a step.
+    fn slot(&self, _step: u16, _slot: u16) -> Val<'_> {
+        Val::Unknown
+    }
 }
 
 /// A lowered value expression.
@@ -98,7 +103,11 @@ pub(crate) trait Env {
 pub(crate) enum Scalar {
     Const(Const),
     Field(FieldId),
-    Column { table: Arc<TableData>, column: u16, key: Box<Scalar> },
+    Column {
+        table: Arc<TableData>,
+        column: u16,
+        key: Box<Scalar>,
+    },
     OrDefault(Box<Scalar>, Box<Scalar>),
     Arithmetic(Arithmetic, Box<Scalar>, Box<Scalar>),
     ToMicros(Box<Scalar>),
@@ -107,6 +116,8 @@ pub(crate) enum Scalar {
     Length(Box<Scalar>),
     Aggregate(u16),
     Key(u16),
+    /// Of a rule on sequences: a value of the event of a step.
+    Slot(u16, u16),
     Truth(Box<Cond>),
 }
 
@@ -164,6 +175,7 @@ impl Scalar {
             },
             Scalar::Aggregate(i) => env.aggregate(*i),
             Scalar::Key(i) => env.key(*i),
+            Scalar::Slot(step, slot) => env.slot(*step, *slot),
             Scalar::Truth(c) => match c.eval(env) {
                 Truth::Unknown => Val::Unknown,
                 known => Val::Bool(known.is_true()),

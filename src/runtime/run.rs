@@ -64,6 +64,8 @@ pub struct Summary {
     pub undecided: Vec<(String, u64)>,
     /// Rules that ask memory, and how many sightings it had to forget for want of room.
     pub memory_lost: Vec<(String, u64)>,
+    /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
+    pub dropped: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
     pub unknown_names: BTreeSet<String>,
 }
@@ -148,7 +150,7 @@ pub fn run(
         refused: Vec::new(),
         projection: Vec::new(),
         committing: std::time::Duration::ZERO,
-        journal_keep: Duration(reach(rules).saturating_mul(2)),
+        journal_keep: Duration(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     let mut merged = running.open(inputs, &options.format)?;
@@ -182,7 +184,7 @@ pub fn run(
     let unknown_names = merged.unknown_names();
     let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, committing } = running.end(&mut merged, flush)?;
+    let Ended { books, undecided, memory_lost, dropped, committing } = running.end(&mut merged, flush)?;
     let elapsed = start.elapsed();
     tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
     Ok(Summary {
@@ -196,15 +198,9 @@ pub fn run(
         nothing_new,
         undecided,
         memory_lost,
+        dropped,
         unknown_names,
     })
-}
-
-/// How far back anything that is found can depend on events, in nanoseconds.
-fn reach(rules: &RuleSet) -> i64 {
-    let window = rules.longest_window().0.saturating_add(rules.longest_step().0);
-    // An event at the beginning of the window may ask as far back again.
-    window.saturating_add(rules.longest_memory().0)
 }
 
 /// The state from which the run goes on.
@@ -424,6 +420,7 @@ impl Running<'_> {
             books: self.session.books(),
             undecided: self.session.undecided(),
             memory_lost: self.session.memory_lost(),
+            dropped: self.session.dropped(),
             committing: self.committing,
         })
     }
@@ -434,6 +431,7 @@ struct Ended {
     books: RunBooks,
     undecided: Vec<(String, u64)>,
     memory_lost: Vec<(String, u64)>,
+    dropped: Vec<(String, u64)>,
     committing: std::time::Duration,
 }
 

@@ -305,6 +305,10 @@ impl Session {
         self.evaluator.memory_lost()
     }
 
+    pub(super) fn dropped(&self) -> Vec<(String, u64)> {
+        self.evaluator.dropped()
+    }
+
     pub(super) fn undecided(&self) -> Vec<(String, u64)> {
         self.evaluator.undecided()
     }

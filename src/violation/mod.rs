@@ -60,7 +60,8 @@ impl Status {
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Violation {
-    /// 32 hex digits: the first half of SHA-256 over rule name, rule hash, group key and first true step (or event id).
+    /// 32 hex digits: the first half of SHA-256 over rule name, rule hash, group key and first true step (or event id; of a
+    /// sequence the moment at which the first match was whole).
     pub id: String,
     /// Name of the rule.
     pub rule: String,
@@ -76,7 +77,7 @@ pub struct Violation {
     pub mode: Mode,
     /// Where it stands.
     pub status: Status,
-    /// End of the first true step, or the event's time.
+    /// End of the first true step, or the event's time, or when the first match of a sequence was whole.
     pub opened_at: Timestamp,
     /// End of the last true step.
     pub updated_at: Timestamp,
@@ -85,7 +86,7 @@ pub struct Violation {
     /// The group: name of each part as the author wrote it, and its value. Empty for a rule over everything, or the
     /// account for a single event.
     pub group: Vec<(String, String)>,
-    /// `[start, end)` of the first true window; `None` for a single event.
+    /// `[start, end)` of the first true window; `None` for a single event or a sequence.
     pub window: Option<(Timestamp, Timestamp)>,
     /// Every account that contributed while true, sorted.
     pub accounts: Vec<String>,

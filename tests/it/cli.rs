@@ -15,8 +15,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A window rule that opens and closes, a growing one, one on single events, and one that asks memory; two of them may act
-/// a few times a day only.
+/// A window rule that opens and closes, a growing one, one on single events, one that asks memory, and two on sequences, of
+/// which one waits out a time; two of them may act a few times a day only.
 const RULES: &str = r#"
 policy acme.terms version 2025-09-15 {
   title "Terms"
@@ -110,6 +110,52 @@ rule probe-out-of-nowhere {
   test "silent in the midst of calls" {
     given 2 completions every 60s { max_tokens: 1 }
     given 1 completion at 3m { max_tokens: -1 }
+    expect nothing
+  }
+}
+
+rule refused-then-served {
+  enforces acme.terms.safety
+  severity low
+  mode     shadow
+
+  on sequence per account within 2m {
+    first completion where refused = true
+    then completion as served where refused = false and ts - first.ts >= 1s at least 2 times
+  }
+  because  "{account} was served after a refusal"
+
+  test "fires" {
+    given 1 completion { refused: true }
+    given 2 completions every 10s at 10s { refused: false }
+    expect violation
+  }
+  test "silent on one" {
+    given 1 completion { refused: true }
+    given 1 completion at 10s { refused: false }
+    expect nothing
+  }
+}
+
+rule refused-and-gone {
+  enforces acme.terms.safety
+  severity low
+  mode     shadow
+
+  on sequence per account within 30s {
+    first completion where refused = true
+    then no completion where refused != first.refused within 20s
+  }
+  cooldown 1m
+  because  "{account} was served nothing for 20 seconds after a refusal"
+
+  test "fires" {
+    given 2 completions every 10s { refused: true }
+    expect violation
+  }
+  test "silent on one" {
+    given 1 completion { refused: true }
+    given 1 completion at 20s { refused: false }
     expect nothing
   }
 }

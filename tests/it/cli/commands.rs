@@ -106,7 +106,7 @@ fn tests_of_rules_run_with_their_near_misses() {
     let called = bench.call("test rules --format json");
     assert_eq!(called.code, 0, "{called:?}");
     let report: Value = serde_json::from_str(&called.out).unwrap();
-    assert_eq!((&report["passed"], &report["failed"]), (&Value::from(8), &Value::from(0)));
+    assert_eq!((&report["passed"], &report["failed"]), (&Value::from(12), &Value::from(0)));
     let first = &report["tests"][0];
     let near: Vec<(&str, &str)> = first["near_misses"]
         .as_array()

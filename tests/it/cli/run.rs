@@ -14,7 +14,15 @@ fn violations_are_found_and_the_books_balance() {
     assert_eq!(called.code, 1, "{called:?}");
     assert!(called.out.contains("received 3,000 = evaluated 3,000"), "{}", called.out);
     let export = bench.export("v.db");
-    for rule in ["many-calls", "mostly-refused", "token-probe", "probe-out-of-nowhere"] {
+    let expected = [
+        "many-calls",
+        "mostly-refused",
+        "token-probe",
+        "probe-out-of-nowhere",
+        "refused-then-served",
+        "refused-and-gone",
+    ];
+    for rule in expected {
         assert!(export.contains(&format!("\"rule\":\"{rule}\"")), "no violation of {rule}");
     }
     let first: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();

@@ -17,23 +17,23 @@ use crate::plain::build::*;
 use crate::plain::rows::{ListRow, Rows, TableRow};
 use crate::plain::{Arrival, PlainEvaluator, PlainResult};
 
-type Event = fineprint::event::UsageEvent<'static>;
+pub(super) type Event = fineprint::event::UsageEvent<'static>;
 
 /// What is given and what must come of it.
-struct Case {
+pub(super) struct Case {
     rules: Vec<Rule>,
     rows: Rows,
     /// The type of each list's values.
     list_types: Vec<Type>,
     options: EvalOptions,
-    arrivals: Vec<Arrival>,
+    pub(super) arrivals: Vec<Arrival>,
     found: Vec<&'static str>,
     /// What the lines do not show.
     also: fn(&PlainResult),
 }
 
 /// Events in order of arrival, then the end of the file.
-fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str]) -> Case {
+pub(super) fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str]) -> Case {
     let arrivals = events.into_iter().map(Arrival::Event).chain([Arrival::Finish]).collect();
     Case {
         rules,
@@ -47,7 +47,7 @@ fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str]) -> Case {
 }
 
 impl Case {
-    fn lateness(mut self, seconds: i64) -> Self {
+    pub(super) fn lateness(mut self, seconds: i64) -> Self {
         self.options.lateness = Duration::from_secs(seconds);
         self
     }
@@ -68,13 +68,13 @@ impl Case {
         self
     }
 
-    fn also(mut self, also: fn(&PlainResult)) -> Self {
+    pub(super) fn also(mut self, also: fn(&PlainResult)) -> Self {
         self.also = also;
         self
     }
 
     /// Lists and the registry get the types that the cases use; the clause has a version from 0 and one from 500.
-    fn judge(&self) -> PlainEvaluator {
+    pub(super) fn judge(&self) -> PlainEvaluator {
         let mut program = program(self.rules.clone(), at(0), at(500));
         program.lists = self.list_types.iter().map(|ty| list("listed", ty.clone())).collect();
         program.tables = vec![table("account", field(FieldId::ACCOUNT), &[("org_verified", Type::Bool)])];
@@ -83,7 +83,7 @@ impl Case {
         PlainEvaluator::new(program, rows, self.options.clone())
     }
 
-    fn check(&self, result: &PlainResult) {
+    pub(super) fn check(&self, result: &PlainResult) {
         let mut lines: Vec<String> = result.violations.iter().map(line).collect();
         let mut found = self.found.clone();
         // Those of one moment are in order of their hashes.
@@ -148,9 +148,11 @@ macro_rules! cases {
     };
 }
 
+pub(super) use cases;
+
 // ── rules ──
 
-fn by_account() -> Vec<Expr> {
+pub(super) fn by_account() -> Vec<Expr> {
     vec![field(FieldId::ACCOUNT)]
 }
 
@@ -173,11 +175,11 @@ fn tumbling(of: Function, n: i64) -> Rule {
     Rule { shape: threshold(by_account(), 60, 60, aggregate(of, None), n), ..rule("many", None) }
 }
 
-fn cooldown(seconds: i64, rule: Rule) -> Rule {
+pub(super) fn cooldown(seconds: i64, rule: Rule) -> Rule {
     Rule { cooldown: Some(Duration::from_secs(seconds)), ..rule }
 }
 
-fn excepting(rule: Rule, exception: Exception) -> Rule {
+pub(super) fn excepting(rule: Rule, exception: Exception) -> Rule {
     Rule { exceptions: vec![exception], ..rule }
 }
 
@@ -192,12 +194,12 @@ fn call(seconds: i64) -> Event {
     of("ann", seconds, vec![])
 }
 
-fn of(account: &str, seconds: i64, mut fields: Vec<(FieldId, Slot<'static>)>) -> Event {
+pub(super) fn of(account: &str, seconds: i64, mut fields: Vec<(FieldId, Slot<'static>)>) -> Event {
     fields.push((FieldId::ACCOUNT, word(account)));
     completion(&format!("{account}-{seconds:06}"), seconds, fields)
 }
 
-fn calls(seconds: &[i64]) -> Vec<Event> {
+pub(super) fn calls(seconds: &[i64]) -> Vec<Event> {
     seconds.iter().map(|s| call(*s)).collect()
 }
 
@@ -208,7 +210,7 @@ fn with(field: FieldId, values: &[Option<i64>]) -> Vec<Event> {
 }
 
 /// An event far enough on for all before it to be judged, in a group of its own.
-fn later(seconds: i64, mut events: Vec<Event>) -> Vec<Event> {
+pub(super) fn later(seconds: i64, mut events: Vec<Event>) -> Vec<Event> {
     events.push(of("zoe", seconds, vec![]));
     events
 }

@@ -5,6 +5,7 @@ mod cases;
 mod many;
 mod properties;
 mod remembered;
+mod sequences;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

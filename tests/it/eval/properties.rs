@@ -2,7 +2,7 @@
 
 use fineprint::eval::{EvalOptions, Evaluator, Outcome, Refusal};
 use fineprint::time::Timestamp;
-use fineprint::violation::Withheld;
+use fineprint::violation::{Scalar, Withheld};
 use proptest::prelude::*;
 
 use super::{cases, difference, fast, plain, rule_set, told, violations_differ};
@@ -207,11 +207,18 @@ mod judge {
             let (plain, arrivals) = course(&numbers, false);
             let result = plain.run(&arrivals);
             let violations = &result.violations;
-            let single = violations.iter().filter(|v| v.window.is_none()).count();
+            let sequence = |v: &&fineprint::violation::Violation| v.values.iter().any(|o| o.name == "matches");
+            let sequences = violations.iter().filter(sequence).count();
+            let single = violations.iter().filter(|v| v.window.is_none() && !sequence(v)).count();
             let mut note = |what, n: usize| *seen.entry(what).or_default() += u32::from(n > 0);
             note("any violation", violations.len());
             note("single event", single);
-            note("window", violations.len() - single);
+            note("window", violations.len() - single - sequences);
+            note("sequence", sequences);
+            let several = |v: &&fineprint::violation::Violation| v.values[0].peak > Some(Scalar::Num(1));
+            note("several matches", violations.iter().filter(sequence).filter(several).count());
+            let exempted = |v: &&fineprint::violation::Violation| v.status == fineprint::violation::Status::Exempted;
+            note("exempted sequence", violations.iter().filter(sequence).filter(exempted).count());
             for status in fineprint::violation::Status::ALL {
                 note(status.word(), violations.iter().filter(|v| v.window.is_some() && v.status == status).count());
             }

@@ -100,13 +100,18 @@ pub enum Scope<'a> {
     Event(&'a UsageEvent<'static>),
     /// The window that ends at `end`. Lists are asked as of `end` there.
     Window { end: Timestamp, aggregates: &'a [Val], keys: &'a [Val] },
+    /// One event, and those of the steps of a sequence before it.
+    Step { event: &'a UsageEvent<'static>, taken: &'a [Vec<&'a UsageEvent<'static>>] },
+    /// The match of a sequence that is whole at `at`.
+    Match { at: Timestamp, taken: &'a [Vec<&'a UsageEvent<'static>>], keys: &'a [Val] },
 }
 
 impl Scope<'_> {
     fn at(self) -> Timestamp {
         match self {
-            Scope::Event(event) => event.ts(),
+            Scope::Event(event) | Scope::Step { event, .. } => event.ts(),
             Scope::Window { end, .. } => end,
+            Scope::Match { at, .. } => at,
         }
     }
 }
@@ -140,8 +145,8 @@ impl<'a> Interpreter<'a> {
         match &e.kind {
             ExprKind::Const(c) => Val::from(c),
             ExprKind::Field(field) => match scope {
-                Scope::Event(event) => Val::from(event.get(*field)),
-                Scope::Window { .. } => Val::Unknown,
+                Scope::Event(event) | Scope::Step { event, .. } => Val::from(event.get(*field)),
+                Scope::Window { .. } | Scope::Match { .. } => Val::Unknown,
             },
             ExprKind::Column(table, column) => {
                 let key = self.value(&self.program.tables[table.0 as usize].key, scope);
@@ -211,15 +216,22 @@ impl<'a> Interpreter<'a> {
                     let kinds = self.kinds.borrow().clone();
                     Val::from(memory::answer(self, m, event, &kinds, &self.history))
                 }
-                Scope::Window { .. } => Val::Unknown,
+                _ => Val::Unknown,
             },
             ExprKind::Aggregate(i) => match scope {
                 Scope::Window { aggregates, .. } => aggregates[usize::from(*i)].clone(),
-                Scope::Event(_) => Val::Unknown,
+                _ => Val::Unknown,
             },
             ExprKind::Key(i) => match scope {
-                Scope::Window { keys, .. } => keys[usize::from(*i)].clone(),
-                Scope::Event(_) => Val::Unknown,
+                Scope::Window { keys, .. } | Scope::Match { keys, .. } => keys[usize::from(*i)].clone(),
+                Scope::Event(_) | Scope::Step { .. } => Val::Unknown,
+            },
+            ExprKind::OfStep(step, of) => match scope {
+                Scope::Step { taken, .. } | Scope::Match { taken, .. } => {
+                    let last = taken[usize::from(*step)].last().unwrap();
+                    self.value(of, Scope::Event(last))
+                }
+                _ => Val::Unknown,
             },
         }
     }
@@ -287,7 +299,8 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         | ExprKind::ToMicros(a)
         | ExprKind::Network(a, ..)
         | ExprKind::Lower(a)
-        | ExprKind::Length(a) => vec![a],
+        | ExprKind::Length(a)
+        | ExprKind::OfStep(_, a) => vec![a],
         ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => all.iter().collect(),
         ExprKind::Memory(m) => std::iter::once(&m.of).chain(m.ask.by()).collect(),
         ExprKind::Compare(_, a, b) | ExprKind::OrDefault(a, b) | ExprKind::Arithmetic(_, a, b) => vec![a, b],
@@ -312,6 +325,7 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         (ExprKind::Memory(a), ExprKind::Memory(b)) => {
             a.within == b.within && std::mem::discriminant(&a.ask) == std::mem::discriminant(&b.ask)
         }
+        (ExprKind::OfStep(a, _), ExprKind::OfStep(b, _)) => a == b,
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
     };

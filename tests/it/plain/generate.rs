@@ -15,6 +15,7 @@ use proptest::prelude::*;
 
 use super::build::*;
 use super::rows::{ListRow, Rows, TableRow};
+use super::steps::sequence_of;
 use super::window::Event;
 
 /// Numbers that stand for choices.
@@ -217,9 +218,13 @@ fn column(c: u16, ty: Type) -> Expr {
 const KINDS: [&[Kind]; 4] = [&[Kind::Completion], &[Kind::Completion, Kind::Request], &[Kind::Signup], &Kind::ALL];
 
 fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
-    c.asks = 3;
-    let windowed = !c.once_in(4);
-    let filter = (!windowed || c.once_in(3)).then(|| condition(c, 2));
+    let (windowed, sequence) = match c.below(6) {
+        5 => (false, false),
+        3 | 4 => (false, true),
+        _ => (true, false),
+    };
+    c.asks = if sequence { 0 } else { 3 };
+    let filter = (!sequence && (!windowed || c.once_in(3))).then(|| condition(c, 2));
     let mut made = rule(&format!("r{number}"), filter);
     if c.once_in(3) {
         made.kinds = c.pick(&KINDS).to_vec();
@@ -233,6 +238,14 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
         }
         made.lets = lets;
         made.shape = Shape::Windowed(shape);
+    } else if sequence {
+        let (shape, lets) = sequence_of(c, scale);
+        made.because.extend(lets.iter().map(|(name, value)| Piece::Value(name.clone(), value.clone())));
+        made.kinds = shape.steps.iter().flat_map(|step| step.kinds.clone()).collect();
+        made.kinds.sort();
+        made.kinds.dedup();
+        made.lets = lets;
+        made.shape = Shape::Sequence(shape);
     } else if c.once_in(2) {
         made.lets.push(("tokens".into(), number_of(c, &Type::Tokens, 1)));
         made.lets.push(("model".into(), text_of(c, 1)));

@@ -8,6 +8,8 @@ pub mod generate;
 mod memory;
 mod record;
 pub mod rows;
+pub mod sequence;
+pub mod steps;
 mod window;
 
 use std::collections::BTreeMap;
@@ -60,6 +62,8 @@ struct Accepted {
     number: usize,
     /// The arrival at which the watermark had passed it.
     applied: Option<usize>,
+    /// How often the input had ended before it came: what comes after an end counts after what came before it.
+    ends: usize,
 }
 
 impl PlainEvaluator {
@@ -82,12 +86,17 @@ impl PlainEvaluator {
         let mut late: Vec<(usize, &Event)> = Vec::new();
         let mut max_ts: Option<Timestamp> = None;
         let mut watermark: Option<Timestamp> = None;
+        // Up to which moment time is over: the watermark in whole seconds, or the end of the input.
+        let mut settled: Option<Timestamp> = None;
+        let mut ends = 0;
 
         for (moment, arrival) in arrivals.iter().enumerate() {
             match arrival {
                 Arrival::Advance(to) => watermark = watermark.max(Some(*to)),
                 Arrival::Finish => {
                     watermark = watermark.max(max_ts);
+                    settled = settled.max(watermark);
+                    ends += 1;
                     accepted.iter_mut().for_each(|a| {
                         a.applied.get_or_insert(moment);
                     });
@@ -110,7 +119,7 @@ impl PlainEvaluator {
                             Outcome::Rejected(Refusal::Conflicting)
                         } else {
                             displaced.push(known.number);
-                            *known = Accepted { event: event.clone(), number, applied: None };
+                            *known = Accepted { event: event.clone(), number, applied: None, ends };
                             books.evaluated -= 1;
                             books.rejected_conflicting += 1;
                             Outcome::Evaluated
@@ -119,7 +128,7 @@ impl PlainEvaluator {
                         late.push((moment, event));
                         Outcome::Late
                     } else {
-                        accepted.push(Accepted { event: event.clone(), number, applied: None });
+                        accepted.push(Accepted { event: event.clone(), number, applied: None, ends });
                         Outcome::Evaluated
                     };
                     books.received += 1;
@@ -139,16 +148,21 @@ impl PlainEvaluator {
                 }
             }
             // Events are applied in whole seconds: when the last whole second of the watermark has passed them.
-            let settled = watermark.map(|watermark| Timestamp(watermark.0.div_euclid(SECOND_NS) * SECOND_NS));
+            let whole = |watermark: Timestamp| Timestamp(watermark.0.div_euclid(SECOND_NS) * SECOND_NS);
+            settled = settled.max(watermark.map(whole));
             for a in accepted.iter_mut().filter(|a| settled.is_some_and(|settled| a.event.ts() < settled)) {
                 a.applied.get_or_insert(moment);
             }
         }
 
+        let mut in_turn: Vec<&Accepted> = accepted.iter().filter(|a| a.applied.is_some()).collect();
+        in_turn.sort_by_key(|a| (a.event.ts(), a.ends, a.event.id()));
+        let in_turn: Vec<&Event> = in_turn.into_iter().map(|a| &a.event).collect();
         let mut applied: Vec<(usize, &Event)> = accepted.iter().filter_map(|a| Some((a.applied?, &a.event))).collect();
         applied.sort_by_key(|(_, event)| (event.ts(), event.id()));
         displaced.sort_unstable();
-        let violations = self.find(&applied, &late, watermark.unwrap_or(Timestamp::MIN));
+        let over = (watermark.unwrap_or(Timestamp::MIN), settled.unwrap_or(Timestamp::MIN));
+        let violations = self.find(&applied, &in_turn, &late, over);
         // Declared time alone is not yet a watermark to report.
         PlainResult { violations, books, outcomes, displaced, watermark: max_ts.and(watermark) }
     }
@@ -164,7 +178,13 @@ impl PlainEvaluator {
 
     /// Events come with the moment at which they are seen, which only decides what is the last state of an id: an id that
     /// comes again after it was forgotten gives a single-event violation of the same id.
-    fn find(&self, applied: &[(usize, &Event)], late: &[(usize, &Event)], horizon: Timestamp) -> Vec<Violation> {
+    fn find(
+        &self,
+        applied: &[(usize, &Event)],
+        in_turn: &[&Event],
+        late: &[(usize, &Event)],
+        (horizon, settled): (Timestamp, Timestamp),
+    ) -> Vec<Violation> {
         let events: Vec<&Event> = applied.iter().map(|(_, event)| *event).collect();
         let mut remembered: Vec<&(usize, &Event)> = applied.iter().collect();
         remembered.sort_by_key(|(moment, event)| (*moment, event.ts(), event.id()));
@@ -184,6 +204,10 @@ impl PlainEvaluator {
                     .filter(|(_, e)| !asks || events.iter().any(|applied| std::ptr::eq(*applied, *e)))
                     .filter(|(_, e)| concerns(&calc, rule, e))
                     .map(|seen| (record::single(&calc, rule, seen.1), late.iter().any(|l| std::ptr::eq(l.1, seen.1))))
+                    .collect(),
+                Shape::Sequence(s) => sequence::found(&calc, rule, s, in_turn, settled)
+                    .iter()
+                    .map(|found| (record::sequence(&calc, rule, s, found), false))
                     .collect(),
                 Shape::Windowed(w) => window::groups(&calc, rule, w, &events, horizon)
                     .iter()

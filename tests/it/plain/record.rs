@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::event::FieldId;
 use fineprint::event::fields::FIELDS;
-use fineprint::hir::{ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Windowed, rule_hash};
+use fineprint::hir::{
+    ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Sequence, Windowed, rule_hash,
+};
 use fineprint::time::Timestamp;
-use fineprint::value::Value;
+use fineprint::value::{Type, Value};
 use fineprint::violation::{
     Considered, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, Enforced,
     EventRef, Evidence, Observed, Role, Scalar, Status, Violation,
@@ -14,6 +16,7 @@ use fineprint::violation::{
 use sha2::{Digest, Sha256};
 
 use super::expr::{Interpreter, Scope, Val, children, mirrored, same};
+use super::sequence;
 use super::window::{Episode, Event, Group, applies};
 
 /// The record of a single event.
@@ -97,6 +100,64 @@ pub fn windowed(
         exceptions: considered(calc, rule, &episode.first_window),
         because: because(calc, rule, scopes[0]),
         ..blank(calc.program, rule, first.end, &id)
+    }
+}
+
+/// The record of matches of a sequence.
+pub fn sequence(calc: &Interpreter<'_>, rule: &Rule, s: &Sequence, found: &sequence::Found<'_>) -> Violation {
+    let scopes: Vec<Scope<'_>> =
+        found.matches.iter().map(|m| Scope::Match { at: m.at, taken: &m.taken, keys: &found.keys }).collect();
+    let (first, last) = (found.matches[0].at, found.matches.last().unwrap().at);
+    let names = unique(s.per.iter().map(|part| key_name(calc.program, part)));
+    let texts: Vec<String> = found.keys.iter().zip(&s.per).map(|(value, part)| value.text(&part.ty)).collect();
+    let mut id = texts.clone();
+    id.push(first.0.to_string());
+    id.extend(found.exempted.then(|| "exempted".to_string()));
+
+    let counted = |name: &str, crossing: u64, last: u64, exact: bool| Observed {
+        name: name.to_string(),
+        ty: Type::Integer,
+        crossing: Some(Scalar::Num(crossing as i64)),
+        peak: Some(Scalar::Num(last as i64)),
+        last: Some(Scalar::Num(last as i64)),
+        threshold: None,
+        exact,
+    };
+    let opening = sequence::opening(found);
+    let mut values = vec![counted("matches", opening.len() as u64, found.matches.len() as u64, found.dropped == 0)];
+    for (name, value) in &rule.lets {
+        let seen: Vec<Option<Scalar>> = scopes.iter().map(|scope| scalar(&calc.value(value, *scope))).collect();
+        let numbers = seen.iter().flatten().filter(|s| matches!(s, Scalar::Num(_))).cloned();
+        values.push(Observed {
+            name: name.clone(),
+            ty: value.ty.clone(),
+            crossing: seen[0].clone(),
+            // What is no number has no peak of its own: it shows what it was at the crossing.
+            peak: if value.ty.is_number() { numbers.max() } else { seen[0].clone() },
+            last: seen.last().unwrap().clone(),
+            threshold: None,
+            exact: true,
+        });
+    }
+    if found.dropped > 0 {
+        values.push(counted("partial_matches_dropped", found.dropped, found.dropped, true));
+    }
+    let (all, crossing) = (sequence::events(&found.matches), sequence::events(opening));
+    Violation {
+        status: match (found.exempted, found.closed_at) {
+            (true, _) => Status::Exempted,
+            (false, None) => Status::Open,
+            (false, Some(_)) => Status::Closed,
+        },
+        updated_at: last,
+        closed_at: found.closed_at,
+        group: names.into_iter().zip(texts).collect(),
+        accounts: sequence::accounts(&all),
+        values,
+        evidence: evidence(&all, &crossing),
+        exceptions: considered(calc, rule, &crossing),
+        because: because(calc, rule, scopes[0]),
+        ..blank(calc.program, rule, first, &id)
     }
 }
 
