@@ -16,6 +16,7 @@ mod lane;
 mod merkle;
 mod project;
 mod route;
+mod session;
 mod snapshot;
 mod stage;
 mod trail;
@@ -306,7 +307,7 @@ impl Evaluator {
             let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
             let ShapePlan::Windowed(w) = &plan.shape else { continue };
             if let Some(windows) = self.windows.get_mut(w.number as usize) {
-                windows.apply(w, plan.exceptions.len(), record, e.ts, number);
+                windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
                 if let Some(step) = windows.next_due() {
                     self.next_due = self.next_due.min(step.saturating_mul(w.step));
                 }

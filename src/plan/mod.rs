@@ -139,7 +139,7 @@ impl RuleSet {
     pub fn longest_window(&self) -> Duration {
         let lengths = self.rules.iter().map(|r| match &r.shape {
             ShapePlan::Single { .. } => Duration(0),
-            ShapePlan::Windowed(w) => w.length,
+            ShapePlan::Windowed(w) => Duration(w.panes.saturating_mul(w.step)),
         });
         lengths.max().unwrap_or_default()
     }
@@ -217,20 +217,10 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
             w.per.iter().for_each(&mut see);
             for a in &w.aggregates {
                 a.filter.iter().for_each(&mut see);
-                match &a.function {
-                    crate::hir::Function::Count => {}
-                    crate::hir::Function::Sum(e)
-                    | crate::hir::Function::Min(e)
-                    | crate::hir::Function::Max(e)
-                    | crate::hir::Function::Average(e)
-                    | crate::hir::Function::Share(e) => see(e),
-                    crate::hir::Function::Distinct { of, one_per } => {
-                        of.iter().for_each(&mut see);
-                        if let Some((key, condition)) = one_per {
-                            see(key);
-                            condition.iter().for_each(&mut see);
-                        }
-                    }
+                a.function.arguments().iter().for_each(&mut see);
+                if let crate::hir::Function::Distinct { one_per: Some((key, condition)), .. } = &a.function {
+                    see(key);
+                    condition.iter().for_each(&mut see);
                 }
             }
         }

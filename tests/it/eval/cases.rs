@@ -12,28 +12,27 @@ use fineprint::time::{Duration, SECOND_NS};
 use fineprint::value::Type;
 use fineprint::violation::{Role, Scalar, Violation};
 
-use super::{difference, fast};
 use crate::plain::build::*;
 use crate::plain::rows::{ListRow, Rows, TableRow};
 use crate::plain::{Arrival, PlainEvaluator, PlainResult};
 
-type Event = fineprint::event::UsageEvent<'static>;
+pub(super) type Event = fineprint::event::UsageEvent<'static>;
 
 /// What is given and what must come of it.
-struct Case {
+pub(super) struct Case {
     rules: Vec<Rule>,
     rows: Rows,
     /// The type of each list's values.
     list_types: Vec<Type>,
     options: EvalOptions,
-    arrivals: Vec<Arrival>,
+    pub(super) arrivals: Vec<Arrival>,
     found: Vec<&'static str>,
     /// What the lines do not show.
     also: fn(&PlainResult),
 }
 
 /// Events in order of arrival, then the end of the file.
-fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str]) -> Case {
+pub(super) fn file(rules: Vec<Rule>, events: Vec<Event>, found: &[&'static str]) -> Case {
     let arrivals = events.into_iter().map(Arrival::Event).chain([Arrival::Finish]).collect();
     Case {
         rules,
@@ -68,13 +67,13 @@ impl Case {
         self
     }
 
-    fn also(mut self, also: fn(&PlainResult)) -> Self {
+    pub(super) fn also(mut self, also: fn(&PlainResult)) -> Self {
         self.also = also;
         self
     }
 
     /// Lists and the registry get the types that the cases use; the clause has a version from 0 and one from 500.
-    fn judge(&self) -> PlainEvaluator {
+    pub(super) fn judge(&self) -> PlainEvaluator {
         let mut program = program(self.rules.clone(), at(0), at(500));
         program.lists = self.list_types.iter().map(|ty| list("listed", ty.clone())).collect();
         program.tables = vec![table("account", field(FieldId::ACCOUNT), &[("org_verified", Type::Bool)])];
@@ -83,7 +82,7 @@ impl Case {
         PlainEvaluator::new(program, rows, self.options.clone())
     }
 
-    fn check(&self, result: &PlainResult) {
+    pub(super) fn check(&self, result: &PlainResult) {
         let mut lines: Vec<String> = result.violations.iter().map(line).collect();
         let mut found = self.found.clone();
         // Those of one moment are in order of their hashes.
@@ -137,9 +136,9 @@ macro_rules! cases {
                 fn fast() {
                     let case = case();
                     let plain = case.judge();
-                    let result = super::fast(&plain, &case.arrivals, |_, e, _| e);
+                    let result = crate::eval::fast(&plain, &case.arrivals, |_, e, _| e);
                     case.check(&result);
-                    if let Some(difference) = difference(&plain.run(&case.arrivals), &result) {
+                    if let Some(difference) = crate::eval::difference(&plain.run(&case.arrivals), &result) {
                         panic!("{difference}");
                     }
                 }
@@ -148,13 +147,15 @@ macro_rules! cases {
     };
 }
 
+pub(super) use cases;
+
 // ── rules ──
 
-fn by_account() -> Vec<Expr> {
+pub(super) fn by_account() -> Vec<Expr> {
     vec![field(FieldId::ACCOUNT)]
 }
 
-fn count() -> Aggregate {
+pub(super) fn count() -> Aggregate {
     aggregate(Function::Count, None)
 }
 
@@ -165,7 +166,7 @@ fn counting(length: i64, step: i64, n: i64) -> Rule {
 
 fn window(length: i64, step: i64, aggregates: Vec<Aggregate>, when: Expr) -> Shape {
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
-    Shape::Windowed(Windowed { per: by_account(), length, step, aggregates, when })
+    Shape::Windowed(Windowed { per: by_account(), length, step, gap: None, aggregates, when })
 }
 
 /// `per account over 60s every 60s when of >= n`
@@ -177,7 +178,7 @@ fn cooldown(seconds: i64, rule: Rule) -> Rule {
     Rule { cooldown: Some(Duration::from_secs(seconds)), ..rule }
 }
 
-fn excepting(rule: Rule, exception: Exception) -> Rule {
+pub(super) fn excepting(rule: Rule, exception: Exception) -> Rule {
     Rule { exceptions: vec![exception], ..rule }
 }
 
@@ -192,12 +193,12 @@ fn call(seconds: i64) -> Event {
     of("ann", seconds, vec![])
 }
 
-fn of(account: &str, seconds: i64, mut fields: Vec<(FieldId, Slot<'static>)>) -> Event {
+pub(super) fn of(account: &str, seconds: i64, mut fields: Vec<(FieldId, Slot<'static>)>) -> Event {
     fields.push((FieldId::ACCOUNT, word(account)));
     completion(&format!("{account}-{seconds:06}"), seconds, fields)
 }
 
-fn calls(seconds: &[i64]) -> Vec<Event> {
+pub(super) fn calls(seconds: &[i64]) -> Vec<Event> {
     seconds.iter().map(|s| call(*s)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The judge: an evaluator that keeps every event and computes each window of each group anew. No index, no sharing, no
 //! state between steps but the episode. What it says is what the rules mean; see also `docs/decisions.md`.
 
+pub mod aggregate;
 pub mod build;
 pub mod expr;
 pub mod generate;
