@@ -50,6 +50,7 @@
 // ── the pure core: no input or output, no clock, no threads, no randomness; each module uses only those above it ──
 pub mod source;
 pub mod time;
+pub mod place;
 pub mod diagnostic;
 pub mod value;
 pub mod event;

@@ -136,7 +136,7 @@ fn unknown(cx: &mut Checker<'_>, scope: &Scope, name: &str, span: Span, field_of
 }
 
 /// The field of what was said that a text value would show, if any. A number or a truth value shows no text.
-fn content(e: &Expr, per: &[Expr]) -> Option<&'static str> {
+pub(super) fn content(e: &Expr, per: &[Expr]) -> Option<&'static str> {
     let text = |ty: &Type| matches!(ty, Type::String) || matches!(ty, Type::List(of) if **of == Type::String);
     if !text(&e.ty) {
         return None;

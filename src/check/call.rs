@@ -2,12 +2,13 @@
 
 use super::expr::{self, node};
 use super::scope::{Place, Scope};
-use super::{Checker, later, limits, names, wording};
+use super::{Checker, because, later, limits, names, wording};
 use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::event::FieldId;
 use crate::hir::{Aggregate, Const, Expr, ExprKind, Function};
 use crate::source::Span;
 use crate::syntax::ast::{self, Arg, Call};
-use crate::value::Type;
+use crate::value::{MICROS, Type};
 
 /// A function with its signature.
 struct Signature {
@@ -36,14 +37,6 @@ const EVALUATED: &[Signature] = &[
     aggregate("average", "average(latency)"),
     aggregate("distinct", "distinct(account, one per org if account.org_verified)"),
     aggregate("share", "share(refused)"),
-];
-
-/// Functions of the language that this version only names.
-const LATER: &[Signature] = &[
-    event("template", "template(prompt)"),
-    event("fingerprint", "fingerprint(prompt)"),
-    event("network_class", "network_class(ip)"),
-    event("distance", "distance(ip)"),
     aggregate("quantile", "quantile(latency, 95%)"),
     aggregate("spread", "spread(output_tokens)"),
     aggregate("top_share", "top_share(model)"),
@@ -53,6 +46,14 @@ const LATER: &[Signature] = &[
     aggregate("rate", "rate() where rate_limited"),
     aggregate("longest_idle", "longest_idle(ts)"),
     aggregate("top_speed", "top_speed(country)"),
+];
+
+/// Functions of the language that this version only names.
+const LATER: &[Signature] = &[
+    event("template", "template(prompt)"),
+    event("fingerprint", "fingerprint(prompt)"),
+    event("network_class", "network_class(ip)"),
+    event("distance", "distance(ip)"),
     aggregate("usual", "usual(count(), over 30d)"),
     aggregate("cohort", "cohort(count(), over 30d)"),
 ];
@@ -311,15 +312,23 @@ fn function(
     let number = |t: &Type| t.is_number();
     let amount = |t: &Type| t.is_number() && *t != Type::Timestamp;
     match signature.name {
-        "count" => {
+        "count" | "rate" => {
             let values = values(cx, c, signature)?;
             if let Some(first) = values.first() {
-                let message = "`count` counts events, it takes no value".to_string();
+                let message = format!("`{}` counts events, it takes no value", signature.name);
                 let shown = wording::text(first);
-                let help = format!("write `count() where {shown} exists`, or `distinct({shown})` for different values");
+                let help = match signature.name {
+                    "count" => {
+                        format!("write `count() where {shown} exists`, or `distinct({shown})` for different values")
+                    }
+                    _ => format!("write `rate() where {shown} exists`"),
+                };
                 return cx.fail(Diagnostic::new(Code::WRONG_ARGUMENTS, first.span, message).help(help));
             }
-            Some((Function::Count, Type::Integer))
+            Some(match signature.name {
+                "count" => (Function::Count, Type::Integer),
+                _ => (Function::Rate, Type::Decimal),
+            })
         }
         "sum" => {
             let e = one(cx, scope, c, signature, span)?;
@@ -351,8 +360,70 @@ fn function(
             let condition = expr::condition(cx, scope, condition)?;
             Some((Function::Share(condition), Type::Percentage))
         }
+        "quantile" => quantile(cx, scope, c, signature, span),
+        "spread" => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "a number", amount)?;
+            Some((Function::Spread(e), Type::Percentage))
+        }
+        "top_share" | "entropy" | "first" | "last" => {
+            let e = one(cx, scope, c, signature, span).and_then(|e| single(cx, e))?;
+            if let ("first" | "last", Some(field)) = (signature.name, because::content(&e, &[])) {
+                let message = format!("`{}` would write the text of `{field}` into the log", signature.name);
+                let help = format!("take its fingerprint, `{}({field}_hash)`, or test the text", signature.name);
+                let kept = Diagnostic::new(Code::CONTENT_IN_TEXT, e.span, message).label("what was said is not kept");
+                return cx.fail(kept.help(help));
+            }
+            let ty = e.ty.clone();
+            Some(match signature.name {
+                "top_share" => (Function::TopShare(e), Type::Percentage),
+                "entropy" => (Function::Entropy(e), Type::Decimal),
+                "first" => (Function::First(e), ty),
+                _ => (Function::Last(e), ty),
+            })
+        }
+        "longest_idle" => {
+            let e = one(cx, scope, c, signature, span)?;
+            if !matches!(e.kind, ExprKind::Field(FieldId::TS)) {
+                let message = "`longest_idle` looks at the times of events".to_string();
+                return cx.fail(wrong(signature, e.span, message));
+            }
+            Some((Function::LongestIdle, Type::Duration))
+        }
+        "top_speed" => {
+            let e = one(cx, scope, c, signature, span)?;
+            let e = of_type(cx, e, signature, "a country", |t| *t == Type::Country)?;
+            Some((Function::TopSpeed(e), Type::Decimal))
+        }
         _ => distinct(cx, scope, c, signature, span).map(|f| (f, Type::Integer)),
     }
+}
+
+fn quantile(
+    cx: &mut Checker<'_>,
+    scope: &mut Scope,
+    c: &Call,
+    signature: &Signature,
+    span: Span,
+) -> Option<(Function, Type)> {
+    let values = values(cx, c, signature)?;
+    let [of, share] = values.as_slice() else {
+        let message = format!("`quantile` takes a value and a percentage, found {}", counted(values.len()));
+        return cx.fail(wrong(signature, span, message));
+    };
+    let e = expr::value(cx, scope, of)?;
+    let e = of_type(cx, e, signature, "a number", |t| t.is_number() && *t != Type::Timestamp)?;
+    let lowered = expr::value(cx, scope, share)?;
+    let share = match lowered {
+        Expr { ty: Type::Percentage, kind: ExprKind::Const(Const::Num(n)), .. } if 0 < n && n < MICROS => n,
+        _ => {
+            let message = format!("`{}` is not a percentage between 0% and 100%", wording::text(share));
+            let label = "the least and the greatest value are `min` and `max`";
+            return cx.fail(wrong(signature, lowered.span, message).label(label));
+        }
+    };
+    let ty = e.ty.clone();
+    Some((Function::Quantile(e, share), ty))
 }
 
 fn distinct(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, signature: &Signature, span: Span) -> Option<Function> {

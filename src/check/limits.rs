@@ -44,6 +44,12 @@ pub const STEP_MIN: Duration = Duration(SECOND_NS);
 pub const STEPS_MAX: i64 = 10_000;
 /// Steps of a window where `every` is not given.
 pub const STEPS_DEFAULT: i64 = 96;
+/// Steps in the gap of a session.
+pub const SESSION_STEPS: i64 = 12;
+/// Longest session where `at most` is not given.
+pub const SESSION_DEFAULT: Duration = Duration(7 * DAY_NS);
+/// The same in gaps, where that is shorter: what one group may hold grows with the steps of a session.
+pub const SESSION_GAPS_DEFAULT: i64 = 500;
 /// Steps times aggregates of a rule: what one group may hold.
 pub const CELLS_PER_KEY_MAX: u64 = 40_000;
 

@@ -11,7 +11,6 @@ use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
 use crate::hir::{self, ClauseRef, Confidence, Expr, ExprKind, Mode, Rule, Severity, Shape, Windowed};
 use crate::syntax::ast::{self, OnWhat};
-use crate::time::Duration;
 use crate::value::Type;
 
 /// Lowers all rules, then those that apply another.
@@ -182,8 +181,7 @@ enum Cut {
     Single,
     Window {
         per: Vec<Expr>,
-        length: Duration,
-        step: Duration,
+        cutting: window::Cutting,
     },
     Sequence {
         per: Vec<Expr>,
@@ -223,7 +221,7 @@ fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
     };
     let window = window::lower(cx, over);
     match (per, window) {
-        (Some(per), Some((length, step))) => Cut::Window { per, length, step },
+        (Some(per), Some(cutting)) => Cut::Window { per, cutting },
         _ => Cut::Wrong,
     }
 }
@@ -346,25 +344,27 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     lints::run(cx, rule, &scope);
     let shape = match cut {
         Cut::Single => Some(Shape::Single),
-        Cut::Window { per, length, step } => when.clone().flatten().and_then(|when| {
-            let aggregates: Vec<hir::Aggregate> = scope.aggregates.iter().map(|(_, a)| a.clone()).collect();
-            if !expr_uses_aggregate(&when) {
-                let span = rule.when.as_ref().map_or(rule.span, |w| w.span);
-                let message = "this condition counts nothing over the window".to_string();
-                conflict(
-                    cx,
-                    span,
-                    message,
-                    "use an aggregate: `when count() >= 10`; or take `per` and `over` out".to_string(),
-                );
-                return None;
-            }
-            let growing = growing::is_growing(&when, &aggregates);
-            if !actions::block_needs_growth(cx, rule, growing) {
-                return None;
-            }
-            Some(Shape::Windowed(Windowed { per, length, step, aggregates, when }))
-        }),
+        Cut::Window { per, cutting: window::Cutting { length, step, gap } } => {
+            when.clone().flatten().and_then(|when| {
+                let aggregates: Vec<hir::Aggregate> = scope.aggregates.iter().map(|(_, a)| a.clone()).collect();
+                if !expr_uses_aggregate(&when) {
+                    let span = rule.when.as_ref().map_or(rule.span, |w| w.span);
+                    let message = "this condition counts nothing over the window".to_string();
+                    conflict(
+                        cx,
+                        span,
+                        message,
+                        "use an aggregate: `when count() >= 10`; or take `per` and `over` out".to_string(),
+                    );
+                    return None;
+                }
+                let growing = growing::is_growing(&when, &aggregates);
+                if !actions::block_needs_growth(cx, rule, growing) {
+                    return None;
+                }
+                Some(Shape::Windowed(Windowed { per, length, step, gap, aggregates, when }))
+            })
+        }
         Cut::Sequence { per } => sequence.map(|s| Shape::Sequence(hir::Sequence { per, ..s })),
         Cut::Wrong => None,
     };
@@ -449,9 +449,10 @@ fn affordable(cx: &mut Checker<'_>, rule: &ast::Rule, lowered: &Rule) {
         limits::CELLS_PER_KEY_MAX,
         cost.bytes_per_key >> 10
     );
-    cx.report(
-        Diagnostic::new(Code::RULE_TOO_COSTLY, span, message)
-            .label("too many steps")
-            .help("lengthen the step behind `every`, or split the rule"),
-    );
+    cx.report(Diagnostic::new(Code::RULE_TOO_COSTLY, span, message).label("too many steps").help(match &rule.over {
+        Some(ast::Over { window: ast::Window::Session { .. }, .. }) => {
+            "shorten the session behind `at most`, lengthen its gap, or split the rule"
+        }
+        _ => "lengthen the step behind `every`, or split the rule",
+    }));
 }

@@ -1,25 +1,69 @@
 //! `over`: the length of a window and the distance between its ends.
 
-use super::{Checker, later, limits, wording};
+use super::{Checker, limits, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{At, Over, Window};
 use crate::time::Duration;
 
-/// Length and step.
-pub(super) fn lower(cx: &mut Checker<'_>, over: &Over) -> Option<(Duration, Duration)> {
+/// How time is cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cutting {
+    pub(super) length: Duration,
+    pub(super) step: Duration,
+    /// For sessions.
+    pub(super) gap: Option<Duration>,
+}
+
+/// Length, step and gap.
+pub(super) fn lower(cx: &mut Checker<'_>, over: &Over) -> Option<Cutting> {
+    let cut = |length, step| Cutting { length, step, gap: None };
     match &over.window {
         Window::Sliding { length, every: None } => {
             let length = check_length(cx, length)?;
-            Some((length, default_step(length)))
+            Some(cut(length, default_step(length)))
         }
         Window::Sliding { length, every: Some(step) } => {
             let length = check_length(cx, length)?;
-            check_step(cx, length, step).map(|step| (length, step))
+            check_step(cx, length, step).map(|step| cut(length, step))
         }
-        Window::Tumbling { length } => check_length(cx, length).map(|length| (length, length)),
-        Window::Session { .. } => cx.fail(later::diagnostic(over.span, "a session window")),
+        Window::Tumbling { length } => check_length(cx, length).map(|length| cut(length, length)),
+        Window::Session { gap, most } => session(cx, gap, most.as_ref()),
     }
+}
+
+/// A session is judged every 12th of its gap, in whole seconds, so that each is judged at least once.
+fn session(cx: &mut Checker<'_>, gap: &At<Duration>, at_most: Option<&At<Duration>>) -> Option<Cutting> {
+    if gap.value < limits::STEP_MIN {
+        let message = format!("a gap of {} is shorter than {}", gap.value, limits::STEP_MIN);
+        return cx.fail(bad(gap.span, message, format!("write `gaps of {}`", limits::STEP_MIN)));
+    }
+    let silence = check_length(cx, gap)?;
+    let length = match at_most {
+        Some(written) => {
+            let length = check_length(cx, written)?;
+            if length < silence {
+                let message = format!("a session of at most {length} is shorter than its gap of {silence}");
+                return cx.fail(bad(written.span, message, format!("write `at most {silence}` or more")));
+            }
+            length
+        }
+        None => {
+            let gaps = silence.0.saturating_mul(limits::SESSION_GAPS_DEFAULT);
+            Duration(gaps.min(limits::SESSION_DEFAULT.0).max(silence.0))
+        }
+    };
+    let whole = limits::STEP_MIN.0;
+    let step = Duration((silence.0 / limits::SESSION_STEPS / whole * whole).max(whole));
+    if length.0 / step.0 > limits::STEPS_MAX {
+        let most = Duration(step.0.saturating_mul(limits::STEPS_MAX));
+        let steps = length.0 / step.0;
+        let message =
+            format!("a session of {length} would have {steps} steps of {step}, more than {}", limits::STEPS_MAX);
+        let span = at_most.map_or(gap.span, |written| written.span);
+        return cx.fail(bad(span, message, format!("write `at most {most}` or less, or a longer gap")));
+    }
+    Some(Cutting { length, step, gap: Some(silence) })
 }
 
 fn bad(span: Span, message: String, help: String) -> Diagnostic {

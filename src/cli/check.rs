@@ -9,12 +9,12 @@ use serde_json::json;
 use super::Format;
 use super::diagnostics;
 use super::exit::Exit;
-use super::terminal::{output, printable, table};
+use super::terminal::{grouped, output, printable, table};
 use super::violations::time;
 use super::wrong::Wrong;
-use crate::check::cost;
+use crate::check::cost::{RuleCost, cost};
 use crate::diagnostic::{has_errors, to_json};
-use crate::hir::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape};
+use crate::hir::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape, Windowed};
 use crate::pack::{self, Pack, PackError, PackOptions};
 use crate::time::Timestamp;
 
@@ -112,9 +112,10 @@ fn summary(pack: &Pack, program: &Program) -> String {
 }
 
 fn costs(program: &Program) -> comfy_table::Table {
-    let mut table = table(&["RULE", "SEVERITY", "MODE", "WINDOW", "STEP", "STEPS", "AGGREGATES", "PER"]);
+    let mut table = table(&["RULE", "SEVERITY", "MODE", "WINDOW", "STEP", "STEPS", "AGGREGATES", "PER", "BYTES"]);
     for rule in &program.rules {
         let (window, step, steps, aggregates, keys) = shape(rule);
+        let bytes = bytes(rule);
         let name = printable(&rule.name).into_owned();
         table.add_row([
             name,
@@ -125,16 +126,36 @@ fn costs(program: &Program) -> comfy_table::Table {
             steps,
             aggregates,
             keys,
+            bytes,
         ]);
     }
     table
+}
+
+/// What one group takes at most; what grows with the number of different values comes on top.
+fn bytes(rule: &Rule) -> String {
+    match cost(rule) {
+        RuleCost { bytes_per_key: 0, grows_with_values: false, .. } => "-".to_string(),
+        RuleCost { bytes_per_key, grows_with_values, .. } => {
+            let values = if grows_with_values { " + values" } else { "" };
+            format!("{}{values}", grouped(bytes_per_key))
+        }
+    }
+}
+
+/// The window as an author would write it.
+fn window(w: &Windowed) -> String {
+    match w.gap {
+        None => w.length.to_string(),
+        Some(gap) => format!("sessions with gaps of {gap} at most {}", w.length),
+    }
 }
 
 fn shape(rule: &Rule) -> (String, String, String, String, String) {
     match &rule.shape {
         Shape::Single => ("single event".into(), "-".into(), "-".into(), "-".into(), "-".into()),
         Shape::Windowed(w) => (
-            w.length.to_string(),
+            window(w),
             w.step.to_string(),
             (w.length.0 / w.step.0.max(1)).to_string(),
             w.aggregates.len().to_string(),
@@ -144,7 +165,7 @@ fn shape(rule: &Rule) -> (String, String, String, String, String) {
             format!("sequence in {}", s.within),
             "-".into(),
             s.steps.len().to_string(),
-            format!("{PARTIALS_PER_KEY_MAX} matches, {} KiB a key", cost::cost(rule).bytes_per_key.div_ceil(1024)),
+            format!("{PARTIALS_PER_KEY_MAX} matches, {} KiB a key", cost(rule).bytes_per_key.div_ceil(1024)),
             parts(s.per.len()),
         ),
     }
@@ -159,10 +180,13 @@ fn rule_json(rule: &Rule) -> serde_json::Value {
         Shape::Single | Shape::Sequence(_) => serde_json::Value::Null,
         Shape::Windowed(w) => json!({
             "length": w.length.to_string(),
+            "gap": w.gap.map(|gap| gap.to_string()),
             "step": w.step.to_string(),
             "steps": w.length.0 / w.step.0.max(1),
             "aggregates": w.aggregates.len(),
             "keys": w.per.len(),
+            "bytes": cost(rule).bytes_per_key,
+            "grows_with_values": cost(rule).grows_with_values,
         }),
     };
     let sequence = match &rule.shape {
@@ -173,7 +197,7 @@ fn rule_json(rule: &Rule) -> serde_json::Value {
             "keys": s.per.len(),
             "partial_matches_per_key": PARTIALS_PER_KEY_MAX,
             "partial_matches": PARTIALS_PER_RULE_MAX,
-            "bytes_per_key": cost::cost(rule).bytes_per_key,
+            "bytes_per_key": cost(rule).bytes_per_key,
         }),
     };
     json!({

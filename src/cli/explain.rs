@@ -183,7 +183,15 @@ fn values(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
             let t = Read(threshold);
             write!(out, " (rule: {} {})", t.text("operator"), shown(threshold.get("value").unwrap_or(&Value::Null)))?;
         }
-        let exact = if v.get("exact").and_then(Value::as_bool).unwrap_or(true) { "exact" } else { "an estimate" };
+        let estimates = v.get("estimates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let exact = match v.get("exact").and_then(Value::as_bool).unwrap_or(true) {
+            true => "exact".to_string(),
+            false => {
+                let each =
+                    estimates.iter().map(|e| format!("{}: {}", Read(e).text("aggregate"), Read(e).text("error")));
+                format!("an estimate ({})", each.collect::<Vec<_>>().join("; "))
+            }
+        };
         let peak = shown(v.get("peak").unwrap_or(&Value::Null));
         writeln!(out, ", peak {peak}, last {}; {exact}", shown(v.get("last").unwrap_or(&Value::Null)))?;
     }

@@ -8,8 +8,8 @@ use super::events::{Events, Held, NO_ACCOUNT};
 use super::merkle::{Hash, Tree, leaf};
 use crate::time::Timestamp;
 use crate::violation::{
-    EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, EventRef, Evidence, Role,
-    Scalar,
+    Bound, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, EventRef, Evidence,
+    Role, Scalar,
 };
 
 /// A value over the life of an episode.
@@ -18,6 +18,8 @@ pub(crate) struct Track {
     pub(crate) crossing: Option<Scalar>,
     pub(crate) peak: Option<Scalar>,
     pub(crate) last: Option<Scalar>,
+    /// Aggregates that were estimates at a true step, and how far they may be off.
+    pub(crate) estimates: BTreeSet<(u16, Bound)>,
 }
 
 /// One episode of one group.
@@ -26,6 +28,8 @@ pub(crate) struct Episode {
     /// Number of the first and the last true step.
     pub(crate) first: i64,
     pub(crate) last: i64,
+    /// Beginning of the first true window.
+    pub(crate) began: Timestamp,
     /// Whether the condition held when it was last judged.
     pub(crate) holds: bool,
     /// Events of steps before this one are in the evidence.
@@ -63,10 +67,11 @@ struct Named {
 }
 
 impl Episode {
-    pub(crate) fn new(step: i64, tracks: Vec<Track>, because: String, took_out: Vec<u64>) -> Episode {
+    pub(crate) fn new(step: i64, began: Timestamp, tracks: Vec<Track>, because: String, took_out: Vec<u64>) -> Episode {
         Episode {
             first: step,
             last: step,
+            began,
             holds: true,
             included: i64::MIN,
             tracks,

@@ -13,7 +13,9 @@ use super::window::{because, recorded};
 use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
 use crate::plan::rule::{Key, RulePlan, ShapePlan, ValuePlan, WindowPlan};
 use crate::time::Timestamp;
-use crate::violation::{Considered, Enforced, EventRef, Evidence, Observed, Proposal, Role, Scalar, Status, Violation};
+use crate::violation::{
+    Bound, Considered, Enforced, Estimate, EventRef, Evidence, Observed, Proposal, Role, Scalar, Status, Violation,
+};
 
 /// 32 hex digits over length-prefixed parts.
 pub(super) fn id(parts: &[&str]) -> String {
@@ -206,7 +208,7 @@ impl Subject<'_> {
             (false, Some(_)) => Status::Closed,
             (false, None) => Status::Open,
         };
-        v.window = Some((v.opened_at.saturating_sub(w.length), v.opened_at));
+        v.window = Some((e.began, v.opened_at));
         v.group = group;
         let accounts = e.gathered.accounts.iter().map(|a| String::from_utf8_lossy(interner.get(*a)).into_owned());
         v.accounts = accounts.collect();
@@ -215,13 +217,20 @@ impl Subject<'_> {
             .values
             .iter()
             .zip(&e.tracks)
-            .map(|(p, t)| observed(p, t.crossing.clone(), t.peak.clone(), t.last.clone()))
+            .map(|(p, t)| Observed {
+                estimates: t.estimates.iter().filter_map(|(i, bound)| estimate(w, *i, *bound)).collect(),
+                ..observed(p, t.crossing.clone(), t.peak.clone(), t.last.clone())
+            })
             .collect();
         v.evidence = e.gathered.evidence();
         v.exceptions = considered(self.rule, &e.took_out);
         v.because = e.because.clone();
         v
     }
+}
+
+fn estimate(w: &WindowPlan, aggregate: u16, bound: Bound) -> Option<Estimate> {
+    w.aggregates.get(usize::from(aggregate)).map(|a| Estimate { aggregate: a.word.to_string(), bound })
 }
 
 pub(super) fn observed(
@@ -237,6 +246,6 @@ pub(super) fn observed(
         peak,
         last,
         threshold: p.threshold.as_ref().map(|(op, bound)| (op.symbol(), bound.clone())),
-        exact: true,
+        estimates: Vec::new(),
     }
 }

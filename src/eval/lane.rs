@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::accumulate::Accumulator;
+use super::accumulate::{Accumulator, Span};
 use super::footprint::HeapBytes;
+use super::intern::Interner;
 use super::route::HEADER;
+use super::session::ONE_STEP;
 use crate::plan::rule::{Column, WindowPlan};
 use crate::plan::scalar::Val;
 
@@ -39,8 +41,10 @@ impl Lane {
         }
     }
 
-    /// Takes in a record of a step; whether any aggregate counts it.
-    pub(crate) fn add(&mut self, w: &WindowPlan, pane: i64, record: &[u64]) -> bool {
+    /// Takes in a record of an event at `ts`; whether any aggregate counts it.
+    pub(crate) fn add(&mut self, w: &WindowPlan, ts: i64, record: &[u64], interner: &Interner) -> bool {
+        let pane = ts.div_euclid(w.step);
+        let own = if w.gap.is_some() { ONE_STEP } else { pane };
         let (filters, known) = (record.get(1).copied().unwrap_or(0), record.get(2).copied().unwrap_or(0));
         let inputs = record.get(HEADER + w.per.len()..).unwrap_or(&[]);
         self.open_row(w, pane);
@@ -54,7 +58,7 @@ impl Lane {
             let input = usize::from(plan.input);
             let word = inputs.get(input).copied().filter(|_| known & (1 << input) != 0);
             let Column::At(column) = plan.column else {
-                accumulator.add(pane, word);
+                accumulator.add(own, ts, word, interner);
                 continue;
             };
             let column = usize::from(column);
@@ -168,11 +172,14 @@ impl Lane {
     }
 
     /// What an aggregate comes to now.
-    pub(crate) fn value(&self, w: &WindowPlan, index: u16) -> Val<'_> {
+    pub(crate) fn value<'i>(&self, w: &WindowPlan, index: u16, span: Span, interner: &'i Interner) -> Val<'i> {
         let at = usize::from(index);
-        match w.aggregates.get(at).map(|a| a.column) {
-            Some(Column::Events) => i64::try_from(self.events).map_or(Val::Unknown, Val::Num),
-            _ => self.accumulators.get(at).map_or(Val::Unknown, Accumulator::value),
+        match (w.aggregates.get(at), self.accumulators.get(at)) {
+            (Some(plan), _) if plan.column == Column::Events => {
+                i64::try_from(self.events).map_or(Val::Unknown, Val::Num)
+            }
+            (Some(plan), Some(accumulator)) => accumulator.value(plan, span, interner),
+            _ => Val::Unknown,
         }
     }
 

@@ -20,6 +20,7 @@ mod outcome;
 mod project;
 mod route;
 mod sequence;
+mod session;
 mod snapshot;
 mod stage;
 mod trail;
@@ -376,7 +377,7 @@ impl Evaluator {
                     let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
                     let held = Held { ts: e.ts, content: e.content, account: e.account, id };
                     let number = *number.get_or_insert_with(|| self.events.push(held));
-                    windows.apply(w, plan.exceptions.len(), record, e.ts, number);
+                    windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
                     if let Some(step) = windows.next_due() {
                         self.next_due = self.next_due.min(step.saturating_mul(w.step));
                     }

@@ -8,21 +8,22 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::accumulate::Counts;
+use super::accumulate::{Accumulator, Counts, Span};
 use super::episode::{Episode, Track};
 use super::events::Events;
 use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::route::{HEADER, word_value};
+use super::session::Session;
 use super::trail::{End, Trail};
 use crate::event::FieldId;
 use crate::plan::is_symbol;
-use crate::plan::rule::{Fold, Key, RulePlan, WindowPlan};
+use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
 use crate::plan::scalar::{Env, Val};
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
-use crate::violation::Scalar;
+use crate::violation::{Bound, Scalar};
 
 /// The state of one group.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub(crate) struct Group {
     due: i64,
     /// Its last entry in the trail.
     trail: End,
+    /// In a rule over sessions, the one it is in.
+    session: Option<Box<Session>>,
     /// What few groups have.
     pub(crate) more: Option<Box<More>>,
 }
@@ -109,7 +112,14 @@ impl Windows {
     }
 
     /// Takes in a record of an event at `ts`.
-    pub(crate) fn apply(&mut self, w: &WindowPlan, n_exceptions: usize, record: &[u64], ts: i64, number: u64) {
+    pub(crate) fn apply(
+        &mut self,
+        w: &WindowPlan,
+        n_exceptions: usize,
+        record: &[u64],
+        (ts, number): (i64, u64),
+        interner: &Interner,
+    ) {
         let Some(key) = record.get(HEADER..HEADER + w.per.len()) else { return };
         let pane = ts.div_euclid(w.step);
         let groups = &self.groups;
@@ -121,6 +131,9 @@ impl Windows {
         let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return };
         // The first window that is still to be judged ends with this step: what lies before it counts no more.
         group.expire(w, pane + 1 - w.panes);
+        if w.gap.is_some() {
+            group.enter(w, ts);
+        }
         let exceptions = (record.first().copied().unwrap_or(0) >> 32) as u32;
         let counted = if exceptions != 0 {
             let more = group.more.get_or_insert_default();
@@ -130,18 +143,18 @@ impl Windows {
                     count.add(pane);
                 }
             }
-            more.raw.get_or_insert_with(|| group.net.clone()).add(w, pane, record)
+            more.raw.get_or_insert_with(|| group.net.clone()).add(w, ts, record, interner)
         } else {
             if let Some(raw) = group.more.as_mut().and_then(|m| m.raw.as_mut()) {
-                raw.add(w, pane, record);
+                raw.add(w, ts, record, interner);
             }
-            group.net.add(w, pane, record)
+            group.net.add(w, ts, record, interner)
         };
         if counted {
             group.trail = self.trail.push(number, group.trail, exceptions != 0);
         }
         // A window with too few events cannot hold, so its group is not judged; it is due only to be forgotten.
-        let due = if group.is_hot(w) { pane + 1 } else { pane + w.panes + 1 };
+        let due = if group.is_hot(w) { pane + 1 } else { group.changes(w).unwrap_or(pane + 1) };
         if due < group.due {
             group.due = due;
             self.due.entry(due).or_default().push(slot);
@@ -149,7 +162,8 @@ impl Windows {
     }
 
     fn insert(&mut self, w: &WindowPlan, key: &[u64]) -> u32 {
-        let group = Group { key: Key::from_slice(key), net: Lane::new(w), due: i64::MAX, trail: 0, more: None };
+        let group =
+            Group { key: Key::from_slice(key), net: Lane::new(w), due: i64::MAX, trail: 0, session: None, more: None };
         let slot = match self.free.pop() {
             Some(slot) => {
                 if let Some(place) = self.groups.get_mut(slot as usize) {
@@ -195,11 +209,10 @@ impl Windows {
                 continue;
             }
             let closes = group.judge(step, plan, w, bench, &self.trail, ended);
-            // What changes it next, events apart: the first step leaves the window, or a cooldown runs out.
-            let events = group.widest();
-            let changes = if group.is_hot(w) { events.first_pane() } else { events.last_pane() };
-            let leaves = changes.map(|pane| pane + w.panes + 1);
-            let next = closes.into_iter().flatten().chain(leaves).fold(i64::MAX, i64::min).max(step + 1);
+            // What changes it next, events apart: its windows do, or a cooldown runs out.
+            let next = closes.into_iter().flatten().chain(group.changes(w)).fold(i64::MAX, i64::min);
+            let ticks = w.clocked && group.is_hot(w);
+            let next = if ticks { step + 1 } else { next.max(step + 1) };
             let (empty, episode) = (group.is_empty(), group.has_episode());
             if episode {
                 self.with_episode.insert(slot);
@@ -239,7 +252,7 @@ impl Windows {
             let more = group.more.as_deref();
             for lane in std::iter::once(&group.net).chain(more.and_then(|m| m.raw.as_ref())) {
                 for (plan, accumulator) in w.aggregates.iter().zip(lane.accumulators()) {
-                    if plan.fold == (Fold::Distinct { symbols: true }) {
+                    if plan.fold.keeps_symbols() {
                         accumulator.words(&mut *mark);
                     }
                 }
@@ -257,7 +270,7 @@ struct WindowEnv<'a> {
     key: &'a Key,
     w: &'a WindowPlan,
     interner: &'a Interner,
-    at: Timestamp,
+    span: Span,
 }
 
 impl Env for WindowEnv<'_> {
@@ -266,7 +279,7 @@ impl Env for WindowEnv<'_> {
     }
 
     fn aggregate(&self, index: u16) -> Val<'_> {
-        self.lane.value(self.w, index)
+        self.lane.value(self.w, index, self.span, self.interner)
     }
 
     fn key(&self, index: u16) -> Val<'_> {
@@ -278,7 +291,7 @@ impl Env for WindowEnv<'_> {
     }
 
     fn at(&self) -> Timestamp {
-        self.at
+        Timestamp(self.span.end)
     }
 }
 
@@ -313,6 +326,39 @@ impl Group {
         }
     }
 
+    /// Takes note of an event of a rule over sessions: where it begins another session, the one before is forgotten.
+    fn enter(&mut self, w: &WindowPlan, ts: i64) {
+        if !self.session.as_mut().is_some_and(|session| session.goes_on(w, ts)) {
+            self.leave(w);
+            self.session = Some(Box::new(Session::new(ts)));
+        }
+    }
+
+    /// Forgets its session.
+    fn leave(&mut self, w: &WindowPlan) {
+        self.session = None;
+        self.net = Lane::new(w);
+        self.trail = 0;
+        if let Some(more) = &mut self.more {
+            more.raw = None;
+            more.took_out.clear();
+            if !more.has_episode() {
+                self.more = None;
+            }
+        }
+    }
+
+    /// The step at which its windows change, if no event comes: the session is over, or the first step leaves the window.
+    /// Where there are too few events to hold, the last.
+    fn changes(&self, w: &WindowPlan) -> Option<i64> {
+        if let Some(session) = &self.session {
+            return Some(session.over_at(w));
+        }
+        let events = self.widest();
+        let leaves = if self.is_hot(w) { events.first_pane() } else { events.last_pane() };
+        leaves.map(|pane| pane + w.panes + 1)
+    }
+
     /// Whether its windows hold enough events, or an episode is under way.
     fn is_hot(&self, w: &WindowPlan) -> bool {
         self.widest().events() >= w.events_needed || self.has_episode()
@@ -329,20 +375,25 @@ impl Group {
         ended: &mut Vec<Ended>,
     ) -> [Option<i64>; 2] {
         self.expire(w, step - w.panes);
-        let at = Timestamp(step.saturating_mul(w.step));
+        if self.session.as_ref().is_some_and(|session| session.over_at(w) <= step) {
+            self.leave(w);
+        }
+        let end = step.saturating_mul(w.step);
+        let start = self.session.as_ref().map_or(end.saturating_sub(w.length.0), |session| session.first);
+        let span = Span { start, end };
         let (key, interner) = (&self.key, bench.interner);
         fn env<'a>(
             lane: &'a Lane,
             key: &'a Key,
             w: &'a WindowPlan,
             interner: &'a Interner,
-            at: Timestamp,
+            span: Span,
         ) -> WindowEnv<'a> {
-            WindowEnv { lane, key, w, interner, at }
+            WindowEnv { lane, key, w, interner, span }
         }
         let raw_lane = self.more.as_mut().and_then(|m| m.raw.take());
-        let net = self.net.events() > 0 && w.when.eval(&env(&self.net, key, w, interner, at)).is_true();
-        let raw = !net && raw_lane.as_ref().is_some_and(|raw| w.when.eval(&env(raw, key, w, interner, at)).is_true());
+        let net = self.net.events() > 0 && w.when.eval(&env(&self.net, key, w, interner, span)).is_true();
+        let raw = !net && raw_lane.as_ref().is_some_and(|raw| w.when.eval(&env(raw, key, w, interner, span)).is_true());
         let took_out: Vec<u64> = self.more.iter().flat_map(|m| &m.took_out).map(Counts::total).collect();
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
@@ -352,15 +403,16 @@ impl Group {
                 e.last = e.last.max(step - 1);
             }
             if holds {
-                let env = env(lane, key, w, interner, at);
+                let env = env(lane, key, w, interner, span);
                 match episode {
                     None => {
                         let tracks = w.values.iter().map(|v| {
                             let now = recorded(&v.scalar.eval(&env));
-                            Track { crossing: now.clone(), peak: now.clone(), last: now }
+                            let estimates = estimates(v, lane).collect();
+                            Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
                         });
                         let because = because(plan, &env);
-                        let fresh = Episode::new(step, tracks.collect(), because, took_out.clone());
+                        let fresh = Episode::new(step, Timestamp(start), tracks.collect(), because, took_out.clone());
                         *episode = Some(Box::new(fresh));
                     }
                     Some(e) => {
@@ -368,6 +420,7 @@ impl Group {
                         e.holds = true;
                         for (v, track) in w.values.iter().zip(&mut e.tracks) {
                             track.last = recorded(&v.scalar.eval(&env));
+                            track.estimates.extend(estimates(v, lane));
                             let better = match (&track.peak, &track.last) {
                                 (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => {
                                     if v.peaks_low() {
@@ -376,7 +429,7 @@ impl Group {
                                         new > old
                                     }
                                 }
-                                (None, Some(_)) => true,
+                                (None, Some(Scalar::Num(_))) => true,
                                 _ => false,
                             };
                             if better {
@@ -420,6 +473,12 @@ impl Group {
         self.more = Some(more).filter(|m| m.raw.is_some() || m.has_episode());
         due
     }
+}
+
+/// Which aggregates of a value are estimates now, and how far they may be off.
+fn estimates<'a>(v: &'a ValuePlan, lane: &'a Lane) -> impl Iterator<Item = (u16, Bound)> {
+    let bound = |i: &u16| lane.accumulators().get(usize::from(*i)).and_then(Accumulator::bound);
+    v.estimated.iter().filter_map(move |i| bound(i).map(|bound| (*i, bound)))
 }
 
 /// Numbers of the events that a group counted in the steps of a range, in order, as far as they are held.
@@ -508,6 +567,7 @@ impl HeapBytes for Group {
         let more = self.more.as_deref().map_or(0, |m| {
             size_of::<More>() + m.took_out.heap_bytes() + m.raw.as_ref().map_or(0, HeapBytes::heap_bytes)
         });
-        key + more + self.net.heap_bytes()
+        let session = self.session.as_ref().map_or(0, |_| size_of::<Session>());
+        key + more + session + self.net.heap_bytes()
     }
 }

@@ -83,6 +83,9 @@ impl Writer<'_> {
             }
             self.line("length_ns", &w.length.0.to_string());
             self.line("step_ns", &w.step.0.to_string());
+            if let Some(gap) = w.gap {
+                self.line("session_gap_ns", &gap.0.to_string());
+            }
             for aggregate in &w.aggregates {
                 self.out.push_str("aggregate ");
                 self.function(&aggregate.function);
@@ -166,16 +169,11 @@ impl Writer<'_> {
     }
 
     fn function(&mut self, function: &Function) {
-        let (name, args): (&str, Vec<&Expr>) = match function {
-            Function::Count => ("count", vec![]),
-            Function::Sum(e) => ("sum", vec![e]),
-            Function::Min(e) => ("min", vec![e]),
-            Function::Max(e) => ("max", vec![e]),
-            Function::Average(e) => ("average", vec![e]),
-            Function::Share(e) => ("share", vec![e]),
-            Function::Distinct { of, .. } => ("distinct", of.iter().collect()),
-        };
-        self.call(name, &args);
+        let args: Vec<&Expr> = function.arguments().iter().collect();
+        match function {
+            Function::Quantile(_, share) => self.call(&format!("quantile:{share}"), &args),
+            _ => self.call(function.word(), &args),
+        }
         if let Function::Distinct { one_per: Some((key, condition)), .. } = function {
             self.out.push_str(" one-per ");
             self.expr(key);

@@ -89,16 +89,10 @@ pub fn each_expr<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
     w.per.iter().for_each(&mut *f);
     for a in &w.aggregates {
         a.filter.iter().for_each(&mut *f);
-        match &a.function {
-            Function::Count => {}
-            Function::Sum(e) | Function::Min(e) | Function::Max(e) | Function::Average(e) | Function::Share(e) => f(e),
-            Function::Distinct { of, one_per } => {
-                of.iter().for_each(&mut *f);
-                if let Some((key, condition)) = one_per {
-                    f(key);
-                    condition.iter().for_each(&mut *f);
-                }
-            }
+        a.function.arguments().iter().for_each(&mut *f);
+        if let Function::Distinct { one_per: Some((key, condition)), .. } = &a.function {
+            f(key);
+            condition.iter().for_each(&mut *f);
         }
     }
 }

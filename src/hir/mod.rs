@@ -262,10 +262,12 @@ pub enum Shape {
 pub struct Windowed {
     /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group.
     pub per: Vec<Expr>,
-    /// Length of the window.
+    /// Length of the window; of a session, the time from its first event after which an event begins another.
     pub length: Duration,
-    /// Distance between two ends; divides `length`. Equal to it for a tumbling window.
+    /// Distance between two ends; divides `length` but for sessions. Equal to it for a tumbling window.
     pub step: Duration,
+    /// For sessions, the longest silence within one.
+    pub gap: Option<Duration>,
     /// What is counted.
     pub aggregates: Vec<Aggregate>,
     /// When it is a violation: over [`ExprKind::Aggregate`] and [`ExprKind::Key`].
@@ -285,7 +287,8 @@ pub struct Aggregate {
     pub span: Span,
 }
 
-/// What is counted. Expressions are over single events. Results over no events: count, sum, distinct are 0, the others unknown.
+/// What is counted. Expressions are over single events. Results over no events: count, sum, distinct, rate are 0, the longest
+/// idle time is the whole window, the others are unknown.
 #[derive(Debug, Clone)]
 pub enum Function {
     /// Events.
@@ -310,6 +313,71 @@ pub enum Function {
     /// Share of events where the condition is true among those where it is true or false: [`Type::Percentage`], rounded
     /// half away from zero to a millionth; unknown over none.
     Share(Expr),
+    /// The least known value that at least this share (in millionths) of the known values does not exceed; the type of the
+    /// argument. An estimate where there are many values.
+    Quantile(Expr, i64),
+    /// Standard deviation of the known values (of all of them, not of a sample) by the absolute value of their mean:
+    /// [`Type::Percentage`], rounded down to a millionth; unknown where the mean is zero.
+    Spread(Expr),
+    /// Share of the commonest among the known values: [`Type::Percentage`]. An estimate where many differ.
+    TopShare(Expr),
+    /// Shannon entropy of the known values in bits: [`Type::Decimal`]. An estimate where many differ.
+    Entropy(Expr),
+    /// The earliest known value, by (time, id).
+    First(Expr),
+    /// The latest known value, by (time, id).
+    Last(Expr),
+    /// Events per minute of the window: [`Type::Decimal`]. Of a session: per minute since its first event, of at least a step.
+    Rate,
+    /// The longest time without an event, from the beginning of the window (of a session: its first event) to its end:
+    /// [`Type::Duration`].
+    LongestIdle,
+    /// The greatest speed between the countries of successive events with a known country, in km/h: [`Type::Decimal`].
+    TopSpeed(Expr),
+}
+
+impl Function {
+    /// The word of the language.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Function::Count => "count",
+            Function::Sum(_) => "sum",
+            Function::Min(_) => "min",
+            Function::Max(_) => "max",
+            Function::Average(_) => "average",
+            Function::Distinct { .. } => "distinct",
+            Function::Share(_) => "share",
+            Function::Quantile(..) => "quantile",
+            Function::Spread(_) => "spread",
+            Function::TopShare(_) => "top_share",
+            Function::Entropy(_) => "entropy",
+            Function::First(_) => "first",
+            Function::Last(_) => "last",
+            Function::Rate => "rate",
+            Function::LongestIdle => "longest_idle",
+            Function::TopSpeed(_) => "top_speed",
+        }
+    }
+
+    /// The expressions over single events that it counts, `one per` apart.
+    pub fn arguments(&self) -> &[Expr] {
+        match self {
+            Function::Count | Function::Rate | Function::LongestIdle => &[],
+            Function::Sum(e)
+            | Function::Min(e)
+            | Function::Max(e)
+            | Function::Average(e)
+            | Function::Share(e)
+            | Function::Quantile(e, _)
+            | Function::Spread(e)
+            | Function::TopShare(e)
+            | Function::Entropy(e)
+            | Function::First(e)
+            | Function::Last(e)
+            | Function::TopSpeed(e) => std::slice::from_ref(e),
+            Function::Distinct { of, .. } => of,
+        }
+    }
 }
 
 /// Events taken out of a rule.

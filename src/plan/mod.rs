@@ -163,7 +163,7 @@ impl RuleSet {
     pub fn longest_window(&self) -> Duration {
         let lengths = self.rules.iter().map(|r| match &r.shape {
             ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
-            ShapePlan::Windowed(w) => w.length,
+            ShapePlan::Windowed(w) => Duration(w.panes.saturating_mul(w.step)),
         });
         lengths.max().unwrap_or_default()
     }

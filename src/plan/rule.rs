@@ -20,6 +20,8 @@ pub(crate) const EXCEPTIONS_MAX: usize = 32;
 pub(crate) const FILTERS_MAX: usize = 64;
 /// Most different values that a rule takes from an event.
 pub(crate) const INPUTS_MAX: usize = 64;
+/// Different values of one window that `distinct` tells apart exactly; above it, it estimates.
+pub(crate) const DISTINCT_EXACT_MAX: usize = 1 << 17;
 
 #[derive(Debug)]
 pub(crate) struct RulePlan {
@@ -53,8 +55,12 @@ pub(crate) struct WindowPlan {
     pub(crate) per: Vec<PartPlan>,
     pub(crate) length: Duration,
     pub(crate) step: i64,
-    /// Steps in a window.
+    /// For sessions, the longest silence within one.
+    pub(crate) gap: Option<i64>,
+    /// Steps in a window; of a session, at most.
     pub(crate) panes: i64,
+    /// Whether what an aggregate comes to changes as time goes by, without events.
+    pub(crate) clocked: bool,
     pub(crate) filters: Vec<NodeId>,
     pub(crate) inputs: Vec<InputPlan>,
     pub(crate) aggregates: Vec<AggregatePlan>,
@@ -95,9 +101,36 @@ pub(crate) enum Fold {
     Sum,
     Min,
     Max,
-    Average { micros: bool },
-    Distinct { symbols: bool },
+    Average {
+        micros: bool,
+    },
+    Distinct {
+        symbols: bool,
+    },
     Share,
+    /// In millionths.
+    Quantile {
+        share: i64,
+    },
+    Spread,
+    TopShare {
+        symbols: bool,
+    },
+    Entropy {
+        symbols: bool,
+    },
+    First {
+        symbols: bool,
+    },
+    Last {
+        symbols: bool,
+    },
+    /// Over at least so many nanoseconds.
+    Rate {
+        least: i64,
+    },
+    LongestIdle,
+    TopSpeed,
 }
 
 impl Fold {
@@ -107,7 +140,19 @@ impl Fold {
             Fold::Count => Some(1),
             Fold::Share => Some(2),
             Fold::Sum | Fold::Average { .. } => Some(3),
-            Fold::Min | Fold::Max | Fold::Distinct { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// Whether the words that it keeps are symbols.
+    pub(crate) fn keeps_symbols(self) -> bool {
+        match self {
+            Fold::Distinct { symbols }
+            | Fold::TopShare { symbols }
+            | Fold::Entropy { symbols }
+            | Fold::First { symbols }
+            | Fold::Last { symbols } => symbols,
+            _ => false,
         }
     }
 }
@@ -118,6 +163,10 @@ pub(crate) const ROW_HEADER: usize = 2;
 #[derive(Debug)]
 pub(crate) struct AggregatePlan {
     pub(crate) fold: Fold,
+    /// Type of the result.
+    pub(crate) ty: Type,
+    /// The word of the language for it.
+    pub(crate) word: &'static str,
     pub(crate) input: u8,
     pub(crate) filter: Option<u8>,
     pub(crate) column: Column,
@@ -141,6 +190,8 @@ pub(crate) struct ValuePlan {
     pub(crate) ty: Type,
     pub(crate) scalar: Scalar,
     pub(crate) threshold: Option<(Compare, Recorded)>,
+    /// The aggregates in it that may come to an estimate.
+    pub(crate) estimated: Vec<u16>,
 }
 
 impl ValuePlan {
@@ -207,6 +258,7 @@ impl RulePlan {
                         ty: e.ty.clone(),
                         scalar: cx.scalar(e),
                         threshold: None,
+                        estimated: Vec::new(),
                     })
                     .collect(),
             },
@@ -255,6 +307,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     let mut known: Vec<String> = Vec::new();
     let mut aggregates = Vec::new();
     let mut row = ROW_HEADER;
+    let step = w.step.0.max(1);
     for aggregate in &w.aggregates {
         let filter = aggregate.filter.as_ref().map(|f| {
             let node = cx.node(f);
@@ -286,6 +339,23 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 (Fold::Average { micros }, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
             }
             Function::Share(e) => (Fold::Share, input(cx, "t", &[e], &mut |cx| InputPlan::Truth(cx.node(e)))),
+            Function::Quantile(e, share) => {
+                (Fold::Quantile { share: *share }, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
+            }
+            Function::Spread(e) => (Fold::Spread, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
+            Function::TopShare(e) | Function::Entropy(e) | Function::First(e) | Function::Last(e) => {
+                let symbols = is_symbol(&e.ty);
+                let fold = match &aggregate.function {
+                    Function::TopShare(_) => Fold::TopShare { symbols },
+                    Function::Entropy(_) => Fold::Entropy { symbols },
+                    Function::First(_) => Fold::First { symbols },
+                    _ => Fold::Last { symbols },
+                };
+                (fold, input(cx, "v", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
+            }
+            Function::Rate => (Fold::Rate { least: step }, 0),
+            Function::LongestIdle => (Fold::LongestIdle, 0),
+            Function::TopSpeed(e) => (Fold::TopSpeed, input(cx, "v", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
             Function::Distinct { of, one_per } => {
                 let mut parts: Vec<&hir::Expr> = of.iter().collect();
                 let mut kind = "v".to_string();
@@ -320,7 +390,8 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 Column::At((row - columns) as u16)
             }
         };
-        aggregates.push(AggregatePlan { fold, input: at, filter, column });
+        let (ty, word) = (aggregate.ty.clone(), aggregate.function.word());
+        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column });
     }
     let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.filter.is_none());
     let contributed = (!every_counts).then_some(row as u16);
@@ -332,8 +403,15 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         number,
         per,
         length: w.length,
-        step: w.step.0.max(1),
-        panes: (w.length.0 / w.step.0.max(1)).max(1),
+        step,
+        gap: w.gap.map(|gap| gap.0),
+        // A session may begin anywhere in a step, and it is over when its last event is further back than the gap.
+        panes: w.gap.map_or(w.length.0 / step, |gap| w.length.0.saturating_add(gap.0) / step + 2).max(1),
+        clocked: w.aggregates.iter().any(|a| match a.function {
+            Function::LongestIdle => true,
+            Function::Rate => w.gap.is_some(),
+            _ => false,
+        }),
         filters,
         inputs,
         aggregates,
@@ -350,11 +428,13 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
 /// most the number of events.
 fn events_needed(when: &Cond, aggregates: &[AggregatePlan]) -> u64 {
     let counts = |s: &Scalar| match s {
-        Scalar::Aggregate(i) => {
-            let fold = aggregates.get(usize::from(*i)).map(|a| a.fold);
-            matches!(fold, Some(Fold::Count | Fold::Distinct { .. }))
-        }
-        _ => false,
+        Scalar::Aggregate(i) => match aggregates.get(usize::from(*i)).map(|a| a.fold) {
+            Some(Fold::Count) => Some(u64::MAX),
+            // An estimate may be above it; but there is one only above the bound.
+            Some(Fold::Distinct { .. }) => Some(DISTINCT_EXACT_MAX as u64),
+            _ => None,
+        },
+        _ => None,
     };
     let number = |s: &Scalar| match s {
         Scalar::Const(hir::Const::Num(n)) => u64::try_from(*n).ok(),
@@ -370,8 +450,8 @@ fn events_needed(when: &Cond, aggregates: &[AggregatePlan]) -> u64 {
         }
         Cond::Compare(op, a, b) => {
             let (op, bound) = match (counts(a), counts(b)) {
-                (true, false) => (*op, number(b)),
-                (false, true) => (mirrored(*op), number(a)),
+                (Some(most), None) => (*op, number(b).map(|n| n.min(most))),
+                (None, Some(most)) => (mirrored(*op), number(a).map(|n| n.min(most))),
                 _ => return 0,
             };
             match (op, bound) {
@@ -405,24 +485,33 @@ fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValueP
         let text = canonical_expr(cx.program, e);
         let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
         if let (false, Some(aggregate)) = (named, w.aggregates.get(usize::from(i))) {
-            let word = match aggregate.function {
-                Function::Count => "count",
-                Function::Sum(_) => "sum",
-                Function::Min(_) => "min",
-                Function::Max(_) => "max",
-                Function::Average(_) => "average",
-                Function::Distinct { .. } => "distinct",
-                Function::Share(_) => "share",
-            };
+            let word = aggregate.function.word();
             shown.push((unique(&mut names, word.to_string()), e.clone()));
         }
     }
     let mut out = Vec::new();
     for (name, e) in shown {
         let threshold = threshold(cx, &w.when, &canonical_expr(cx.program, &e));
-        out.push(ValuePlan { name, ty: e.ty.clone(), scalar: cx.scalar(&e), threshold });
+        let mut estimated = Vec::new();
+        e.walk(&mut |e| {
+            if let ExprKind::Aggregate(i) = e.kind
+                && w.aggregates.get(usize::from(i)).is_some_and(|a| may_be_estimated(&a.function))
+            {
+                estimated.push(i);
+            }
+        });
+        estimated.sort_unstable();
+        estimated.dedup();
+        out.push(ValuePlan { name, ty: e.ty.clone(), scalar: cx.scalar(&e), threshold, estimated });
     }
     out
+}
+
+fn may_be_estimated(function: &Function) -> bool {
+    matches!(
+        function,
+        Function::Distinct { .. } | Function::Quantile(..) | Function::TopShare(_) | Function::Entropy(_)
+    )
 }
 
 /// Aggregates of a condition that stand in no `let` of the rule.

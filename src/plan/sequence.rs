@@ -111,6 +111,7 @@ impl SequencePlan {
     pub(crate) fn new(cx: &mut Lower<'_>, rule: &hir::Rule, s: &hir::Sequence, number: u32) -> SequencePlan {
         let mut steps: Vec<StepPlan> = s.steps.iter().map(|step| plan(cx, step)).collect();
         let values = rule.lets.iter().map(|(name, e)| ValuePlan {
+            estimated: Vec::new(),
             name: name.clone(),
             ty: e.ty.clone(),
             scalar: cx.scalar(e),

@@ -139,8 +139,43 @@ pub struct Observed {
     /// What it is held against in `when`: operator and bound, where it is compared with a constant.
     #[serde(with = "operator")]
     pub threshold: Option<(&'static str, Scalar)>,
-    /// Exact, or an estimate.
-    pub exact: bool,
+    /// The aggregates in it that were estimates at a true step; empty where the value is exact.
+    pub estimates: Vec<Estimate>,
+}
+
+/// An aggregate that was estimated, and how far it may be off.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Its word in the language.
+    pub aggregate: String,
+    /// How far it may be off.
+    pub bound: Bound,
+}
+
+/// How far an estimate may be off. Errors are relative, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Bound {
+    /// Never by more than this.
+    Within(u32),
+    /// By no more than this in two of three cases, and by no more than three times this but in one of 300.
+    StandardError(u32),
+    /// The true value is this or smaller.
+    AtMost,
+    /// The true value is this or greater.
+    AtLeast,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (words, error) = match self {
+            Bound::Within(error) => ("within ", error),
+            Bound::StandardError(error) => ("standard error ", error),
+            Bound::AtMost => return f.write_str("at most"),
+            Bound::AtLeast => return f.write_str("at least"),
+        };
+        f.write_str(words)?;
+        crate::value::write_number(f, &Type::Percentage, i64::from(*error))
+    }
 }
 
 /// A value of a record.

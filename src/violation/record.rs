@@ -78,13 +78,18 @@ pub fn to_json(v: &Violation) -> Value {
 
 fn observed(o: &Observed) -> Value {
     let value = |s: &Option<Scalar>| s.as_ref().map_or(Value::Null, |s| scalar(&o.ty, s));
-    json!({
+    let mut out = json!({
         "crossing": value(&o.crossing),
         "peak": value(&o.peak),
         "last": value(&o.last),
         "threshold": o.threshold.as_ref().map(|(op, s)| json!({ "operator": op, "value": scalar(&o.ty, s) })),
-        "exact": o.exact,
-    })
+        "exact": o.estimates.is_empty(),
+    });
+    if let (Value::Object(out), false) = (&mut out, o.estimates.is_empty()) {
+        let each = o.estimates.iter().map(|e| json!({ "aggregate": e.aggregate, "error": e.bound.to_string() }));
+        out.insert("estimates".to_string(), each.collect());
+    }
+    out
 }
 
 /// Whole numbers stay numbers; values with a unit become text as an author writes them, so that no reader guesses the unit.

@@ -7,7 +7,7 @@ use std::process::Command;
 /// Modules by layer: a module uses those of earlier layers and, within a layer, those before it in its list. Nothing else.
 const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["source", "time"]),
-    ("core", &["diagnostic", "value"]),
+    ("core", &["diagnostic", "place", "value"]),
     ("core", &["event", "syntax"]),
     ("core", &["reference"]),
     ("core", &["hir"]),

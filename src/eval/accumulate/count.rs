@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::footprint::HeapBytes;
+
 /// Events per step and in all.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
@@ -29,5 +31,11 @@ impl Counts {
 
     pub(crate) fn total(&self) -> u64 {
         self.total
+    }
+}
+
+impl HeapBytes for Counts {
+    fn heap_bytes(&self) -> usize {
+        self.panes.heap_bytes()
     }
 }

@@ -83,6 +83,22 @@ impl Distinct {
         }
     }
 
+    /// The first step with a value; the first sighting where there are many, even if its value was seen again.
+    pub(crate) fn first_step(&self) -> Option<i64> {
+        match self {
+            Distinct::Few(list) => list.iter().map(|(_, last)| *last).min(),
+            Distinct::Many(many) => many.sightings.front().map(|(step, _)| *step),
+        }
+    }
+
+    /// Each value with the steps it was seen in, the last of each at least; in order of steps where there are many.
+    pub(crate) fn sightings(&self, f: &mut dyn FnMut(i64, u64)) {
+        match self {
+            Distinct::Few(list) => list.iter().for_each(|(word, last)| f(*last, *word)),
+            Distinct::Many(many) => many.sightings.iter().for_each(|(step, word)| f(*step, *word)),
+        }
+    }
+
     pub(crate) fn words(&self, mark: &mut impl FnMut(u64)) {
         match self {
             Distinct::Few(list) => list.iter().for_each(|(w, _)| mark(*w)),

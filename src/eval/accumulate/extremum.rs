@@ -18,7 +18,10 @@ impl Extremum {
         while self.candidates.back().is_some_and(|(_, old)| if greatest { *old <= n } else { *old >= n }) {
             self.candidates.pop_back();
         }
-        self.candidates.push_back((pane, n));
+        // One that is left is better: of the same step, it outlives this one too.
+        if self.candidates.back().is_none_or(|(last, _)| *last != pane) {
+            self.candidates.push_back((pane, n));
+        }
     }
 
     pub(crate) fn expire(&mut self, first: i64) {

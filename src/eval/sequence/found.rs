@@ -46,7 +46,12 @@ impl Found {
         let (s, at) = (env.s, env.at);
         let values: Vec<Option<Scalar>> = s.values.iter().map(|v| recorded(&v.scalar.eval(env))).collect();
         let found = found.get_or_insert_with(|| {
-            let track = |now: &Option<Scalar>| Track { crossing: now.clone(), peak: now.clone(), last: now.clone() };
+            let track = |now: &Option<Scalar>| Track {
+                crossing: now.clone(),
+                peak: now.clone(),
+                last: now.clone(),
+                estimates: BTreeSet::new(),
+            };
             Box::new(Found {
                 first: at,
                 last: at,

@@ -8,7 +8,7 @@ use crate::plan::rule::Key;
 use crate::plan::sequence::SequencePlan;
 use crate::time::Timestamp;
 use crate::value::Type;
-use crate::violation::{Observed, Scalar, Status, Violation};
+use crate::violation::{Bound, Estimate, Observed, Scalar, Status, Violation};
 
 impl Subject<'_> {
     /// The violation of matches that follow each other; `closed` is the end of the silence after the last.
@@ -69,6 +69,11 @@ fn counted(name: &str, first: u64, last: u64, exact: bool) -> Observed {
         peak: number(last),
         last: number(last),
         threshold: None,
-        exact,
+        // Dropped partial matches could have become more of them.
+        estimates: if exact {
+            Vec::new()
+        } else {
+            vec![Estimate { aggregate: name.to_string(), bound: Bound::AtLeast }]
+        },
     }
 }

@@ -12,7 +12,6 @@ use fineprint::time::{Duration, SECOND_NS};
 use fineprint::value::Type;
 use fineprint::violation::{Role, Scalar, Violation};
 
-use super::{difference, fast};
 use crate::plain::build::*;
 use crate::plain::rows::{ListRow, Rows, TableRow};
 use crate::plain::{Arrival, PlainEvaluator, PlainResult};
@@ -137,9 +136,9 @@ macro_rules! cases {
                 fn fast() {
                     let case = case();
                     let plain = case.judge();
-                    let result = super::fast(&plain, &case.arrivals, |_, e, _| e);
+                    let result = crate::eval::fast(&plain, &case.arrivals, |_, e, _| e);
                     case.check(&result);
-                    if let Some(difference) = difference(&plain.run(&case.arrivals), &result) {
+                    if let Some(difference) = crate::eval::difference(&plain.run(&case.arrivals), &result) {
                         panic!("{difference}");
                     }
                 }
@@ -156,7 +155,7 @@ pub(super) fn by_account() -> Vec<Expr> {
     vec![field(FieldId::ACCOUNT)]
 }
 
-fn count() -> Aggregate {
+pub(super) fn count() -> Aggregate {
     aggregate(Function::Count, None)
 }
 
@@ -167,7 +166,7 @@ fn counting(length: i64, step: i64, n: i64) -> Rule {
 
 fn window(length: i64, step: i64, aggregates: Vec<Aggregate>, when: Expr) -> Shape {
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
-    Shape::Windowed(Windowed { per: by_account(), length, step, aggregates, when })
+    Shape::Windowed(Windowed { per: by_account(), length, step, gap: None, aggregates, when })
 }
 
 /// `per account over 60s every 60s when of >= n`

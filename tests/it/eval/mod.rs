@@ -1,11 +1,13 @@
 //! Cases and properties of the evaluator. What is right is what the plain evaluator says; the fast one must say the same.
 //! `FINEPRINT_PROPTEST_CASES=5000 cargo nextest run --test it plain:: eval::` looks longer than the default.
 
+mod aggregates;
 mod cases;
 mod many;
 mod properties;
 mod remembered;
 mod sequences;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

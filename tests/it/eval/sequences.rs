@@ -5,7 +5,7 @@ use fineprint::hir::{Compare, Exception, Expr, PARTIALS_PER_KEY_MAX, Piece, Rule
 use fineprint::time::{Duration, SECOND_NS};
 
 use super::cases::{Case, Event, by_account, calls, cases, cooldown, excepting, file, later, of};
-use super::{difference, fast};
+use super::fast;
 use crate::plain::Arrival;
 use crate::plain::build::*;
 use crate::plain::steps::of_step;
@@ -315,7 +315,7 @@ cases! {
         file(vec![sequence(600, retry())], statuses(&[&firsts(PARTIALS_PER_KEY_MAX as i64)[..], &[(100, 200)]].concat()), &[
             "seq open 100..100 account:ann matches=64/64/64 #65",
         ])
-        .also(|r| assert!(r.violations[0].values[0].exact));
+        .also(|r| assert!(r.violations[0].values[0].estimates.is_empty()));
     /// Above it the oldest goes, and the record says so; it is no longer said once all had gone.
     above_the_bound_the_oldest_is_dropped_and_told: {
         let events = [&firsts(PARTIALS_PER_KEY_MAX as i64 + 2)[..], &[(100, 200), (2_000, 403), (2_001, 200)]].concat();
@@ -324,7 +324,7 @@ cases! {
             "seq open 2001..2001 account:ann matches=1/1/1 #2",
         ])
         .also(|r| {
-            assert!(!r.violations[0].values[0].exact);
+            assert!(!r.violations[0].values[0].estimates.is_empty());
             assert_eq!(r.violations[0].evidence.events[0].ts, at(2));
         })
     };

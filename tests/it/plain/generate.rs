@@ -307,7 +307,13 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
             _ => or_default(field(FieldId::MODEL), text("none")),
         });
     }
-    let (length, step) = c.pick(scale.windows);
+    let (mut length, mut step) = c.pick(scale.windows);
+    // A session of that length at most, with a gap of a few steps.
+    let gap = c.once_in(4).then(|| {
+        length = length.max(step * 3);
+        step = if step * 12 >= length { (step / 12).max(1) } else { step };
+        Duration::from_secs(step * c.pick(&[12, 3, 1]).min(length / step))
+    });
     let count = 1 + c.below(3);
     let aggregates: Vec<Aggregate> = (0..count).map(|_| aggregate_of(c)).collect();
 
@@ -322,11 +328,12 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
         lets.push((name, value));
     }
     let when = window_condition(c, &aggregates, &lets, &per, 1);
-    (Windowed { per, length: Duration::from_secs(length), step: Duration::from_secs(step), aggregates, when }, lets)
+    let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
+    (Windowed { per, length, step, gap, aggregates, when }, lets)
 }
 
 fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
-    let function = match c.below(9) {
+    let function = match c.below(18) {
         0 | 1 => Function::Count,
         2 => Function::Sum(any_number(c)),
         3 => Function::Min(any_number(c)),
@@ -339,6 +346,15 @@ fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
             2 => vec![network(field(FieldId::IP), 24, 64)],
             _ => vec![field(FieldId::STATUS)],
         }),
+        9 => Function::Quantile(any_number(c), c.pick(&[500_000, 950_000, 1, 333_333, 999_999])),
+        10 => Function::Spread(any_number(c)),
+        11 => Function::TopShare(any_value(c)),
+        12 => Function::Entropy(any_value(c)),
+        13 => Function::First(any_value(c)),
+        14 => Function::Last(any_value(c)),
+        15 => Function::Rate,
+        16 => Function::LongestIdle,
+        17 => Function::TopSpeed(field(FieldId::COUNTRY)),
         _ => {
             let verified = c.pick(&[Some(column(0, Type::Bool)), None]);
             Function::Distinct { of: vec![field(FieldId::ACCOUNT)], one_per: Some((field(FieldId::ORG), verified)) }
@@ -353,10 +369,22 @@ fn any_number(c: &mut Choices<'_>) -> Expr {
     number_of(c, &ty, 1)
 }
 
+/// A value that can be told from others.
+fn any_value(c: &mut Choices<'_>) -> Expr {
+    match c.below(6) {
+        0 => field(FieldId::ACCOUNT),
+        1 => field(FieldId::STATUS),
+        2 => network(field(FieldId::IP), 24, 64),
+        3 => field(FieldId::REFUSED),
+        4 => any_number(c),
+        _ => text_of(c, 1),
+    }
+}
+
 /// A number over the window.
 fn over_window(c: &mut Choices<'_>, aggregates: &[Aggregate], depth: usize) -> Expr {
     let one = result(aggregates, c.below(aggregates.len()));
-    if depth == 0 {
+    if depth == 0 || !one.ty.is_number() {
         return one;
     }
     let ty = one.ty.clone();
@@ -366,6 +394,9 @@ fn over_window(c: &mut Choices<'_>, aggregates: &[Aggregate], depth: usize) -> E
         5 => arithmetic(ty.clone(), c.pick(&[Arithmetic::Add, Arithmetic::Subtract]), one.clone(), one),
         6 => {
             let other = result(aggregates, c.below(aggregates.len()));
+            if !other.ty.is_number() {
+                return one;
+            }
             // Scales differ only in their unit: the quotient is a number of millionths all the same.
             arithmetic(Type::Decimal, Arithmetic::Ratio, one, other)
         }
@@ -403,10 +434,16 @@ fn window_condition(
         Some((_, value)) => value.clone(),
         None => over_window(c, aggregates, 1),
     };
-    let scale = if matches!(value.ty, Type::Decimal | Type::Percentage | Type::Money) {
-        c.pick(&[MICROS, MICROS / 2, MICROS / 3])
-    } else {
-        1
+    match value.ty {
+        Type::Bool => return value,
+        Type::String => return compare(c.pick(&ops[4..]), value, text(c.pick(&ACCOUNTS))),
+        Type::Cidr => return expr(Type::Bool, ExprKind::Exists(Box::new(value))),
+        _ => {}
+    }
+    let scale = match value.ty {
+        Type::Decimal | Type::Percentage | Type::Money => c.pick(&[MICROS, MICROS / 2, MICROS / 3]),
+        Type::Duration => c.pick(&[1, SECOND_NS, 5 * SECOND_NS]),
+        _ => 1,
     };
     let bound = num(value.ty.clone(), c.pick(&[2, 1, 3, 0, 4, -1]) * scale);
     let op = c.pick(&ops);

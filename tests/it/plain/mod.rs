@@ -2,6 +2,7 @@
 //! state between steps but the episode. What it says is what the rules mean; see also `docs/decisions.md`.
 
 mod actions;
+pub mod aggregate;
 pub mod build;
 pub mod expr;
 pub mod generate;

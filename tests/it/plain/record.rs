@@ -4,20 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::event::FieldId;
 use fineprint::event::fields::FIELDS;
-use fineprint::hir::{
-    ClauseRef, Compare, Expr, ExprKind, Function, Piece, Program, Rule, Sequence, Windowed, rule_hash,
-};
+use fineprint::hir::{ClauseRef, Compare, Expr, ExprKind, Piece, Program, Rule, Sequence, Windowed, rule_hash};
 use fineprint::time::Timestamp;
 use fineprint::value::{Type, Value};
 use fineprint::violation::{
-    Considered, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE, Enforced,
-    EventRef, Evidence, Observed, Role, Scalar, Status, Violation,
+    Bound, Considered, EVIDENCE_CROSSING, EVIDENCE_EVENTS_MAX, EVIDENCE_FIRST, EVIDENCE_LAST, EVIDENCE_SAMPLE,
+    Enforced, Estimate, EventRef, Evidence, Observed, Role, Scalar, Status, Violation,
 };
 use sha2::{Digest, Sha256};
 
 use super::expr::{Interpreter, Scope, Val, children, mirrored, same};
 use super::sequence;
-use super::window::{Episode, Event, Group, applies};
+use super::window::{Episode, Event, Group, Look, applies};
 
 /// The record of a single event.
 pub fn single(calc: &Interpreter<'_>, rule: &Rule, event: &Event) -> Violation {
@@ -36,7 +34,7 @@ pub fn single(calc: &Interpreter<'_>, rule: &Rule, event: &Event) -> Violation {
             peak: seen.clone(),
             last: seen,
             threshold: None,
-            exact: true,
+            estimates: Vec::new(),
         }
     });
     Violation {
@@ -90,11 +88,14 @@ pub fn windowed(
         updated_at: last.end,
         closed_at: episode.closed_at,
         group: names.into_iter().zip(texts).collect(),
-        window: Some((Timestamp(first.end.0 - w.length.0), first.end)),
+        window: Some((first.start, first.end)),
         accounts: accounts.into_iter().map(str::to_string).collect(),
         values: named_values(rule, w)
             .into_iter()
-            .map(|(name, value)| observed(calc, w, name, &value, &scopes))
+            .map(|(name, value)| Observed {
+                estimates: estimates(w, &value, &episode.looks),
+                ..observed(calc, w, name, &value, &scopes)
+            })
             .collect(),
         evidence: evidence(&contributing, &first.contributing),
         exceptions: considered(calc, rule, &episode.first_window),
@@ -121,7 +122,11 @@ pub fn sequence(calc: &Interpreter<'_>, rule: &Rule, s: &Sequence, found: &seque
         peak: Some(Scalar::Num(last as i64)),
         last: Some(Scalar::Num(last as i64)),
         threshold: None,
-        exact,
+        estimates: if exact {
+            Vec::new()
+        } else {
+            vec![Estimate { aggregate: name.to_string(), bound: Bound::AtLeast }]
+        },
     };
     let opening = sequence::opening(found);
     let mut values = vec![counted("matches", opening.len() as u64, found.matches.len() as u64, found.dropped == 0)];
@@ -136,7 +141,7 @@ pub fn sequence(calc: &Interpreter<'_>, rule: &Rule, s: &Sequence, found: &seque
             peak: if value.ty.is_number() { numbers.max() } else { seen[0].clone() },
             last: seen.last().unwrap().clone(),
             threshold: None,
-            exact: true,
+            estimates: Vec::new(),
         });
     }
     if found.dropped > 0 {
@@ -275,16 +280,7 @@ fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
     let mut found = Vec::new();
     nameless(&w.when, &rule.lets, &mut found);
     let function = |e: &&Expr| match e.kind {
-        ExprKind::Aggregate(i) => match w.aggregates[usize::from(i)].function {
-            Function::Count => "count",
-            Function::Sum(_) => "sum",
-            Function::Min(_) => "min",
-            Function::Max(_) => "max",
-            Function::Average(_) => "average",
-            Function::Distinct { .. } => "distinct",
-            Function::Share(_) => "share",
-        }
-        .to_string(),
+        ExprKind::Aggregate(i) => w.aggregates[usize::from(i)].function.word().to_string(),
         _ => unreachable!(),
     };
     let names = unique(rule.lets.iter().map(|(name, _)| name.clone()).chain(found.iter().map(function)));
@@ -308,8 +304,22 @@ fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, sc
         peak,
         last: seen.last().unwrap().clone(),
         threshold: threshold.map(|(op, bound)| (op.symbol(), bound)),
-        exact: true,
+        estimates: Vec::new(),
     }
+}
+
+/// The aggregates in a value that were estimates at any true step.
+fn estimates(w: &Windowed, value: &Expr, looks: &[Look<'_>]) -> Vec<Estimate> {
+    let mut found: BTreeSet<(u16, Bound)> = BTreeSet::new();
+    let mut open = vec![value];
+    while let Some(e) = open.pop() {
+        if let ExprKind::Aggregate(i) = e.kind {
+            found.extend(looks.iter().filter_map(|look| look.bounds[usize::from(i)]).map(|bound| (i, bound)));
+        }
+        open.extend(children(e));
+    }
+    let word = |i: u16| w.aggregates[usize::from(i)].function.word().to_string();
+    found.into_iter().map(|(i, bound)| Estimate { aggregate: word(i), bound }).collect()
 }
 
 /// What a value is held against in `when`: the first comparison of it with a constant, on either side of it, that is under

@@ -1,13 +1,14 @@
 //! Windows: every step of every group, computed from its events alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fineprint::event::UsageEvent;
-use fineprint::hir::{Aggregate, Exception, Function, Rule, Windowed};
+use fineprint::hir::{Exception, Rule, Windowed};
 use fineprint::time::{Duration, Timestamp};
-use fineprint::value::{MICROS, Type};
+use fineprint::violation::Bound;
 
-use super::expr::{Interpreter, Scope, Val, narrow, quotient};
+use super::aggregate::{Window, aggregate};
+use super::expr::{Interpreter, Scope, Val};
 use super::rows::in_force;
 
 pub type Event = UsageEvent<'static>;
@@ -15,10 +16,14 @@ pub type Event = UsageEvent<'static>;
 /// What was seen at a step where the condition was true.
 #[derive(Clone)]
 pub struct Look<'e> {
+    /// Beginning of the window.
+    pub start: Timestamp,
     /// End of the step.
     pub end: Timestamp,
     /// Result of each aggregate.
     pub aggregates: Vec<Val>,
+    /// How far each may be off.
+    pub bounds: Vec<Option<Bound>>,
     /// The events that at least one aggregate counted, in order of (time, id).
     pub contributing: Vec<&'e Event>,
 }
@@ -85,12 +90,17 @@ fn episodes<'e>(
     // The first end after the first event: a window is half-open, so an event on a multiple belongs to the next.
     let mut end = Timestamp((events[0].ts().0.div_euclid(w.step.0) + 1) * w.step.0);
     while end <= horizon {
-        let start = Timestamp(end.0 - w.length.0);
-        let all: Vec<&Event> = events.iter().copied().filter(|e| start <= e.ts() && e.ts() < end).collect();
+        let (start, all) = match w.gap {
+            None => {
+                let start = Timestamp(end.0 - w.length.0);
+                (start, events.iter().copied().filter(|e| start <= e.ts() && e.ts() < end).collect())
+            }
+            Some(gap) => session(events, gap, w.length, end),
+        };
         let kept: Vec<&Event> =
             all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
-        let net = look(calc, w, keys, &kept, end);
-        let raw = look(calc, w, keys, &all, end);
+        let net = look(calc, w, keys, Window { start, end, step: w.step, events: kept });
+        let raw = look(calc, w, keys, Window { start, end, step: w.step, events: all.clone() });
         exempted.step(end, if net.is_some() { None } else { raw }, &all);
         violation.step(end, net, &all);
         end = Timestamp(end.0 + w.step.0);
@@ -99,23 +109,36 @@ fn episodes<'e>(
     machines.into_iter().flat_map(|m| m.over.into_iter().chain(m.open)).collect()
 }
 
+/// The session that goes on at `end`, with its first moment: exceptions take events out of it, but do not cut it.
+fn session<'e>(events: &[&'e Event], gap: Duration, most: Duration, end: Timestamp) -> (Timestamp, Vec<&'e Event>) {
+    let mut run: Vec<&Event> = Vec::new();
+    for e in events.iter().copied().filter(|e| e.ts() < end) {
+        let goes_on = |first: &&Event, last: &&Event| e.ts().since(last.ts()) <= gap && e.ts().since(first.ts()) < most;
+        if !run.first().zip(run.last()).is_some_and(|(first, last)| goes_on(first, last)) {
+            run.clear();
+        }
+        run.push(e);
+    }
+    if run.last().is_some_and(|last| end.since(last.ts()) > gap) {
+        run.clear();
+    }
+    (run.first().map_or(end, |first| first.ts()), run)
+}
+
 /// What there is to see in a window, if the condition is true there. Over no events it is never true.
-fn look<'e>(
-    calc: &Interpreter<'_>,
-    w: &Windowed,
-    keys: &[Val],
-    window: &[&'e Event],
-    end: Timestamp,
-) -> Option<Look<'e>> {
-    if window.is_empty() {
+fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, keys: &[Val], window: Window<'e>) -> Option<Look<'e>> {
+    let Window { start, end, .. } = window;
+    if window.events.is_empty() {
         return None;
     }
-    let aggregates: Vec<Val> = w.aggregates.iter().map(|a| aggregate(calc, a, window)).collect();
+    let (aggregates, bounds): (Vec<Val>, Vec<Option<Bound>>) =
+        w.aggregates.iter().map(|a| aggregate(calc, a, &window)).unzip();
     if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys }) {
         return None;
     }
     let counted = |e: &&&Event| w.aggregates.iter().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
-    Some(Look { end, aggregates, contributing: window.iter().filter(counted).copied().collect() })
+    let contributing = window.events.iter().filter(counted).copied().collect();
+    Some(Look { start, end, aggregates, bounds, contributing })
 }
 
 struct Machine<'e> {
@@ -140,55 +163,6 @@ impl<'e> Machine<'e> {
                 }
             }
             (None, None) => {}
-        }
-    }
-}
-
-/// One aggregate over the events of a window.
-fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &[&Event]) -> Val {
-    let counted: Vec<Scope<'_>> =
-        window.iter().map(|e| Scope::Event(e)).filter(|e| calc.is_true(a.filter.as_ref(), *e)).collect();
-    let numbers = |of| -> Vec<i64> {
-        counted.iter().filter_map(|e| if let Val::Num(n) = calc.value(of, *e) { Some(n) } else { None }).collect()
-    };
-    let total = |numbers: &[i64]| numbers.iter().map(|n| i128::from(*n)).sum::<i128>();
-    match &a.function {
-        Function::Count => Val::Num(counted.len() as i64),
-        Function::Sum(of) => narrow(total(&numbers(of))),
-        Function::Min(of) => numbers(of).into_iter().min().map_or(Val::Unknown, Val::Num),
-        Function::Max(of) => numbers(of).into_iter().max().map_or(Val::Unknown, Val::Num),
-        // The sum has 128 bits here: only the average itself may be out of range.
-        Function::Average(of) => {
-            let numbers = numbers(of);
-            let scale = if matches!(of.ty, Type::Integer | Type::Tokens) { i128::from(MICROS) } else { 1 };
-            quotient(total(&numbers) * scale, numbers.len() as i128)
-        }
-        // Keys of `one per` and values are counted apart: an organisation and an account of one name are two.
-        // Where the condition is true but the key unknown, the value counts; where the key counts, the value need not be known.
-        Function::Distinct { of, one_per } => {
-            let mut seen: BTreeSet<(bool, Vec<Val>)> = BTreeSet::new();
-            for e in &counted {
-                let key = one_per
-                    .as_ref()
-                    .filter(|(_, condition)| calc.is_true(condition.as_ref(), *e))
-                    .map(|(key, _)| calc.value(key, *e));
-                let values: Vec<Val> = of.iter().map(|part| calc.value(part, *e)).collect();
-                match key {
-                    Some(key) if key.is_known() => {
-                        seen.insert((true, vec![key]));
-                    }
-                    _ if values.iter().all(Val::is_known) => {
-                        seen.insert((false, values));
-                    }
-                    _ => {}
-                }
-            }
-            Val::Num(seen.len() as i64)
-        }
-        Function::Share(condition) => {
-            let truths: Vec<Val> = counted.iter().map(|e| calc.value(condition, *e)).filter(Val::is_known).collect();
-            let yes = truths.iter().filter(|t| **t == Val::Bool(true)).count();
-            quotient(yes as i128 * i128::from(MICROS), truths.len() as i128)
         }
     }
 }
