@@ -7,6 +7,7 @@
 
 mod accumulate;
 mod books;
+mod commitment;
 mod episode;
 pub mod events;
 mod finding;
@@ -21,6 +22,7 @@ mod window;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
+pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 
 use self::events::{Events, Held, NO_ACCOUNT};

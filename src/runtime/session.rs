@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::input::Read;
 use super::rejects::{RejectMark, Rejected};
 use super::sink::Consumed;
-use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
+use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, Salt};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
@@ -236,8 +236,8 @@ impl Session {
         self.inputs.get(input as usize).map_or("", |(name, _)| name.as_str())
     }
 
-    pub(super) fn project(&self, event: &UsageEvent<'_>, out: &mut Vec<u8>) {
-        self.evaluator.project(event, out);
+    pub(super) fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
+        self.evaluator.project(event, salt, out);
     }
 
     /// Refused records since the last call, by input and line.

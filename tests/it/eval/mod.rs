@@ -2,6 +2,7 @@
 //! `FINEPRINT_PROPTEST_CASES=5000 cargo nextest run --test it plain:: eval::` looks longer than the default.
 
 mod cases;
+mod commitment;
 mod properties;
 
 use std::collections::BTreeMap;
