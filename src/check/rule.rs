@@ -406,6 +406,7 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
         span: rule.span,
         definition: rule.span,
     };
+    kept_text(cx, rule, &lowered);
     affordable(cx, rule, &lowered);
     memory::check_rule(cx, rule, &lowered);
     if matches!(lowered.shape, Shape::Sequence(_)) && lowered.asks_memory() {
@@ -432,6 +433,29 @@ fn both(a: Expr, b: Expr) -> Expr {
         }
     }
     expr::node(Type::Bool, ExprKind::And(all), span)
+}
+
+/// Refuses values and groups that would write what was said into the log.
+fn kept_text(cx: &mut Checker<'_>, rule: &ast::Rule, lowered: &Rule) {
+    let mut refuse = |e: &Expr, span: crate::source::Span, what: &str| {
+        if let Some(field) = because::content(e, &[]) {
+            let message = format!("{what} would write the text of `{field}` into the log");
+            let label = "what was said is not kept";
+            let help = format!("use what can be told of it: a test on it, or its length, `length({field})`");
+            cx.report(Diagnostic::new(Code::CONTENT_IN_TEXT, span, message).label(label).help(help));
+        }
+    };
+    if matches!(lowered.shape, Shape::Single) {
+        for ((name, e), written) in lowered.lets.iter().zip(&rule.lets) {
+            refuse(e, written.name.span, &format!("the value `{name}`"));
+        }
+    }
+    let per: &[Expr] = match &lowered.shape {
+        Shape::Single => &[],
+        Shape::Windowed(w) => &w.per,
+        Shape::Sequence(s) => &s.per,
+    };
+    per.iter().for_each(|e| refuse(e, e.span, "this group"));
 }
 
 /// Refuses a rule whose groups would be too large.

@@ -8,6 +8,7 @@
 mod accumulate;
 mod ask;
 mod books;
+mod commitment;
 mod episode;
 pub mod events;
 mod finding;
@@ -29,6 +30,7 @@ mod window;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
+pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
 

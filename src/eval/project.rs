@@ -1,22 +1,24 @@
 //! The projection of an event for the journal: what the rules read of it, and nothing they did not.
 //!
-//! Bytes: version 1, kind, then varints and length-prefixed texts: time (zigzag), id, content hash (16 bytes), number of
-//! fields, per field its number, a tag and the value, number of true text tests, their canonical numbers.
+//! Bytes: version 2, kind, then varints and length-prefixed texts: time (zigzag), id, content hash (16 bytes), number of
+//! fields, per field its number, a tag and the value, number of true text tests, their canonical numbers, the commitment to the
+//! whole event (32 bytes).
 
 use super::Evaluator;
+use super::commitment::{Salt, commit_in};
 use crate::event::fields::Privacy;
 use crate::event::{FIELDS, UsageEvent};
 use crate::plan::node::Node;
 use crate::value::Value;
 
 /// Version of the form.
-pub(crate) const PROJECTION_VERSION: u8 = 1;
+pub(crate) const PROJECTION_VERSION: u8 = 2;
 
 impl Evaluator {
     /// Appends the projection of an event to `out`: the fields that the rules read and which text tests held. Content
     /// fields (prompt text) are never part of it. Call it directly after [`Evaluator::observe`] of the same event, whose
-    /// evaluation it reports.
-    pub fn project(&self, event: &UsageEvent<'_>, out: &mut Vec<u8>) {
+    /// evaluation it reports. What is left out is covered by the commitment under `salt`.
+    pub fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
         out.push(PROJECTION_VERSION);
         out.push(event.kind() as u8);
         varint(out, zigzag(event.ts().0));
@@ -32,31 +34,7 @@ impl Evaluator {
             }
             count += 1;
             out.push(field.0);
-            match event.get(*field) {
-                Value::Unknown | Value::Net(_) => out.push(0),
-                Value::Bool(b) => out.extend([1, u8::from(b)]),
-                Value::Num(n) => {
-                    out.push(2);
-                    varint(out, zigzag(n));
-                }
-                Value::Text(t) => {
-                    out.push(3);
-                    text(out, t);
-                }
-                Value::Ip(std::net::IpAddr::V4(ip)) => {
-                    out.push(4);
-                    out.extend(ip.octets());
-                }
-                Value::Ip(std::net::IpAddr::V6(ip)) => {
-                    out.push(5);
-                    out.extend(ip.octets());
-                }
-                Value::Texts(items) => {
-                    out.push(6);
-                    varint(out, items.len() as u64);
-                    items.iter().for_each(|t| text(out, t));
-                }
-            }
+            value(out, &event.get(*field));
         }
         if let Some(place) = out.get_mut(count_at) {
             *place = count;
@@ -67,14 +45,45 @@ impl Evaluator {
         tests.sort_unstable();
         varint(out, tests.len() as u64);
         tests.iter().for_each(|t| varint(out, u64::from(*t)));
+        let commitment = commit_in(out, &salt.of(event), event);
+        out.extend(commitment);
     }
 }
 
-fn zigzag(n: i64) -> u64 {
+/// A tag for the kind of value, and the value.
+pub(super) fn value(out: &mut Vec<u8>, v: &Value<'_>) {
+    match v {
+        Value::Unknown | Value::Net(_) => out.push(0),
+        Value::Bool(b) => out.extend([1, u8::from(*b)]),
+        Value::Num(n) => {
+            out.push(2);
+            varint(out, zigzag(*n));
+        }
+        Value::Text(t) => {
+            out.push(3);
+            text(out, t);
+        }
+        Value::Ip(std::net::IpAddr::V4(ip)) => {
+            out.push(4);
+            out.extend(ip.octets());
+        }
+        Value::Ip(std::net::IpAddr::V6(ip)) => {
+            out.push(5);
+            out.extend(ip.octets());
+        }
+        Value::Texts(items) => {
+            out.push(6);
+            varint(out, items.len() as u64);
+            items.iter().for_each(|t| text(out, t));
+        }
+    }
+}
+
+pub(super) fn zigzag(n: i64) -> u64 {
     ((n << 1) ^ (n >> 63)) as u64
 }
 
-fn varint(out: &mut Vec<u8>, mut n: u64) {
+pub(super) fn varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push((n as u8) | 0x80);
         n >>= 7;
@@ -82,7 +91,7 @@ fn varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-fn text(out: &mut Vec<u8>, t: &str) {
+pub(super) fn text(out: &mut Vec<u8>, t: &str) {
     varint(out, t.len() as u64);
     out.extend(t.as_bytes());
 }

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
 
 use super::ask::Answers;
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::intern::Interner;
 
 /// Words before the key.
@@ -174,7 +176,12 @@ impl Router {
         let plan = rules.words.get(id.0 as usize)?;
         let place = self.taken.get_mut(id.0 as usize)?;
         if place.0 != self.generation || plan.asks {
-            *place = (self.generation, word(&plan.scalar.eval(env), &plan.ty, interner, &mut self.scratch));
+            let value = plan.scalar.eval(env);
+            let taken = match &value {
+                Val::Text(said) if plan.content => Some(interner.intern(&xxh3_128(said.as_bytes()).to_be_bytes())),
+                value => word(value, &plan.ty, interner, &mut self.scratch),
+            };
+            *place = (self.generation, taken);
         }
         place.1
     }
@@ -284,7 +291,8 @@ fn tagged(
             return None;
         }
     }
-    let word = interner.intern(&buffer);
+    // Only told apart, never shown: what was said may be among the parts, and the state is saved.
+    let word = interner.intern(&xxh3_128(&buffer).to_be_bytes());
     *scratch = buffer;
     Some(word)
 }

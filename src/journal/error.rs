@@ -37,6 +37,18 @@ pub enum JournalError {
         /// Byte in it.
         offset: u64,
     },
+    /// The secret under which the journal's commitments were made.
+    #[error(
+        "`{}` {what}: without it nobody can show that the journal speaks of the events it was made of; restore the file, or read \
+         the inputs again with `--rules-changed reset`",
+        .path.display()
+    )]
+    Salt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
     /// The file system refused.
     #[error("cannot {doing} `{}`", .path.display())]
     Io {

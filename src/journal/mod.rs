@@ -9,6 +9,7 @@
 mod error;
 mod format;
 mod reader;
+mod salt;
 mod segments;
 mod writer;
 
@@ -72,7 +73,12 @@ fn parse(text: &str) -> Option<Position> {
     let mut parts = text.splitn(4, ':');
     let mut number = || parts.next()?.parse::<u64>().ok();
     let (segment, offset_bytes, n_records) = (number()?, number()?, number()?);
-    let hex = parts.next()?;
+    let hash = hash_from_hex(parts.next()?)?;
+    Some(Position { segment, offset_bytes, n_records, hash })
+}
+
+/// 32 bytes from 64 hexadecimal digits.
+fn hash_from_hex(hex: &str) -> Option<[u8; 32]> {
     if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -80,7 +86,7 @@ fn parse(text: &str) -> Option<Position> {
     for (i, byte) in hash.iter_mut().enumerate() {
         *byte = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
     }
-    Some(Position { segment, offset_bytes, n_records, hash })
+    Some(hash)
 }
 
 /// Where a run puts its projections.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use super::error::At;
 use super::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, push_record, segment_path};
 use super::reader::{self, OpenSegment};
+use super::salt;
 use super::segments::{Worker, skim, sync_dir};
 use super::{
     FRAME_BYTES_MAX, JournalError, Position, ProjectionSink, QUEUE_FRAMES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX,
@@ -70,6 +71,7 @@ pub struct Journal {
     spare: Receiver<Vec<u8>>,
     thread: Option<JoinHandle<Result<(), JournalError>>>,
     segments: Vec<Segment>,
+    salt: [u8; 32],
 }
 
 impl Journal {
@@ -78,12 +80,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Lost`] where the journal ends before the position, [`JournalError::Damaged`] where what lies before
-    /// it in its segment is not what the position was taken of. Nothing is dropped then.
+    /// it in its segment is not what the position was taken of, [`JournalError::Salt`] where its secret is not there any more.
+    /// Nothing is dropped then.
     pub fn open(dir: &Path, options: JournalOptions, at: &Position) -> Result<Journal, JournalError> {
         if !dir.is_dir() {
             std::fs::create_dir(dir).at("create", dir)?;
             sync_dir(dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
         }
+        let salt = salt::open(dir, at)?;
         let resumed = truncate_to(dir, at)?;
         let mut segments = Vec::new();
         for segment in reader::list(dir)? {
@@ -112,7 +116,13 @@ impl Journal {
             spare,
             thread: Some(thread),
             segments,
+            salt,
         })
+    }
+
+    /// The secret under which commitments of this journal are made. Lies beside the directory, in `DIR.salt`.
+    pub fn salt(&self) -> &[u8; 32] {
+        &self.salt
     }
 
     /// The index as of the last sync or opening, in order.

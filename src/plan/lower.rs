@@ -11,6 +11,8 @@ use super::sequence::{OWN, Slots};
 use super::set::ValueSet;
 use super::text::TextMatcher;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::event::FIELDS;
+use crate::event::fields::Privacy;
 use crate::hir::{Expr, ExprKind, Program, TextTest, canonical_expr};
 use crate::reference::{ListData, TableData};
 use crate::value::Type;
@@ -33,6 +35,8 @@ pub(crate) struct WordPlan {
     pub(crate) ty: Type,
     /// Whether it depends on what memory answers, so that it has more than one value an event.
     pub(crate) asks: bool,
+    /// Whether it is the text of what was said: it is then told apart by a hash, for the state is saved.
+    pub(crate) content: bool,
 }
 
 pub(crate) struct Lower<'a> {
@@ -84,13 +88,25 @@ impl Lower<'_> {
 
     /// The word of a value of single events.
     pub(crate) fn word(&mut self, e: &Expr) -> WordId {
-        let (name, asks) = (canonical_expr(self.program, e), e.asks_memory());
+        self.word_of(e, false)
+    }
+
+    /// The word of a value that is only told apart from others, never shown.
+    pub(crate) fn told_apart(&mut self, e: &Expr) -> WordId {
+        self.word_of(e, is_content(e))
+    }
+
+    fn word_of(&mut self, e: &Expr, content: bool) -> WordId {
+        let (mut name, asks) = (canonical_expr(self.program, e), e.asks_memory());
+        if content {
+            name.push_str(" by its hash");
+        }
         if let Some(id) = self.words.by_name.get(&name).filter(|_| !asks) {
             return *id;
         }
         let scalar = self.scalar(e);
         let id = WordId(self.words.all.len() as u32);
-        self.words.all.push(WordPlan { scalar, ty: e.ty.clone(), asks });
+        self.words.all.push(WordPlan { scalar, ty: e.ty.clone(), asks, content });
         self.words.by_name.insert(name, id);
         id
     }
@@ -180,6 +196,17 @@ impl Lower<'_> {
             | ExprKind::Memory(_) => Scalar::Truth(Box::new(self.cond(e))),
         }
     }
+}
+
+/// Whether a text comes from a field that holds what was said.
+fn is_content(e: &Expr) -> bool {
+    let mut found = false;
+    e.walk(&mut |x| {
+        if let ExprKind::Field(f) = &x.kind {
+            found |= FIELDS.get(usize::from(f.0)).is_some_and(|f| f.privacy == Privacy::Content);
+        }
+    });
+    found && e.ty == Type::String
 }
 
 /// Whether values of a type are told apart by their text, which the engine holds as a symbol.

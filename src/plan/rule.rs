@@ -351,7 +351,11 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                     Function::First(_) => Fold::First { symbols },
                     _ => Fold::Last { symbols },
                 };
-                (fold, input(cx, "v", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
+                // What is shown is kept as it is.
+                let shown = matches!(fold, Fold::First { .. } | Fold::Last { .. });
+                let kind = if shown { "shown" } else { "v" };
+                let word = |cx: &mut Lower<'_>| if shown { cx.word(e) } else { cx.told_apart(e) };
+                (fold, input(cx, kind, &[e], &mut |cx| InputPlan::Word(word(cx))))
             }
             Function::Rate => (Fold::Rate { least: step }, 0),
             Function::LongestIdle => (Fold::LongestIdle, 0),
@@ -367,7 +371,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 let symbols = one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty));
                 let at = input(cx, &kind, &parts, &mut |cx| {
                     if let ([single], None) = (of.as_slice(), one_per) {
-                        return InputPlan::Word(cx.word(single));
+                        return InputPlan::Word(cx.told_apart(single));
                     }
                     let of: Vec<(Scalar, Type)> = of.iter().map(|e| (cx.scalar(e), e.ty.clone())).collect();
                     match one_per {

@@ -9,7 +9,7 @@ use super::input::{Input, InputError, InputSpec, Merged};
 use super::rejects::{RejectFile, Rejected};
 use super::session::{RunBooks, Session};
 use super::sink::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
-use crate::eval::{EvalOptions, Origin, Outcome};
+use crate::eval::{EvalOptions, Origin, Outcome, Salt};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::feed::{Format, Resume};
@@ -294,7 +294,7 @@ impl Running<'_> {
             && matches!(outcome, Outcome::Evaluated | Outcome::Late)
         {
             self.projection.clear();
-            self.session.project(&event, &mut self.projection);
+            self.session.project(&event, &Salt(*journal.salt()), &mut self.projection);
             journal.append(event.ts(), &self.projection)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::pieces::{Pieces, unpack};
 use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
-use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome};
+use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, Salt};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
@@ -250,8 +250,8 @@ impl Session {
         self.inputs.get(input as usize).map_or("", |(name, _)| name.as_str())
     }
 
-    pub(super) fn project(&self, event: &UsageEvent<'_>, out: &mut Vec<u8>) {
-        self.evaluator.project(event, out);
+    pub(super) fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
+        self.evaluator.project(event, salt, out);
     }
 
     /// Refused records since the last call, by input and line.

@@ -6,6 +6,8 @@ mod commands;
 mod dates;
 /// Full disks, read-only places, damaged databases.
 mod faults;
+/// What the journal keeps.
+mod retention;
 /// Inputs, resuming, kills.
 mod run;
 

@@ -20,6 +20,8 @@ mod diagnostics;
 mod eval;
 /// Decoding of usage events and the field table.
 mod events;
+/// Hostile bytes to every reader, and mutations of them.
+mod fuzz;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.

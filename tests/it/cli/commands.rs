@@ -122,6 +122,30 @@ fn tests_of_rules_run_with_their_near_misses() {
     assert_eq!(skipped, 2, "a share does not only grow: {shares}");
 }
 
+/// A rule that hangs on a date: its test is right, and the event that crosses makes it fire alone when it comes later.
+#[test]
+fn a_near_miss_that_fires_fails_its_test() {
+    let bench = Bench::new();
+    let dated = "let      later = count() where ts >= 2026-01-02\n  when     calls >= 20 or later >= 1";
+    let rules = RULES.replacen("when     calls >= 20", dated, 1).replacen("every 10s {", "every 10s at 1430m {", 1);
+    bench.write("rules/acme.tos", rules);
+    let called = bench.call("test rules");
+    assert_eq!(called.code, 1, "{called:?}");
+    for says in [
+        "FAILED fires with the twentieth call",
+        "near miss `one step outside the window`: moved from 2026-01-01T23:53:10.000Z to 2026-01-02T00:03:00.000Z, \
+         outside the window of the other events, event 20 still makes it fire",
+        "12 tests, 1 failed;",
+    ] {
+        assert!(called.out.contains(says), "{says}: {}", called.out);
+    }
+    let report: Value = serde_json::from_str(&bench.call("test rules --format json").out).unwrap();
+    let test = &report["tests"][0];
+    assert_eq!((&test["passed"], &test["failures"]), (&Value::from(false), &Value::from(Vec::<Value>::new())));
+    let verdicts = test["near_misses"].as_array().unwrap().iter().map(|n| n["verdict"].as_str().unwrap());
+    assert_eq!(verdicts.collect::<Vec<_>>(), ["held", "held", "held", "failed", "held"]);
+}
+
 #[test]
 fn a_wrong_expectation_says_what_was_found() {
     let bench = Bench::new();

@@ -375,6 +375,41 @@ fn refused_records_are_counted_and_can_be_looked_at() {
     assert!(!file.contains("this is no JSON"), "what a record said is not kept");
 }
 
+/// Who has the log does not have the secret with it; who has lost it is told before anything is written.
+#[test]
+fn a_journal_keeps_its_salt_beside_it() {
+    let bench = Bench::new();
+    let all = events(600);
+    bench.write("e.jsonl", lines(&all[..300]));
+    bench.run("v.db", "e.jsonl");
+    let salt = std::fs::read_to_string(bench.path("v.db.journal.salt")).unwrap();
+    assert!(salt.len() == 65 && salt.trim_end().bytes().all(|b| b.is_ascii_hexdigit()), "{salt}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(bench.path("v.db.journal.salt")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    bench.run("other.db", "e.jsonl");
+    assert_ne!(std::fs::read_to_string(bench.path("other.db.journal.salt")).unwrap(), salt);
+    bench.write("e.jsonl", lines(&all));
+    for lost in [None, Some("5a5a")] {
+        std::fs::remove_file(bench.path("v.db.journal.salt")).unwrap();
+        if let Some(text) = lost {
+            bench.write("v.db.journal.salt", text);
+        }
+        let called = bench.call("run --rules rules --db v.db e.jsonl");
+        assert_eq!(called.code, 3, "{called:?}");
+        assert!(called.err.contains("v.db.journal.salt") && called.err.contains("restore"), "{}", called.err);
+        bench.write("v.db.journal.salt", &salt);
+    }
+    bench.run("v.db", "e.jsonl");
+    assert_eq!(std::fs::read_to_string(bench.path("v.db.journal.salt")).unwrap(), salt);
+    bench.run("whole.db", "e.jsonl");
+    assert_eq!(bench.export("v.db"), bench.export("whole.db"));
+    assert!(!bench.export("v.db").contains(salt.trim_end()));
+}
+
 /// What others wrote to the file stays, also what they wrote since the last run; a second run adds nothing.
 #[test]
 fn a_reject_file_is_appended_to() {

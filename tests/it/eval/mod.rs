@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod cases;
+mod commitment;
 mod many;
 mod properties;
 mod remembered;

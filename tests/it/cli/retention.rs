@@ -1,0 +1,79 @@
+//! Retention of the journal through a run: with segments of 64 MiB as the command has them it takes gigabytes to see, so
+//! these call the run itself with small ones.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use fineprint::journal::{Journal, JournalOptions, Position, read};
+use fineprint::pack::{PackOptions, load};
+use fineprint::runtime::{CheckpointOptions, Outputs, RunOptions, Sink, SqliteSink, expand, run};
+use fineprint::store::Pinned;
+use fineprint::time::{Duration, Timestamp};
+
+use super::{Bench, events, lines};
+
+const SMALL: JournalOptions = JournalOptions { level: 1, segment_bytes: 6_000 };
+/// Twice the longest window and its step.
+const KEPT: Duration = Duration(22 * 60 * 1_000_000_000);
+
+/// A run into a log with small segments; returns the position that it committed.
+fn run_once(bench: &Bench, db: &str) -> Position {
+    let (rules, file, db) = (bench.path("rules"), bench.path("e.jsonl"), bench.path(db));
+    let pack = load(&PackOptions { rules: &rules, lists: None, accounts: None, as_of: None }).unwrap();
+    let checkpoint = CheckpointOptions { events: 500, cost_percent_max: 99, ..CheckpointOptions::default() };
+    let options = RunOptions { checkpoint, ..RunOptions::default() };
+    let mut sink = SqliteSink::open(&db).unwrap();
+    let before = committed(&mut sink);
+    let journal = Journal::open(&journal_of(&db), SMALL, &before).unwrap();
+    let pinned = if before == Position::START { Pinned::First } else { Pinned::Same };
+    let outputs = Outputs { sink: &mut sink, journal: Some(journal), rejects: None };
+    let inputs = expand(&[file]).unwrap();
+    run(&pack.rules.unwrap(), &options, inputs, pinned, outputs, &AtomicBool::new(false), &mut |_| ()).unwrap();
+    let after = committed(&mut sink);
+    sink.close().unwrap();
+    after
+}
+
+fn committed(sink: &mut SqliteSink) -> Position {
+    let journal = sink.resume().unwrap().and_then(|r| r.standing.journal);
+    journal.map_or(Position::START, |text| text.parse().unwrap())
+}
+
+fn journal_of(db: &Path) -> std::path::PathBuf {
+    db.with_extension("db.journal")
+}
+
+fn ts(event: &str) -> Timestamp {
+    let event: serde_json::Value = serde_json::from_str(event).unwrap();
+    Timestamp::parse_rfc3339(event["ts"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_drops_what_no_window_reaches_and_goes_on_from_what_is_left() {
+    let bench = Bench::new();
+    let all = events(6_000);
+    bench.write("e.jsonl", lines(&all[..3_500]));
+    run_once(&bench, "v.db");
+    bench.write("e.jsonl", lines(&all));
+    let position = run_once(&bench, "v.db");
+
+    assert_eq!(position.n_records, 6_000, "records of dropped segments count");
+    let kept: Vec<_> = read(&journal_of(&bench.path("v.db")), Some(&position)).unwrap().map(Result::unwrap).collect();
+    let first = kept.first().unwrap();
+    assert!(first.segment > 3, "nothing was dropped: the first segment is {}", first.segment);
+    assert!(kept.len() < 3_000, "{} of 6,000 records are kept", kept.len());
+    // The watermark of the last commit is that of the last event.
+    let needed_from = ts(all.last().unwrap()).saturating_sub(Duration(5 * 60 * 1_000_000_000)).saturating_sub(KEPT);
+    let needed = all.iter().filter(|e| ts(e) >= needed_from).count();
+    assert!(needed > 100, "{needed}");
+    let found = kept.iter().filter(|p| p.ts >= needed_from).count();
+    assert_eq!(found, needed, "a record that a window may still reach was dropped");
+    // Whole segments only: beyond what is needed there is at most one and what one frame adds.
+    let oldest_needed = kept.iter().find(|p| p.ts >= needed_from).unwrap().segment;
+    assert!(oldest_needed - first.segment <= 1, "old segments stay: {} and {oldest_needed}", first.segment);
+
+    // What is found is what the command finds, which drops nothing here.
+    bench.run("whole.db", "e.jsonl");
+    assert_eq!(bench.export("v.db"), bench.export("whole.db"));
+    assert_eq!(bench.books("v.db"), bench.books("whole.db"));
+}
