@@ -53,6 +53,7 @@ pub mod time;
 pub mod diagnostic;
 pub mod value;
 pub mod event;
+pub mod template;
 pub mod syntax;
 pub mod reference;
 pub mod hir;

@@ -8,11 +8,13 @@ use serde_json::json;
 use super::Format;
 use super::diagnostics;
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::terminal::{output, printable, table};
 use super::wrong::Wrong;
 use crate::diagnostic::{has_errors, to_json};
 use crate::hir::{Program, Rule, Shape};
 use crate::pack::{self, Pack, PackError, PackOptions};
+use crate::template::FingerprintKey;
 
 /// Checks rule files: grammar, names, types, units, clauses, lists, costs
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,8 @@ pub(super) struct Check {
     /// Where list and table files are looked up first
     #[arg(long, value_name = "DIR")]
     lists: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyFile,
     /// Shows what each rule keeps: window, steps per window, aggregates, keys
     #[arg(long)]
     cost: bool,
@@ -34,7 +38,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let pack = load(&self.rules, self.lists.as_deref(), None)?;
+        let pack = load(&self.rules, self.lists.as_deref(), None, self.key.read()?)?;
         let program = pack.rules.as_ref().map(|r| r.program());
         let mut out = output();
         match self.format {
@@ -65,12 +69,17 @@ impl Check {
 }
 
 /// Reads a pack, with what to write instead where it cannot be read.
-pub(super) fn load(rules: &Path, lists: Option<&Path>, accounts: Option<&Path>) -> anyhow::Result<Pack> {
+pub(super) fn load(
+    rules: &Path,
+    lists: Option<&Path>,
+    accounts: Option<&Path>,
+    fingerprint_key: FingerprintKey,
+) -> anyhow::Result<Pack> {
     if let Some(lists) = lists.filter(|l| !l.is_dir()) {
         let what = format!("`--lists {}` is no directory", lists.display());
         return Err(Wrong::new(what, "name the directory that holds the list files of the rules").into());
     }
-    pack::load(&PackOptions { rules, lists, accounts }).map_err(|e| match &e {
+    pack::load(&PackOptions { rules, lists, accounts, fingerprint_key }).map_err(|e| match &e {
         PackError::NoRules(path) => Wrong::new(
             format!("there is no rule file in `{}`", path.display()),
             "name a directory with files that end in `.tos`, such as `rules`",

@@ -8,7 +8,7 @@ use super::merkle::Tree;
 use super::merkle::{hex, leaf};
 use super::route::{EventEnv, word_text};
 use super::window::{because, recorded};
-use crate::event::{FieldId, UsageEvent};
+use crate::event::FieldId;
 use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
 use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
 use crate::time::Timestamp;
@@ -124,8 +124,8 @@ impl Subject<'_> {
     }
 
     /// The violation of a rule on single events.
-    pub(crate) fn single(&self, values: &[ValuePlan], event: &UsageEvent<'_>, exceptions: u32) -> Violation {
-        let env = EventEnv { event };
+    pub(crate) fn single(&self, values: &[ValuePlan], env: &EventEnv<'_, '_>, exceptions: u32) -> Violation {
+        let event = env.event;
         let mut v = self.record(id(&[&self.rule.name, &self.plan.hash, event.id()]), event.ts());
         v.closed_at = Some(event.ts());
         v.status = if exceptions == 0 { Status::Closed } else { Status::Exempted };
@@ -136,7 +136,7 @@ impl Subject<'_> {
         v.values = values
             .iter()
             .map(|p| {
-                let now = recorded(&p.scalar.eval(&env));
+                let now = recorded(&p.scalar.eval(env));
                 observed(p, now.clone(), now.clone(), now)
             })
             .collect();
@@ -151,7 +151,7 @@ impl Subject<'_> {
         };
         let took_out: Vec<u64> = (0..self.rule.exceptions.len()).map(|i| u64::from(exceptions >> i & 1)).collect();
         v.exceptions = considered(self.rule, &took_out);
-        v.because = because(self.plan, &env);
+        v.because = because(self.plan, env);
         v
     }
 

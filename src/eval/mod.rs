@@ -26,7 +26,7 @@ pub use finding::action_text;
 use self::events::{Events, Held, NO_ACCOUNT};
 use self::finding::Subject;
 use self::intern::Interner;
-use self::route::{Router, records};
+use self::route::{EventEnv, Router, records};
 use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, Windows};
 use crate::event::{FieldId, UsageEvent};
@@ -210,7 +210,8 @@ impl Evaluator {
                     let exceptions = self.router.exceptions(rules, plan, event);
                     let each =
                         rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
-                    singles.extend(each.map(|subject| subject.single(values, event, exceptions)));
+                    let env = EventEnv { event, rules, wordings: &self.router.wordings };
+                    singles.extend(each.map(|subject| subject.single(values, &env, exceptions)));
                 }
                 ShapePlan::Windowed(_) if late => {}
                 ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),

@@ -8,6 +8,7 @@ use crate::plan::node::{Memo, NodeId, eval};
 use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Scalar, Val};
 use crate::plan::text::Hit;
+use crate::plan::wording::Wordings;
 use crate::plan::{Probe, RuleSet};
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
@@ -20,6 +21,8 @@ pub(crate) const HEADER: usize = 3;
 /// An event as the environment of expressions.
 pub(crate) struct EventEnv<'a, 'e> {
     pub(crate) event: &'a UsageEvent<'e>,
+    pub(crate) rules: &'a RuleSet,
+    pub(crate) wordings: &'a Wordings,
 }
 
 impl Env for EventEnv<'_, '_> {
@@ -33,6 +36,10 @@ impl Env for EventEnv<'_, '_> {
 
     fn key(&self, _: u16) -> Val<'_> {
         Val::Unknown
+    }
+
+    fn template(&self, number: u16) -> Option<&[u64]> {
+        self.wordings.of(&self.rules.wordings, number, &self.rules.fingerprinter, self.event)
     }
 
     fn at(&self) -> Timestamp {
@@ -55,6 +62,8 @@ pub(crate) struct Router {
     pub(crate) undecided: Vec<u64>,
     /// Routed records of the event.
     pub(crate) words: Vec<u64>,
+    /// Template fingerprints of the event.
+    pub(crate) wordings: Wordings,
     scratch: Vec<u8>,
 }
 
@@ -63,6 +72,8 @@ impl Router {
     pub(crate) fn matches(&mut self, rules: &RuleSet, event: &UsageEvent<'_>) {
         self.memo.fit(rules.nodes.len());
         self.memo.forget();
+        self.wordings.fit(rules.wordings.len());
+        self.wordings.forget();
         self.matched.clear();
         self.reached.clear();
         if self.stamps.len() != rules.rules.len() {
@@ -100,7 +111,7 @@ impl Router {
                 }
             },
         );
-        let env = EventEnv { event };
+        let env = EventEnv { event, rules, wordings: &self.wordings };
         for rule in &self.reached {
             // Reached by several rows, or certain by another.
             match self.stamps.get_mut(*rule as usize) {
@@ -127,7 +138,7 @@ impl Router {
     /// Which exceptions of a matched rule apply, as bits.
     pub(crate) fn exceptions(&mut self, rules: &RuleSet, plan: &RulePlan, event: &UsageEvent<'_>) -> u32 {
         let mut bits = 0u32;
-        let env = EventEnv { event };
+        let env = EventEnv { event, rules, wordings: &self.wordings };
         for (i, e) in plan.exceptions.iter().enumerate() {
             if e.from <= event.ts() && event.ts() < e.until && truth(rules, &mut self.memo, &env, e.node).is_true() {
                 bits |= 1 << i;
@@ -149,7 +160,7 @@ impl Router {
         let start = self.words.len();
         let exceptions = self.exceptions(rules, plan, event);
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
-        let env = EventEnv { event };
+        let env = EventEnv { event, rules, wordings: &self.wordings };
         for part in &w.per {
             match word(&part.scalar.eval(&env), &part.ty, interner, &mut self.scratch) {
                 Some(word) => self.words.push(word),
@@ -265,7 +276,7 @@ fn tagged(
 /// A value as a word: numbers and truth values as they are, all else as a symbol.
 pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mut Vec<u8>) -> Option<u64> {
     match v {
-        Val::Unknown | Val::Texts(_) => None,
+        Val::Unknown | Val::Texts(_) | Val::Fingerprints(_) => None,
         Val::Num(n) => Some(*n as u64),
         Val::Bool(b) => Some(u64::from(*b)),
         Val::Text(t) => Some(interner.intern(t.as_bytes())),
@@ -280,7 +291,7 @@ pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mu
 fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
     use std::fmt::Write;
     match v {
-        Val::Unknown | Val::Texts(_) => return false,
+        Val::Unknown | Val::Texts(_) | Val::Fingerprints(_) => return false,
         Val::Num(n) => out.extend(n.to_be_bytes()),
         Val::Bool(b) => out.push(u8::from(*b)),
         Val::Text(t) => {

@@ -52,6 +52,7 @@ pub fn describe(program: &Program, e: &Expr) -> String {
         ExprKind::Network(..) => "network".to_string(),
         ExprKind::Lower(a) | ExprKind::OrDefault(a, _) | ExprKind::ToMicros(a) => describe(program, a),
         ExprKind::Length(_) => "length".to_string(),
+        ExprKind::Template(..) => "template".to_string(),
         _ => "value".to_string(),
     }
 }
@@ -247,6 +248,10 @@ impl Writer<'_> {
             ExprKind::Network(a, v4, v6) => self.call(&format!("network:{v4}:{v6}"), &[a]),
             ExprKind::Lower(a) => self.call("lower", &[a]),
             ExprKind::Length(a) => self.call("length", &[a]),
+            ExprKind::Template(f, strictness) => {
+                let name = FIELDS.get(usize::from(f.0)).map_or("?", |f| f.name);
+                let _ = write!(self.out, "(template:{} field:{name})", strictness.words());
+            }
             ExprKind::Aggregate(i) => {
                 let _ = write!(self.out, "aggregate:{i}");
             }

@@ -17,6 +17,7 @@ use crate::hir::Program;
 use crate::plan::{ReferenceData, RuleSet};
 use crate::source::SourceMap;
 use crate::syntax::ast;
+use crate::template::FingerprintKey;
 
 /// Where a pack is read from.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct PackOptions<'a> {
     pub lists: Option<&'a Path>,
     /// The account registry, JSON lines.
     pub accounts: Option<&'a Path>,
+    /// The key of template fingerprints.
+    pub fingerprint_key: FingerprintKey,
 }
 
 /// What was read, as far as it could be understood.

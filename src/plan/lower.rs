@@ -8,6 +8,7 @@ use super::node::{Node, NodeId, Nodes};
 use super::scalar::{Cond, Scalar};
 use super::set::ValueSet;
 use super::text::TextMatcher;
+use super::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::hir::{Expr, ExprKind, Program, TextTest, canonical_expr};
 use crate::reference::{ListData, TableData};
@@ -17,6 +18,7 @@ pub(crate) struct Lower<'a> {
     pub(crate) program: &'a Program,
     pub(crate) data: &'a ReferenceData,
     pub(crate) nodes: Nodes,
+    pub(crate) wordings: Vec<Wording>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -49,6 +51,16 @@ impl Lower<'_> {
             _ => Node::Leaf(self.cond(e)),
         };
         self.nodes.add(&name, node)
+    }
+
+    /// The number of a wording.
+    fn wording(&mut self, wording: Wording) -> u16 {
+        let known = self.wordings.iter().position(|w| *w == wording);
+        let at = known.unwrap_or_else(|| {
+            self.wordings.push(wording);
+            self.wordings.len() - 1
+        });
+        u16::try_from(at).unwrap_or(u16::MAX)
     }
 
     /// Kleene's and/or do not depend on order, so the cheap parts go first.
@@ -113,6 +125,9 @@ impl Lower<'_> {
             ExprKind::Network(a, v4, v6) => Scalar::Network(boxed(self.scalar(a)), *v4, *v6),
             ExprKind::Lower(a) => Scalar::Lower(boxed(self.scalar(a))),
             ExprKind::Length(a) => Scalar::Length(boxed(self.scalar(a))),
+            ExprKind::Template(field, strictness) => {
+                Scalar::Template(self.wording(Wording { field: *field, strictness: *strictness }))
+            }
             ExprKind::Aggregate(i) => Scalar::Aggregate(*i),
             ExprKind::Key(i) => Scalar::Key(*i),
             ExprKind::Not(_)

@@ -8,6 +8,7 @@ pub(crate) mod rule;
 pub(crate) mod scalar;
 mod set;
 pub mod text;
+pub(crate) mod wording;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -22,10 +23,12 @@ pub(crate) use self::lower::is_symbol;
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
 use self::text::Prefilter;
+use self::wording::Wording;
 use crate::diagnostic::{Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
 use crate::hir::{Program, Rule, canonical_definition};
 use crate::reference::{ListData, TableData};
+use crate::template::{FingerprintKey, Fingerprinter};
 use crate::time::Duration;
 
 /// The contents of lists and tables, in the order of [`Program::lists`] and [`Program::tables`].
@@ -35,6 +38,8 @@ pub struct ReferenceData {
     pub lists: Vec<Arc<ListData>>,
     /// One per table; the account registry first.
     pub tables: Vec<Arc<TableData>>,
+    /// The key of template fingerprints, under which lists of them were built.
+    pub fingerprint_key: FingerprintKey,
 }
 
 /// Rules ready to run. Immutable; share it by `Arc`.
@@ -53,6 +58,9 @@ pub struct RuleSet {
     pub(crate) members: Vec<Vec<u32>>,
     /// Fields that any rule reads, for the journal.
     pub(crate) fields_read: Vec<FieldId>,
+    /// Template fingerprints that any rule asks for.
+    pub(crate) wordings: Vec<Wording>,
+    pub(crate) fingerprinter: Fingerprinter,
     bundle_hash: String,
 }
 
@@ -62,7 +70,13 @@ impl RuleSet {
     /// # Errors
     /// Diagnostics, where a regular expression is over its budget.
     pub fn new(program: Program, data: ReferenceData) -> Result<RuleSet, Vec<Diagnostic>> {
-        let mut cx = Lower { program: &program, data: &data, nodes: Nodes::default(), diagnostics: Vec::new() };
+        let mut cx = Lower {
+            program: &program,
+            data: &data,
+            nodes: Nodes::default(),
+            wordings: Vec::new(),
+            diagnostics: Vec::new(),
+        };
         let (mut n_windowed, mut rules) = (0u32, Vec::<RulePlan>::new());
         let mut members: Vec<Vec<u32>> = Vec::new();
         let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
@@ -80,7 +94,7 @@ impl RuleSet {
             }
             rules.push(plan);
         }
-        let Lower { nodes, mut diagnostics, .. } = cx;
+        let Lower { nodes, wordings, mut diagnostics, .. } = cx;
         if has_errors(&diagnostics) {
             sort(&mut diagnostics);
             return Err(diagnostics);
@@ -103,6 +117,8 @@ impl RuleSet {
             n_windowed: n_windowed as usize,
             members,
             fields_read,
+            wordings,
+            fingerprinter: Fingerprinter::new(data.fingerprint_key),
             bundle_hash,
             program,
             data,
@@ -181,6 +197,10 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
     let mut see = |e: &crate::hir::Expr| {
         e.walk(&mut |e| match &e.kind {
             crate::hir::ExprKind::Field(f) => fields.push(*f),
+            crate::hir::ExprKind::Template(field, strictness) => {
+                let told = Wording { field: *field, strictness: *strictness }.told_in();
+                fields.extend([*field, FieldId::FINGERPRINT_EPOCH].into_iter().chain(told));
+            }
             crate::hir::ExprKind::Column(t, _) => {
                 if let Some(table) = program.tables.get(t.0 as usize) {
                     table.key.walk(&mut |e| {
@@ -235,6 +255,7 @@ fn bundle_hash(program: &Program, data: &ReferenceData, rules: &[RulePlan]) -> S
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
+    part(data.fingerprint_key.id().as_bytes());
     rules.iter().for_each(|r| part(r.hash.as_bytes()));
     for p in &program.policies {
         part(p.name.as_bytes());

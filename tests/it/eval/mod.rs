@@ -3,6 +3,7 @@
 
 mod cases;
 mod properties;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

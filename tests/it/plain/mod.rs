@@ -6,6 +6,7 @@ pub mod expr;
 pub mod generate;
 mod record;
 pub mod rows;
+pub mod template;
 mod window;
 
 use std::collections::BTreeMap;
