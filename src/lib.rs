@@ -54,6 +54,7 @@ pub mod place;
 pub mod diagnostic;
 pub mod value;
 pub mod event;
+pub mod template;
 pub mod syntax;
 pub mod reference;
 pub mod hir;

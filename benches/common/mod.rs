@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 /// A small generator of pseudo-random numbers (splitmix64).
+#[derive(Clone)]
 pub struct Random(pub u64);
 
 impl Random {

@@ -1,5 +1,7 @@
 //! Functions of one event and aggregates over a window: their arguments and the type of their result.
 
+mod template;
+
 use super::expr::{self, node};
 use super::scope::{Place, Scope};
 use super::{Checker, because, later, limits, names, wording};
@@ -30,6 +32,8 @@ const EVALUATED: &[Signature] = &[
     event("network", "network(ip, v4 24, v6 48)"),
     event("lower", "lower(model)"),
     event("length", "length(prompt)"),
+    event("template", "template(prompt, loose)"),
+    event("template", "template(prompt, loose)"),
     aggregate("count", "count() where status = 403"),
     aggregate("sum", "sum(output_tokens)"),
     aggregate("min", "min(latency)"),
@@ -50,7 +54,6 @@ const EVALUATED: &[Signature] = &[
 
 /// Functions of the language that this version only names.
 const LATER: &[Signature] = &[
-    event("template", "template(prompt)"),
     event("fingerprint", "fingerprint(prompt)"),
     event("network_class", "network_class(ip)"),
     event("distance", "distance(ip)"),
@@ -143,6 +146,7 @@ pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Spa
             let e = of_type(cx, e, signature, "text", |t| *t == Type::String)?;
             Some(node(Type::String, ExprKind::Lower(Box::new(e)), span))
         }
+        "template" => template::lower(cx, scope, c, signature, span),
         _ => {
             let e = one(cx, scope, c, signature, span)?;
             let e = of_type(cx, e, signature, "text or several values", |t| matches!(t, Type::String | Type::List(_)))?;

@@ -5,7 +5,7 @@ use super::scope::{Place, Scope};
 use super::{Checker, expr, membership};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FieldId;
-use crate::hir::{self, Column, ExprKind, ListColumns, TableId};
+use crate::hir::{self, Column, Const, ExprKind, ListColumns, TableId};
 use crate::reference::account_columns;
 use crate::source::Span;
 use crate::syntax::ast::{self, ColumnRef, ListValues};
@@ -55,7 +55,7 @@ fn list(cx: &mut Checker<'_>, item: &ast::List) -> hir::List {
     let (mut inline, mut path, mut columns) = (None, None, ListColumns::default());
     match &item.values {
         ListValues::Inline(values) => {
-            let constants = ty.as_ref().and_then(|ty| membership::constants(cx, values, ty));
+            let constants = ty.as_ref().and_then(|ty| inline_values(cx, values, ty));
             inline = Some(constants.unwrap_or_default());
         }
         ListValues::File { path: file, column, valid } => {
@@ -67,6 +67,22 @@ fn list(cx: &mut Checker<'_>, item: &ast::List) -> hir::List {
         }
     }
     hir::List { name: item.name.text.clone(), ty: known, inline, path, columns, span: item.span }
+}
+
+/// Values as they stand in the file. Among fingerprints may stand whole texts, to be fingerprinted when the list is built.
+fn inline_values(cx: &mut Checker<'_>, values: &[ast::Expr], ty: &Type) -> Option<Vec<Const>> {
+    if *ty != Type::Fingerprint {
+        return membership::constants(cx, values, ty);
+    }
+    let (wordings, fingerprints): (Vec<ast::Expr>, Vec<ast::Expr>) = values.iter().cloned().partition(is_wording);
+    let wordings = membership::constants(cx, &wordings, &Type::String);
+    let fingerprints = membership::constants(cx, &fingerprints, ty);
+    Some([wordings?, fingerprints?].concat())
+}
+
+/// Whether a value is a text and not a fingerprint, which holds no white space.
+pub(super) fn is_wording(value: &ast::Expr) -> bool {
+    matches!(&value.kind, ast::ExprKind::Literal(ast::Literal::Text(text)) if text.contains(char::is_whitespace))
 }
 
 fn file_path(cx: &mut Checker<'_>, file: &ast::Text) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Test blocks within rules: that they can be run. They stay syntax; the runner reads them.
 
 use super::scope::Scope;
-use super::{Checker, coerce, expr, limits, membership, names, rule};
+use super::{Checker, coerce, expr, limits, lists, membership, names, rule};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::{FIELDS, Kind};
 use crate::syntax::ast::{self, ExpectWhat, GivenWhat, Literal, Test};
@@ -64,7 +64,7 @@ fn one(cx: &mut Checker<'_>, scope: &mut Scope, test: &Test) {
                     let ty = cx.program.lists.get(id.0 as usize).map(|l| l.ty.clone());
                     for value in values {
                         // `"{account}"` stands for one of the test's accounts.
-                        if let Some(ty) = ty.as_ref().filter(|_| !is_pattern(value)) {
+                        if let Some(ty) = ty.as_ref().filter(|ty| !is_pattern(value) && !is_wording(ty, value)) {
                             membership::constant(cx, value, ty);
                         }
                     }
@@ -130,6 +130,11 @@ fn event_field(cx: &mut Checker<'_>, path: &ast::Path, value: &ast::Expr) {
         return;
     };
     typed(cx, value, &field.ty);
+}
+
+/// A whole text among fingerprints.
+fn is_wording(ty: &Type, value: &ast::Expr) -> bool {
+    *ty == Type::Fingerprint && lists::is_wording(value)
 }
 
 /// Checks that a given value is one of a type.

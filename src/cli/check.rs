@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Format;
 use super::diagnostics;
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable, table};
 use super::violations::time;
 use super::wrong::Wrong;
@@ -32,6 +33,8 @@ pub(super) struct Check {
     /// it is not given
     #[arg(long, value_name = "DATE", value_parser = time)]
     as_of: Option<Timestamp>,
+    #[command(flatten)]
+    key: KeyFile,
     /// Shows what each rule keeps: window, steps per window, aggregates, keys
     #[arg(long)]
     cost: bool,
@@ -43,7 +46,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let as_of = Some(self.as_of.unwrap_or_else(today));
-        let pack = load(&PackOptions { rules: &self.rules, lists: self.lists.as_deref(), accounts: None, as_of })?;
+        let (lists, fingerprint_key) = (self.lists.as_deref(), self.key.read()?);
+        let pack = load(&PackOptions { rules: &self.rules, lists, accounts: None, as_of, fingerprint_key })?;
         let program = pack.rules.as_ref().map(|r| r.program());
         let mut out = output();
         match self.format {

@@ -6,11 +6,13 @@ mod exit;
 mod explain;
 mod export;
 mod fields;
+mod fingerprints;
 mod fmt;
 mod progress;
 mod rejects;
 mod run;
 mod summary;
+mod templates;
 mod terminal;
 mod test;
 mod violations;
@@ -41,6 +43,7 @@ enum Command {
     Test(test::Test),
     Explain(explain::Explain),
     Fields(fields::Fields),
+    Templates(templates::Templates),
     Violations(violations::Violations),
     Rejects(rejects::Rejects),
 }
@@ -75,6 +78,7 @@ pub fn main() -> Exit {
         Command::Test(c) => c.run(),
         Command::Explain(c) => c.run(),
         Command::Fields(c) => c.run(),
+        Command::Templates(c) => c.run(),
         Command::Violations(c) => c.run(),
         Command::Rejects(c) => c.run(),
     };

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use sha2::{Digest, Sha256};
 
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::progress::Progress;
 use super::summary::Report;
 use super::terminal::{note, output};
@@ -26,6 +27,7 @@ use crate::runtime::{
     stop_on_signal,
 };
 use crate::store::{Pinned, Pins, RulesChanged, Tally};
+use crate::template::FingerprintKey;
 use crate::time::{Duration, Timestamp};
 use crate::violation::{Record, Status, Violation};
 
@@ -56,6 +58,8 @@ pub(super) struct Run {
     /// Where to write refused records, as JSON lines: input, line, reason; appended to
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyFile,
     /// How far events may come out of order
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     lateness: Duration,
@@ -122,6 +126,7 @@ impl Run {
             rules,
             lists: self.lists.as_deref(),
             accounts: self.accounts.as_deref(),
+            fingerprint_key: self.key.read()?,
             as_of: Some(self.as_of.unwrap_or_else(check::today)),
         })?;
         let Some(rule_set) = pack.rules.clone() else {
@@ -142,7 +147,7 @@ impl Run {
             ));
         }
         let options = self.options(rule_set.program())?;
-        let pins = self.pins(&pack.pins, &options)?;
+        let pins = self.pins(&pack.pins, &options, &rule_set.data().fingerprint_key)?;
         let rejects = match &self.rejects {
             None => None,
             Some(path) => Some(RejectFile::append(path).with_context(|| format!("cannot write `{}`", path.display()))?),
@@ -208,28 +213,24 @@ impl Run {
     }
 
     fn mapping(&self) -> anyhow::Result<Format> {
-        let Some(named) = &self.mapping else { return Ok(Format::Auto) };
-        if let Some(mapping) = Mapping::shipped(named) {
-            return Ok(Format::Mapped(Box::new(mapping)));
-        }
-        let path = Path::new(named);
-        if !path.is_file() {
-            let shipped = shipped_mappings().collect::<Vec<_>>().join(", ");
-            let what = format!("there is no mapping `{named}`");
-            return Err(Wrong::new(what, format!("write one of {shipped}, or the path of a mapping file")).into());
-        }
-        Ok(Format::Mapped(Box::new(Mapping::open(path)?)))
+        mapping(self.mapping.as_deref())
     }
 
-    fn pins(&self, pack: &crate::pack::PackPins, options: &RunOptions) -> anyhow::Result<Pins> {
+    fn pins(&self, pack: &crate::pack::PackPins, options: &RunOptions, key: &FingerprintKey) -> anyhow::Result<Pins> {
         let eval = &options.eval;
         let mapping = match &self.mapping {
             None => "auto".to_string(),
             Some(name) if Mapping::shipped(name).is_some() => name.clone(),
             Some(path) => std::fs::read_to_string(path)?,
         };
-        let mut config =
-            format!("lateness {} future {} as_of {:?} mapping {mapping}", eval.lateness, eval.future, eval.as_of);
+        let mut config = format!(
+            "lateness {} future {} as_of {:?} fingerprints {} epoch {} mapping {mapping}",
+            eval.lateness,
+            eval.future,
+            eval.as_of,
+            key.id(),
+            key.epoch()
+        );
         if let Some(secret) = &eval.delay_secret {
             config.push_str(&format!(" delays {}", secret.fingerprint()));
         }
@@ -275,6 +276,21 @@ impl Run {
         out.flush()?;
         Ok(exit(&tallies))
     }
+}
+
+/// The form of records: a shipped mapping by name, or a mapping file.
+pub(super) fn mapping(named: Option<&str>) -> anyhow::Result<Format> {
+    let Some(named) = named else { return Ok(Format::Auto) };
+    if let Some(mapping) = Mapping::shipped(named) {
+        return Ok(Format::Mapped(Box::new(mapping)));
+    }
+    let path = Path::new(named);
+    if !path.is_file() {
+        let shipped = shipped_mappings().collect::<Vec<_>>().join(", ");
+        let what = format!("there is no mapping `{named}`");
+        return Err(Wrong::new(what, format!("write one of {shipped}, or the path of a mapping file")).into());
+    }
+    Ok(Format::Mapped(Box::new(Mapping::open(path)?)))
 }
 
 /// Findings are violations that accuse: neither signals nor what an exception or another group took over.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Format;
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::progress::Progress;
 use super::terminal::{colour_output, output, printable};
 use super::wrong::Wrong;
@@ -30,6 +31,8 @@ pub(super) struct Test {
     /// Where list and table files are looked up first
     #[arg(long, value_name = "DIR")]
     lists: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyFile,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -42,6 +45,7 @@ impl Test {
             lists: self.lists.as_deref(),
             accounts: None,
             as_of: None,
+            fingerprint_key: self.key.read()?,
         })?;
         let Some(rules) = &pack.rules else {
             diagnostics::show(&pack.diagnostics, &pack.sources);

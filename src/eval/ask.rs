@@ -150,8 +150,11 @@ impl Row {
         event: &UsageEvent<'_>,
         interner: &mut Interner,
     ) -> Row {
-        let env = EventEnv { answers: router.answers, ..EventEnv::new(event) };
-        let holds = plan.filter.map_or(Truth::True, |node| truth(rules, &mut router.memo, &env, node));
+        let answers = router.answers;
+        let holds = {
+            let env = EventEnv { event, answers, wordings: Some((rules, &router.wordings)) };
+            plan.filter.map_or(Truth::True, |node| truth(rules, &mut router.memo, &env, node))
+        };
         match (holds, &plan.shape) {
             (Truth::False, _) => Row::Nothing,
             (Truth::Unknown, _) => Row::Undecided,
@@ -159,6 +162,7 @@ impl Row {
             (Truth::True, ShapePlan::Sequence(_)) => Row::Nothing,
             (Truth::True, ShapePlan::Single { values }) => {
                 let exceptions = router.exceptions(rules, plan, event);
+                let env = EventEnv { event, answers, wordings: Some((rules, &router.wordings)) };
                 Row::Single(Box::new(Single::new(plan, values, &env, exceptions)))
             }
             (Truth::True, ShapePlan::Windowed(w)) => {

@@ -245,7 +245,8 @@ impl Evaluator {
                 _ if plan.memory.is_some() => self.router.asking.push(*number),
                 ShapePlan::Single { values } => {
                     let exceptions = self.router.exceptions(rules, plan, event);
-                    let single = Single::new(plan, values, &EventEnv::new(event), exceptions);
+                    let env = EventEnv { wordings: Some((rules, &self.router.wordings)), ..EventEnv::new(event) };
+                    let single = Single::new(plan, values, &env, exceptions);
                     let account = match event.get(FieldId::ACCOUNT) {
                         Value::Text(account) => Some(account),
                         _ => None,

@@ -7,8 +7,9 @@
 use super::Evaluator;
 use super::commitment::{Salt, commit_in};
 use crate::event::fields::Privacy;
-use crate::event::{FIELDS, UsageEvent};
+use crate::event::{FIELDS, FieldId, UsageEvent};
 use crate::plan::node::Node;
+use crate::template::to_text;
 use crate::value::Value;
 
 /// Version of the form.
@@ -16,7 +17,7 @@ pub(crate) const PROJECTION_VERSION: u8 = 2;
 
 impl Evaluator {
     /// Appends the projection of an event to `out`: the fields that the rules read and which text tests held. Content
-    /// fields (prompt text) are never part of it. Call it directly after [`Evaluator::observe`] of the same event, whose
+    /// fields (prompt text) are never part of it; template fingerprints of the prompt are, where a rule asks for them. Call it directly after [`Evaluator::observe`] of the same event, whose
     /// evaluation it reports. What is left out is covered by the commitment under `salt`.
     pub fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
         out.push(PROJECTION_VERSION);
@@ -29,11 +30,18 @@ impl Evaluator {
         let mut count = 0u8;
         for field in &self.rules.fields_read {
             let private = FIELDS.get(usize::from(field.0)).is_some_and(|f| f.privacy == Privacy::Content);
-            if private || matches!(event.get(*field), Value::Unknown) {
+            let made = self.made(*field, event);
+            if private || (made.is_none() && matches!(event.get(*field), Value::Unknown)) {
                 continue;
             }
             count += 1;
             out.push(field.0);
+            if let Some(all) = made {
+                out.push(6);
+                varint(out, all.len() as u64);
+                all.iter().for_each(|f| text(out, &to_text(*f)));
+                continue;
+            }
             value(out, &event.get(*field));
         }
         if let Some(place) = out.get_mut(count_at) {
@@ -47,6 +55,16 @@ impl Evaluator {
         tests.iter().for_each(|t| varint(out, u64::from(*t)));
         let commitment = commit_in(out, &salt.of(event), event);
         out.extend(commitment);
+    }
+
+    /// Template fingerprints that were made because the gateway told none: they stand for the prompt, which is not kept.
+    fn made(&self, field: FieldId, event: &UsageEvent<'_>) -> Option<&[u64]> {
+        let number = self.rules.wordings.iter().position(|w| w.told_in() == Some(field))?;
+        if !matches!(event.get(field), Value::Unknown) {
+            return None;
+        }
+        let number = u16::try_from(number).ok()?;
+        self.router.wordings.of(&self.rules.wordings, number, &self.rules.fingerprinter, event)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::plan::node::{Memo, NodeId, eval};
 use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Scalar, Val};
 use crate::plan::text::Hit;
+use crate::plan::wording::Wordings;
 use crate::plan::{Probe, RuleSet};
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
@@ -25,12 +26,14 @@ pub(crate) const HEADER: usize = 3;
 pub(crate) struct EventEnv<'a, 'e> {
     pub(crate) event: &'a UsageEvent<'e>,
     pub(crate) answers: Answers,
+    /// Template fingerprints, where they may be asked for.
+    pub(crate) wordings: Option<(&'a RuleSet, &'a Wordings)>,
 }
 
 impl<'a, 'e> EventEnv<'a, 'e> {
     /// Without an answer of memory.
     pub(crate) fn new(event: &'a UsageEvent<'e>) -> Self {
-        EventEnv { event, answers: Answers::default() }
+        EventEnv { event, answers: Answers::default(), wordings: None }
     }
 }
 
@@ -45,6 +48,11 @@ impl Env for EventEnv<'_, '_> {
 
     fn key(&self, _: u16) -> Val<'_> {
         Val::Unknown
+    }
+
+    fn template(&self, number: u16) -> Option<&[u64]> {
+        let (rules, wordings) = self.wordings?;
+        wordings.of(&rules.wordings, number, &rules.fingerprinter, self.event)
     }
 
     fn at(&self) -> Timestamp {
@@ -75,9 +83,49 @@ pub(crate) struct Router {
     pub(crate) undecided: Vec<u64>,
     /// Routed records of the event.
     pub(crate) words: Vec<u64>,
+    /// Template fingerprints of the event.
+    pub(crate) wordings: Wordings,
     scratch: Vec<u8>,
-    /// Values of the event that were taken as words already, by number, with the generation they belong to.
-    taken: Vec<(u32, Option<u64>)>,
+    pub(super) taken: Taken,
+}
+
+/// Values of one event that were taken as words, found once an event.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    generation: u32,
+    words: Vec<(u32, Option<u64>)>,
+    scratch: Vec<u8>,
+}
+
+impl Taken {
+    /// Before the next event.
+    fn begin(&mut self, generation: u32, words: usize) {
+        if self.words.len() != words || generation < self.generation {
+            self.words = vec![(0, None); words];
+        }
+        self.generation = generation;
+    }
+
+    /// A value of the event as a word.
+    pub(super) fn word(
+        &mut self,
+        rules: &RuleSet,
+        id: WordId,
+        env: &EventEnv<'_, '_>,
+        interner: &mut Interner,
+    ) -> Option<u64> {
+        let plan = rules.words.get(id.0 as usize)?;
+        let place = self.words.get_mut(id.0 as usize)?;
+        if place.0 != self.generation || plan.asks {
+            let value = plan.scalar.eval(env);
+            let taken = match &value {
+                Val::Text(said) if plan.content => Some(interner.intern(&xxh3_128(said.as_bytes()).to_be_bytes())),
+                value => word(value, &plan.ty, interner, &mut self.scratch),
+            };
+            *place = (self.generation, taken);
+        }
+        place.1
+    }
 }
 
 impl Router {
@@ -85,6 +133,8 @@ impl Router {
     pub(crate) fn matches(&mut self, rules: &RuleSet, event: &UsageEvent<'_>) {
         self.memo.fit(rules.nodes.len());
         self.memo.forget();
+        self.wordings.fit(rules.wordings.len());
+        self.wordings.forget();
         self.matched.clear();
         self.asking.clear();
         self.reached.clear();
@@ -96,10 +146,9 @@ impl Router {
         self.generation = self.generation.wrapping_add(1);
         if self.generation == 0 {
             self.stamps.fill(0);
-            self.taken.clear();
             self.generation = 1;
         }
-        self.taken.resize(rules.words.len(), (0, None));
+        self.taken.begin(self.generation, rules.words.len());
         let Some(index) = rules.index(event.kind()) else { return };
         self.texts.clear();
         for field in index.text_fields() {
@@ -125,7 +174,7 @@ impl Router {
                 }
             },
         );
-        let env = EventEnv::new(event);
+        let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         for rule in &self.reached {
             // Reached by several rows, or certain by another.
             match self.stamps.get_mut(*rule as usize) {
@@ -156,34 +205,13 @@ impl Router {
     /// Which exceptions of a matched rule apply, as bits.
     pub(crate) fn exceptions(&mut self, rules: &RuleSet, plan: &RulePlan, event: &UsageEvent<'_>) -> u32 {
         let mut bits = 0u32;
-        let env = EventEnv { event, answers: self.answers };
+        let env = EventEnv { event, answers: self.answers, wordings: Some((rules, &self.wordings)) };
         for (i, e) in plan.exceptions.iter().enumerate() {
             if e.from <= event.ts() && event.ts() < e.until && truth(rules, &mut self.memo, &env, e.node).is_true() {
                 bits |= 1 << i;
             }
         }
         bits
-    }
-
-    /// A value of the event as a word, found once an event.
-    pub(super) fn word(
-        &mut self,
-        rules: &RuleSet,
-        id: WordId,
-        env: &EventEnv<'_, '_>,
-        interner: &mut Interner,
-    ) -> Option<u64> {
-        let plan = rules.words.get(id.0 as usize)?;
-        let place = self.taken.get_mut(id.0 as usize)?;
-        if place.0 != self.generation || plan.asks {
-            let value = plan.scalar.eval(env);
-            let taken = match &value {
-                Val::Text(said) if plan.content => Some(interner.intern(&xxh3_128(said.as_bytes()).to_be_bytes())),
-                value => word(value, &plan.ty, interner, &mut self.scratch),
-            };
-            *place = (self.generation, taken);
-        }
-        place.1
     }
 
     /// Appends the record of a windowed rule; none where a part of the key is unknown.
@@ -199,9 +227,9 @@ impl Router {
         let start = self.words.len();
         let exceptions = self.exceptions(rules, plan, event);
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
-        let env = EventEnv { event, answers: self.answers };
+        let env = EventEnv { event, answers: self.answers, wordings: Some((rules, &self.wordings)) };
         for part in &w.per {
-            match self.word(rules, part.word, &env, interner) {
+            match self.taken.word(rules, part.word, &env, interner) {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);
@@ -220,7 +248,7 @@ impl Router {
         }
         for (i, input) in w.inputs.iter().enumerate() {
             let value = match input {
-                InputPlan::Word(id) => self.word(rules, *id, &env, interner),
+                InputPlan::Word(id) => self.taken.word(rules, *id, &env, interner),
                 InputPlan::Truth(node) => match truth(rules, &mut self.memo, &env, *node) {
                     Truth::Unknown => None,
                     t => Some(u64::from(t.is_true())),
@@ -300,7 +328,7 @@ fn tagged(
 /// A value as a word: numbers and truth values as they are, all else as a symbol.
 pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mut Vec<u8>) -> Option<u64> {
     match v {
-        Val::Unknown | Val::Texts(_) => None,
+        Val::Unknown | Val::Texts(_) | Val::Fingerprints(_) => None,
         Val::Num(n) => Some(*n as u64),
         Val::Bool(b) => Some(u64::from(*b)),
         Val::Text(t) => Some(interner.intern(t.as_bytes())),
@@ -315,7 +343,7 @@ pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mu
 pub(crate) fn write_bytes(v: &Val<'_>, _: &Type, out: &mut Vec<u8>) -> bool {
     use std::fmt::Write;
     match v {
-        Val::Unknown | Val::Texts(_) => return false,
+        Val::Unknown | Val::Texts(_) | Val::Fingerprints(_) => return false,
         Val::Num(n) => out.extend(n.to_be_bytes()),
         Val::Bool(b) => out.push(u8::from(*b)),
         Val::Text(t) => {

@@ -21,6 +21,7 @@ use crate::event::FieldId;
 use crate::plan::is_symbol;
 use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
 use crate::plan::scalar::{Env, Val};
+use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
 use crate::violation::{Bound, Scalar};
@@ -522,6 +523,7 @@ pub(crate) fn recorded(v: &Val<'_>) -> Option<Scalar> {
         Val::Ip(ip) => Some(Scalar::Text(ip.to_string())),
         Val::Net(net) => Some(Scalar::Text(net.to_string())),
         Val::Texts(t) => Some(Scalar::Text(t.join(", "))),
+        Val::Fingerprints(all) => Some(Scalar::Text(all.iter().map(|f| to_text(*f)).collect::<Vec<_>>().join(", "))),
     }
 }
 

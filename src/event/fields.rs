@@ -230,4 +230,6 @@ fields! {
     REASON "reason": String Public "account or action event: why";
     ACTION "action": String Public "action event: what the gateway did: flag, throttle, challenge, block, release";
     ACTOR "actor": String Pseudonymous "account or action event: who did it";
+    // ── last, because the numbers of fields stand in journals ──
+    FINGERPRINT_EPOCH "fingerprint_epoch": Integer Public "epoch of the key behind prompt_fps and loose_fps; 0 where not told";
 }

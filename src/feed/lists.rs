@@ -11,6 +11,7 @@ use crate::reference::{
     Cell, LIST_FILE_BYTES_MAX, LIST_ROWS_MAX, ListData, ListError, Row, TableData, TableError, TableRow, ValueError,
     account_columns,
 };
+use crate::template::{FingerprintKey, NAMED};
 use crate::time::Timestamp;
 use crate::value::Type;
 
@@ -43,6 +44,8 @@ pub struct ListFile {
     pub column: Option<ColumnRef>,
     /// The columns of the first moment and the end of validity; dates or RFC 3339, empty is open.
     pub valid: Option<(ColumnRef, ColumnRef)>,
+    /// The key under which texts in a list of fingerprints are fingerprinted, and which its file must name if it names one.
+    pub key: FingerprintKey,
 }
 
 /// A table in a file: CSV with a heading, or JSON Lines.
@@ -138,6 +141,9 @@ pub fn read_list(file: &ListFile) -> Result<ListData, FileError> {
     let allowed = "a list ends in .txt (one value a line), .csv or .jsonl";
     let kind = Kind::of(path, allowed)?;
     let text = read_text(path)?;
+    if file.ty == Type::Fingerprint && kind != Kind::JsonLines {
+        check_key(path, &text, &file.key)?;
+    }
     let mut lines = Vec::new();
     let mut rows = Vec::new();
     let mut take = |line: u64, value: &str, valid: (Option<Timestamp>, Option<Timestamp>)| {
@@ -201,11 +207,28 @@ pub fn read_list(file: &ListFile) -> Result<ListData, FileError> {
         }
     }
     let line_of = |row: Option<usize>| row.and_then(|row| lines.get(row).copied()).unwrap_or(1);
-    ListData::build(file.ty.clone(), rows).map_err(|error| match error {
+    ListData::build_under(file.ty.clone(), rows, &file.key).map_err(|error| match error {
         ListError::Value { row, error } => FileError::Value { path: path.clone(), line: line_of(Some(row)), error },
         ListError::TooMany => FileError::TooLarge { path: path.clone() },
         error => malformed_line(path, &text, line_of(error.row()), error.to_string()),
     })
+}
+
+/// A list of fingerprints that names its key ([`FingerprintKey::named`]) must name ours: under another none would ever agree.
+fn check_key(path: &Path, text: &str, key: &FingerprintKey) -> Result<(), FileError> {
+    let comments = (1u64..).zip(text.lines().map(str::trim)).take_while(|(_, l)| l.is_empty() || l.starts_with('#'));
+    for (line, comment) in comments.filter(|(_, l)| l.starts_with(NAMED)) {
+        if comment != key.named() {
+            let what = format!(
+                "the fingerprints were made under another key than ours, which is {} epoch {}: make the list anew with \
+                 `fineprint templates`, or name its key with `--fingerprint-key`",
+                key.id(),
+                key.epoch()
+            );
+            return Err(FileError::malformed(path, line, comment, what));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a table.

@@ -52,6 +52,7 @@ pub fn describe(program: &Program, e: &Expr) -> String {
         ExprKind::Network(..) => "network".to_string(),
         ExprKind::Lower(a) | ExprKind::OrDefault(a, _) | ExprKind::ToMicros(a) => describe(program, a),
         ExprKind::Length(_) => "length".to_string(),
+        ExprKind::Template(..) => "template".to_string(),
         _ => "value".to_string(),
     }
 }
@@ -275,6 +276,10 @@ impl Writer<'_> {
             ExprKind::Memory(m) => {
                 let name = format!("{}:{}", m.ask.word(), m.within.0);
                 self.call(&name, &std::iter::once(&m.of).chain(m.ask.by()).collect::<Vec<_>>());
+            }
+            ExprKind::Template(f, strictness) => {
+                let name = FIELDS.get(usize::from(f.0)).map_or("?", |f| f.name);
+                let _ = write!(self.out, "(template:{} field:{name})", strictness.words());
             }
             ExprKind::Aggregate(i) => {
                 let _ = write!(self.out, "aggregate:{i}");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{FieldId, Kind};
 use crate::source::Span;
+use crate::template::Strictness;
 use crate::time::{Duration, Timestamp};
 use crate::value::Type;
 
@@ -563,6 +564,8 @@ pub enum ExprKind {
     Length(Box<Expr>),
     /// What was seen before the event.
     Memory(Box<Memory>),
+    /// The template fingerprints of a text field ([`crate::template`]): a list, empty for a text of too few words.
+    Template(FieldId, Strictness),
     /// The result of an aggregate of the rule (in `when`, `lets`, `because` of a windowed rule).
     Aggregate(u16),
     /// A part of the group key (likewise).
@@ -578,6 +581,7 @@ impl Expr {
             ExprKind::Const(_)
             | ExprKind::Field(_)
             | ExprKind::Column(..)
+            | ExprKind::Template(..)
             | ExprKind::Aggregate(_)
             | ExprKind::Key(_) => (None, None, &[]),
             ExprKind::Not(a)

@@ -17,6 +17,7 @@ use crate::hir::Program;
 use crate::plan::{ReferenceData, RuleSet};
 use crate::source::SourceMap;
 use crate::syntax::ast;
+use crate::template::FingerprintKey;
 use crate::time::Timestamp;
 
 /// Where a pack is read from.
@@ -30,6 +31,8 @@ pub struct PackOptions<'a> {
     pub accounts: Option<&'a Path>,
     /// The day for which dates are judged: clauses out of force, exceptions about to end. `None` judges none.
     pub as_of: Option<Timestamp>,
+    /// The key of template fingerprints.
+    pub fingerprint_key: FingerprintKey,
 }
 
 /// What was read, as far as it could be understood.

@@ -10,6 +10,7 @@ use crate::hir::{Column, List, Program, Table};
 use crate::plan::{ReferenceData, list_of};
 use crate::reference::{ListData, TableData, account_columns};
 use crate::source::Span;
+use crate::template::FingerprintKey;
 use crate::value::Type;
 
 /// Loads everything that a program refers to. A file that cannot be used is a diagnostic at its declaration, and its list
@@ -20,8 +21,8 @@ pub(super) fn load(
     options: &PackOptions<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<ReferenceData, PackError> {
-    let files = Files { paths, lists: options.lists };
-    let mut data = ReferenceData::default();
+    let files = Files { paths, lists: options.lists, key: options.fingerprint_key };
+    let mut data = ReferenceData { fingerprint_key: options.fingerprint_key, ..ReferenceData::default() };
     for list in &program.lists {
         let loaded = files.list(list).unwrap_or_else(|d| {
             diagnostics.push(*d);
@@ -56,16 +57,18 @@ fn registry(path: Option<&Path>) -> Result<TableData, PackError> {
 struct Files<'a> {
     paths: &'a [PathBuf],
     lists: Option<&'a Path>,
+    key: FingerprintKey,
 }
 
 impl Files<'_> {
     fn list(&self, list: &List) -> Result<ListData, Box<Diagnostic>> {
-        let Some(written) = &list.path else { return inline(list) };
+        let Some(written) = &list.path else { return inline(list, &self.key) };
         let file = ListFile {
             path: self.find(written, list.span)?,
             ty: list.ty.clone(),
             column: list.columns.value.as_ref().map(column),
             valid: list.columns.valid.as_ref().map(|(from, to)| (column(from), column(to))),
+            key: self.key,
         };
         read_list(&file).map_err(|e| diagnostic(&e, list.span))
     }
@@ -101,8 +104,8 @@ impl Files<'_> {
     }
 }
 
-fn inline(list: &List) -> Result<ListData, Box<Diagnostic>> {
-    list_of(&list.ty, list.inline.iter().flatten())
+fn inline(list: &List, key: &FingerprintKey) -> Result<ListData, Box<Diagnostic>> {
+    list_of(&list.ty, list.inline.iter().flatten(), key)
         .map_err(|why| Box::new(Diagnostic::new(Code::LIST_VALUE, list.span, why).label("declared here")))
 }
 

@@ -2,15 +2,20 @@
 
 use crate::hir::Const;
 use crate::reference::{ListData, Row};
+use crate::template::FingerprintKey;
 use crate::value::{Type, write_number};
 
-/// A list of constants, valid always.
+/// A list of constants, valid always; texts in a list of fingerprints are fingerprinted under the key.
 ///
 /// # Errors
 /// A text, where a constant does not fit the type.
-pub fn list_of<'a>(ty: &Type, values: impl IntoIterator<Item = &'a Const>) -> Result<ListData, String> {
+pub fn list_of<'a>(
+    ty: &Type,
+    values: impl IntoIterator<Item = &'a Const>,
+    key: &FingerprintKey,
+) -> Result<ListData, String> {
     let rows = values.into_iter().map(|c| Row { value: text(ty, c), ..Row::default() }).collect();
-    ListData::build(ty.clone(), rows).map_err(|e| e.to_string())
+    ListData::build_under(ty.clone(), rows, key).map_err(|e| e.to_string())
 }
 
 /// A constant as a list file would hold it.

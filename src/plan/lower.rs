@@ -10,6 +10,7 @@ use super::scalar::{Cond, Scalar};
 use super::sequence::{OWN, Slots};
 use super::set::ValueSet;
 use super::text::TextMatcher;
+use super::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
@@ -46,6 +47,7 @@ pub(crate) struct Lower<'a> {
     pub(crate) words: Words,
     pub(crate) questions: Questions,
     pub(crate) slots: Slots,
+    pub(crate) wordings: Vec<Wording>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -109,6 +111,16 @@ impl Lower<'_> {
         self.words.all.push(WordPlan { scalar, ty: e.ty.clone(), asks, content });
         self.words.by_name.insert(name, id);
         id
+    }
+
+    /// The number of a wording.
+    fn wording(&mut self, wording: Wording) -> u16 {
+        let known = self.wordings.iter().position(|w| *w == wording);
+        let at = known.unwrap_or_else(|| {
+            self.wordings.push(wording);
+            self.wordings.len() - 1
+        });
+        u16::try_from(at).unwrap_or(u16::MAX)
     }
 
     /// Kleene's and/or do not depend on order, so the cheap parts go first.
@@ -182,6 +194,9 @@ impl Lower<'_> {
             ExprKind::Network(a, v4, v6) => Scalar::Network(boxed(self.scalar(a)), *v4, *v6),
             ExprKind::Lower(a) => Scalar::Lower(boxed(self.scalar(a))),
             ExprKind::Length(a) => Scalar::Length(boxed(self.scalar(a))),
+            ExprKind::Template(field, strictness) => {
+                Scalar::Template(self.wording(Wording { field: *field, strictness: *strictness }))
+            }
             ExprKind::Aggregate(i) => Scalar::Aggregate(*i),
             ExprKind::Key(i) => Scalar::Key(*i),
             ExprKind::Not(_)

@@ -10,6 +10,7 @@ pub(crate) mod scalar;
 pub(crate) mod sequence;
 mod set;
 pub mod text;
+pub(crate) mod wording;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -27,10 +28,12 @@ use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
 use self::sequence::{SequencePlan, Slots};
 use self::text::Prefilter;
+use self::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic, has_errors, sort};
 use crate::event::{FieldId, Kind};
 use crate::hir::{Program, Rule, Shape, canonical_definition};
 use crate::reference::{ListData, TableData};
+use crate::template::{FingerprintKey, Fingerprinter};
 use crate::time::Duration;
 
 /// The contents of lists and tables, in the order of [`Program::lists`] and [`Program::tables`].
@@ -40,6 +43,8 @@ pub struct ReferenceData {
     pub lists: Vec<Arc<ListData>>,
     /// One per table; the account registry first.
     pub tables: Vec<Arc<TableData>>,
+    /// The key of template fingerprints, under which lists of them were built.
+    pub fingerprint_key: FingerprintKey,
 }
 
 /// Rules ready to run. Immutable; share it by `Arc`.
@@ -63,6 +68,9 @@ pub struct RuleSet {
     pub(crate) members: Vec<Vec<u32>>,
     /// Fields that any rule reads, for the journal.
     pub(crate) fields_read: Vec<FieldId>,
+    /// Template fingerprints that any rule asks for.
+    pub(crate) wordings: Vec<Wording>,
+    pub(crate) fingerprinter: Fingerprinter,
     bundle_hash: String,
 }
 
@@ -79,6 +87,7 @@ impl RuleSet {
             words: Words::default(),
             questions: Questions::default(),
             slots: Slots::default(),
+            wordings: Vec::new(),
             diagnostics: Vec::new(),
         };
         let (mut n_windowed, mut n_sequences, mut rules) = (0u32, 0u32, Vec::<RulePlan>::new());
@@ -100,7 +109,7 @@ impl RuleSet {
             }
             rules.push(plan);
         }
-        let Lower { nodes, words, questions, mut diagnostics, .. } = cx;
+        let Lower { nodes, words, wordings, questions, mut diagnostics, .. } = cx;
         let questions = questions.all;
         if questions.len() > crate::hir::QUESTIONS_MAX
             && let Some(last) = program.rules.last()
@@ -138,6 +147,8 @@ impl RuleSet {
             n_sequences: n_sequences as usize,
             members,
             fields_read,
+            wordings,
+            fingerprinter: Fingerprinter::new(data.fingerprint_key),
             bundle_hash,
             program,
             data,
@@ -236,6 +247,10 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
     let mut see = |e: &crate::hir::Expr| {
         e.walk(&mut |e| match &e.kind {
             crate::hir::ExprKind::Field(f) => fields.push(*f),
+            crate::hir::ExprKind::Template(field, strictness) => {
+                let told = Wording { field: *field, strictness: *strictness }.told_in();
+                fields.extend([*field, FieldId::FINGERPRINT_EPOCH].into_iter().chain(told));
+            }
             crate::hir::ExprKind::Column(t, _) => {
                 if let Some(table) = program.tables.get(t.0 as usize) {
                     table.key.walk(&mut |e| {
@@ -260,6 +275,7 @@ fn bundle_hash(program: &Program, data: &ReferenceData, rules: &[RulePlan]) -> S
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
+    part(data.fingerprint_key.id().as_bytes());
     rules.iter().for_each(|r| part(r.hash.as_bytes()));
     for p in &program.policies {
         part(p.name.as_bytes());

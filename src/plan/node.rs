@@ -71,6 +71,12 @@ impl Nodes {
             Node::Not(a) => self.cost(*a).saturating_add(1),
             Node::And(all) | Node::Or(all) | Node::AtLeast(_, all) => sum(all),
             Node::Text { .. } => 400,
+            // Fingerprinting a prompt is the dearest thing that a condition can ask for.
+            Node::Leaf(
+                Cond::InList(Scalar::Template(_), _)
+                | Cond::InSet(Scalar::Template(_), _)
+                | Cond::Exists(Scalar::Template(_)),
+            ) => 2_000,
             Node::Leaf(Cond::Compare(..) | Cond::Value(_) | Cond::Exists(_) | Cond::Memory(_)) => 2,
             Node::Leaf(Cond::InSet(..)) => 5,
             Node::Leaf(Cond::InList(..)) => 10,

@@ -27,6 +27,8 @@ pub(crate) enum Val<'a> {
     Ip(IpAddr),
     Net(IpNet),
     Texts(&'a [String]),
+    /// Template fingerprints, ascending.
+    Fingerprints(&'a [u64]),
 }
 
 impl<'a> From<Value<'a>> for Val<'a> {
@@ -69,6 +71,8 @@ impl Val<'_> {
             Val::Ip(ip) => Value::Ip(*ip),
             Val::Net(net) => Value::Net(*net),
             Val::Texts(t) => Value::Texts(t),
+            // No value of an event or list has this form.
+            Val::Fingerprints(_) => Value::Unknown,
         }
     }
 
@@ -85,6 +89,10 @@ pub(crate) trait Env {
     fn field(&self, field: FieldId) -> Value<'_>;
     fn aggregate(&self, index: u16) -> Val<'_>;
     fn key(&self, index: u16) -> Val<'_>;
+    /// Template fingerprints by the number of their wording.
+    fn template(&self, _number: u16) -> Option<&[u64]> {
+        None
+    }
     fn at(&self) -> Timestamp;
 
     /// The answer to a question to memory.
@@ -114,6 +122,7 @@ pub(crate) enum Scalar {
     Network(Box<Scalar>, u8, u8),
     Lower(Box<Scalar>),
     Length(Box<Scalar>),
+    Template(u16),
     Aggregate(u16),
     Key(u16),
     /// Of a rule on sequences: a value of the event of a step.
@@ -171,8 +180,10 @@ impl Scalar {
             Scalar::Length(a) => match a.eval(env) {
                 Val::Text(t) => Val::Num(i64::try_from(t.chars().count()).unwrap_or(i64::MAX)),
                 Val::Texts(t) => Val::Num(i64::try_from(t.len()).unwrap_or(i64::MAX)),
+                Val::Fingerprints(f) => Val::Num(i64::try_from(f.len()).unwrap_or(i64::MAX)),
                 _ => Val::Unknown,
             },
+            Scalar::Template(number) => env.template(*number).map_or(Val::Unknown, Val::Fingerprints),
             Scalar::Aggregate(i) => env.aggregate(*i),
             Scalar::Key(i) => env.key(*i),
             Scalar::Slot(step, slot) => env.slot(*step, *slot),
@@ -244,6 +255,7 @@ pub(crate) fn in_list(v: &Val<'_>, list: &ListData, at: Timestamp) -> Truth {
     match v {
         Val::Unknown => Truth::Unknown,
         Val::Texts(items) => Truth::from(items.iter().any(|t| list.contains(&Value::Text(t), at))),
+        Val::Fingerprints(all) => Truth::from(all.iter().any(|f| list.contains_fingerprint(*f, at))),
         other => Truth::from(list.contains(&other.as_value(), at)),
     }
 }

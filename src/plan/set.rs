@@ -5,6 +5,7 @@ use ipnet::IpNet;
 
 use super::scalar::Val;
 use crate::hir::Const;
+use crate::template::to_text;
 use crate::value::Truth;
 
 /// A set of constants of one type.
@@ -43,6 +44,7 @@ impl ValueSet {
             Val::Unknown => Truth::Unknown,
             Val::Text(t) => Truth::from(self.texts.contains(t.as_ref())),
             Val::Texts(items) => Truth::from(items.iter().any(|t| self.texts.contains(t.as_str()))),
+            Val::Fingerprints(all) => Truth::from(all.iter().any(|f| self.texts.contains(to_text(*f).as_str()))),
             Val::Num(n) => Truth::from(self.numbers.binary_search(n).is_ok()),
             Val::Ip(ip) => {
                 let ip = ip.to_canonical();

@@ -12,6 +12,7 @@ use std::hash::BuildHasher;
 
 use crate::reference::value::{Scalar, ValueError, canonical_network, parse};
 use crate::reference::{LIST_ROWS_MAX, Validity};
+use crate::template::{FingerprintKey, Fingerprinter, Strictness, to_text};
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
 
@@ -85,14 +86,23 @@ impl ListData {
         ListData::collect(ty, Vec::new())
     }
 
-    /// Builds the list; the order of rows does not matter, rows that stand twice count once.
+    /// Builds the list; the order of rows does not matter, rows that stand twice count once. In a list of fingerprints a row
+    /// of several words stands for the fingerprints of that text, strict and loose, under the public key; see
+    /// [`ListData::build_under`].
     pub fn build(ty: Type, rows: Vec<Row>) -> Result<Self, ListError> {
+        ListData::build_under(ty, rows, &FingerprintKey::PUBLIC)
+    }
+
+    /// As [`ListData::build`], with texts fingerprinted under a key of one's own. Every shingle of a text counts, not only
+    /// those that the text itself would show: whoever quotes a part of it, longer than a shingle, shows one of them.
+    pub fn build_under(ty: Type, rows: Vec<Row>, key: &FingerprintKey) -> Result<Self, ListError> {
         if matches!(ty, Type::List(_)) {
             return Err(ListError::Type(ty));
         }
         if rows.len() > LIST_ROWS_MAX {
             return Err(ListError::TooMany);
         }
+        let fingerprinter = Fingerprinter::new(*key);
         let mut read = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
             let value = parse(&ty, &row.value).map_err(|error| ListError::Value { row: at, error })?;
@@ -101,7 +111,18 @@ impl ListData {
                 from: row.from.unwrap_or(Timestamp::MIN),
                 to: row.to.unwrap_or(Timestamp::MAX),
             })?;
-            read.push((value, validity));
+            match value {
+                Scalar::Text(text) if ty == Type::Fingerprint && is_wording(&text) => {
+                    let strict = fingerprinter.every_shingle(Strictness::Strict, &text);
+                    if strict.is_empty() {
+                        return Err(ListError::Value { row: at, error: ValueError::short(&ty, &text) });
+                    }
+                    let loose = fingerprinter.every_shingle(Strictness::Loose, &text);
+                    let all = strict.into_iter().chain(loose).map(|f| Scalar::Text(to_text(f).into()));
+                    read.extend(all.map(|value| (value, validity)));
+                }
+                value => read.push((value, validity)),
+            }
         }
         Ok(ListData::collect(ty, read))
     }
@@ -157,6 +178,16 @@ impl ListData {
             Value::Ip(ip) => self.has_network(IpNet::from(ip.to_canonical()), at),
             Value::Net(net) => self.has_network(canonical_network(net.trunc()), at),
         }
+    }
+
+    /// Whether the list holds a template fingerprint at a moment.
+    pub(crate) fn contains_fingerprint(&self, fingerprint: u64, at: Timestamp) -> bool {
+        let mut digits = [0u8; 16];
+        for (place, digit) in digits.iter_mut().rev().enumerate() {
+            let nibble = (fingerprint >> (4 * place) & 0xf) as u8;
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        std::str::from_utf8(&digits).is_ok_and(|text| self.has_text(text, at))
     }
 
     fn has_text(&self, text: &str, at: Timestamp) -> bool {
@@ -240,6 +271,11 @@ pub(super) fn hash_scalar(sha: &mut Sha256, value: &Scalar) {
         Scalar::Ip(ip) => part(b'i', ip.to_string().as_bytes()),
         Scalar::Net(net) => part(b'c', net.to_string().as_bytes()),
     }
+}
+
+/// Whether a row of a list of fingerprints is a text to be fingerprinted; fingerprints hold no white space.
+fn is_wording(text: &str) -> bool {
+    text.contains(char::is_whitespace)
 }
 
 /// Texts in order, and a hash index into them. The hash has a fixed seed and never leaves memory.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::event::json::Number;
+use crate::template::Strictness;
 use crate::time::{Duration, Timestamp};
 use crate::value::{Type, parse_micros};
 
@@ -27,12 +28,20 @@ pub enum ValueErrorKind {
     Malformed,
     /// It is empty.
     Empty,
+    /// It is a text of fewer words than a strict fingerprint needs.
+    Short,
 }
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             ValueErrorKind::Empty => write!(f, "expected {}, found nothing: write {}", self.ty, example(&self.ty)),
+            ValueErrorKind::Short => write!(
+                f,
+                "`{}` has fewer than {} words, too few for a template: write more of it, or the fingerprint itself",
+                self.text,
+                Strictness::Strict.words()
+            ),
             ValueErrorKind::Malformed => {
                 write!(f, "expected {}, found `{}`: write {}", self.ty, self.text, example(&self.ty))
             }
@@ -46,6 +55,10 @@ impl ValueError {
     fn new(ty: &Type, text: &str) -> Self {
         let kind = if text.is_empty() { ValueErrorKind::Empty } else { ValueErrorKind::Malformed };
         ValueError { ty: ty.clone(), text: text.chars().take(80).collect(), kind }
+    }
+
+    pub(crate) fn short(ty: &Type, text: &str) -> Self {
+        ValueError { kind: ValueErrorKind::Short, ..ValueError::new(ty, text) }
     }
 }
 

@@ -8,6 +8,7 @@ use fineprint::feed::{
     TableFile, detect, inputs, read_accounts, read_list, read_table, shipped_mappings,
 };
 use fineprint::reference::{Cell, ListData, Row, TableData, TableError, TableRow, account_columns};
+use fineprint::template::FingerprintKey;
 use fineprint::time::Timestamp;
 use fineprint::value::{Type, Value};
 use proptest::prelude::*;
@@ -30,7 +31,7 @@ fn column(name: &str) -> ColumnRef {
 }
 
 fn list_file(path: PathBuf, ty: Type) -> ListFile {
-    ListFile { path, ty, column: None, valid: None }
+    ListFile { path, ty, column: None, valid: None, key: FingerprintKey::PUBLIC }
 }
 
 fn list(ty: Type, values: &[&str]) -> ListData {

@@ -9,6 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["source", "time"]),
     ("core", &["diagnostic", "place", "value"]),
     ("core", &["event", "syntax"]),
+    ("core", &["template"]),
     ("core", &["reference"]),
     ("core", &["hir"]),
     ("core", &["violation"]),
@@ -23,6 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const STRANGERS: &[(&str, &str)] = &[
     ("value", "diagnostic"),
     ("syntax", "event"),
+    ("template", "event"),
+    ("template", "syntax"),
     ("check", "violation"),
     ("plan", "check"),
     ("feed", "export"),

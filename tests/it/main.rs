@@ -38,3 +38,5 @@ mod plain;
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.
 mod syntax;
+/// Template fingerprints: what two texts of one template share, and the borders of the work.
+mod template;

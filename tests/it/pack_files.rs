@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fineprint::diagnostic::{has_errors, to_text};
 use fineprint::pack::{Pack, PackError, PackOptions, load};
+use fineprint::template::FingerprintKey;
 
 use crate::golden;
 
@@ -47,6 +48,7 @@ impl Folder {
             lists: lists.is_dir().then_some(lists.as_path()),
             accounts: accounts.is_file().then_some(accounts.as_path()),
             as_of: None,
+            fingerprint_key: FingerprintKey::PUBLIC,
         })
     }
 
@@ -108,6 +110,39 @@ fn list_value_of_another_type() {
     folder.write("rules/b.tos", rule("list unsupported : country from \"unsupported.txt\""));
     folder.write("rules/unsupported.txt", "# countries\nCN\nGermany\n");
     check("tos0504-list-value", &folder);
+}
+
+const TEMPLATES: &str = "list unsupported : country = [\"CN\"]\nlist templates : fingerprint from \"templates.csv\"";
+
+#[test]
+fn list_of_another_key() {
+    let folder = Folder::new();
+    folder.write("rules/b.tos", rule(TEMPLATES));
+    let other = FingerprintKey::new([7; 16], 3).named();
+    folder.write("rules/templates.csv", format!("{other}\nfingerprint,words,prompts\n26b4263490b02624,8,40\n"));
+    check("tos0502-list-file-of-another-key", &folder);
+    let ours = FingerprintKey::PUBLIC.named();
+    folder.write("rules/templates.csv", format!("{ours}\nfingerprint,words,prompts\n26b4263490b02624,8,40\n"));
+    let pack = folder.load().unwrap();
+    assert!(pack.rules.as_ref().unwrap().data().lists.iter().any(|l| l.texts().eq(["26b4263490b02624"])));
+}
+
+#[test]
+fn list_text_too_short_for_a_template() {
+    let folder = Folder::new();
+    folder.write("rules/b.tos", rule(TEMPLATES));
+    folder.write("rules/templates.csv", "fingerprint\n\"Act as a Linux terminal\"\n");
+    check("tos0504-list-text-too-short", &folder);
+}
+
+/// A quoted text in a file is every run of eight and of five words in it.
+#[test]
+fn list_texts_are_fingerprinted() {
+    let folder = Folder::new();
+    folder.write("rules/b.tos", rule(TEMPLATES));
+    folder.write("rules/templates.csv", "fingerprint\n\"one two, three four five six seven eight nine\"\n");
+    let lists = folder.load().unwrap().rules.unwrap().data().lists.iter().map(|l| l.len()).collect::<Vec<_>>();
+    assert_eq!(lists, [1, 2 + 5]);
 }
 
 #[test]

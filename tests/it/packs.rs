@@ -10,6 +10,7 @@ use fineprint::pack::{self, Pack, PackOptions};
 use fineprint::source::SourceMap;
 use fineprint::syntax;
 use fineprint::syntax::ast::{ExpectWhat, Item};
+use fineprint::template::FingerprintKey;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -17,7 +18,14 @@ fn root() -> &'static Path {
 
 fn load(rules: &str, lists: Option<&str>) -> Pack {
     let (rules, lists) = (root().join(rules), lists.map(|l| root().join(l)));
-    pack::load(&PackOptions { rules: &rules, lists: lists.as_deref(), accounts: None, as_of: None }).unwrap()
+    pack::load(&PackOptions {
+        rules: &rules,
+        lists: lists.as_deref(),
+        accounts: None,
+        as_of: None,
+        fingerprint_key: FingerprintKey::PUBLIC,
+    })
+    .unwrap()
 }
 
 fn said(pack: &Pack) -> String {
@@ -221,6 +229,33 @@ fn examples_in_documents_parse() {
     assert!(n >= 3);
 }
 
+/// Examples that bring their policy and tests are whole files: they check clean and do what they say.
+#[test]
+fn complete_examples_of_documents_work() {
+    let mut n = 0;
+    for (path, text) in documents() {
+        for (line, block) in blocks(&text) {
+            if !block.contains("policy ") || !block.contains("expect violation") || path.ends_with("author.md") {
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(format!("line-{line}.tos")), block).unwrap();
+            let options = PackOptions {
+                rules: folder.path(),
+                lists: None,
+                accounts: None,
+                as_of: None,
+                fingerprint_key: FingerprintKey::PUBLIC,
+            };
+            let pack = pack::load(&options).unwrap();
+            clean(&pack);
+            pass(&pack);
+            n += 1;
+        }
+    }
+    assert!(n >= 1);
+}
+
 /// The guide builds one file up step by step: its blocks together are a pack that checks clean and passes its tests.
 #[test]
 fn the_guide_for_authors_is_one_working_file() {
@@ -228,7 +263,14 @@ fn the_guide_for_authors_is_one_working_file() {
     let file: String = blocks(&text).into_iter().map(|(_, block)| block + "\n").collect();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("guide.tos"), file).unwrap();
-    let pack = pack::load(&PackOptions { rules: folder.path(), lists: None, accounts: None, as_of: None }).unwrap();
+    let pack = pack::load(&PackOptions {
+        rules: folder.path(),
+        lists: None,
+        accounts: None,
+        as_of: None,
+        fingerprint_key: FingerprintKey::PUBLIC,
+    })
+    .unwrap();
     clean(&pack);
     pass(&pack);
 }
@@ -244,7 +286,14 @@ fn rules_of_the_language_page_do_what_they_say() {
     assert_eq!(shown.len(), 2, "{shown:?}");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page.tos"), policy.to_string() + &shown.join("\n")).unwrap();
-    let pack = pack::load(&PackOptions { rules: folder.path(), lists: None, accounts: None, as_of: None }).unwrap();
+    let pack = pack::load(&PackOptions {
+        rules: folder.path(),
+        lists: None,
+        accounts: None,
+        as_of: None,
+        fingerprint_key: FingerprintKey::PUBLIC,
+    })
+    .unwrap();
     clean(&pack);
     pass(&pack);
 }

@@ -22,7 +22,8 @@ impl Router {
         event: &UsageEvent<'_>,
         interner: &mut Interner,
     ) {
-        let env = EventEnv::new(event);
+        let exceptions = self.exceptions(rules, plan, event);
+        let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         let (mut steps, mut known) = (0u64, 0u64);
         for (i, step) in s.steps.iter().enumerate().filter(|(_, step)| step.kinds.contains(&event.kind())) {
             match step.alone.map_or(Truth::True, |node| truth(rules, &mut self.memo, &env, node)) {
@@ -35,10 +36,9 @@ impl Router {
             return;
         }
         let start = self.words.len();
-        let exceptions = self.exceptions(rules, plan, event);
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), steps, 0]);
         for part in &s.per {
-            match self.word(rules, part.word, &env, interner) {
+            match self.taken.word(rules, part.word, &env, interner) {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);
@@ -51,7 +51,7 @@ impl Router {
         }
         for (i, slot) in s.slots.iter().enumerate() {
             let value = match slot {
-                SlotPlan::Word(id, _) => self.word(rules, *id, &env, interner),
+                SlotPlan::Word(id, _) => self.taken.word(rules, *id, &env, interner),
                 SlotPlan::Truth(node) => match truth(rules, &mut self.memo, &env, *node) {
                     Truth::Unknown => None,
                     t => Some(u64::from(t.is_true())),

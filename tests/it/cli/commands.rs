@@ -23,6 +23,9 @@ fn wrong_usage_says_what_to_write_instead() {
         ("run --rules rules --accounts missing.jsonl e.jsonl", "missing.jsonl"),
         ("run --rules rules --lateness soon e.jsonl", "5m"),
         ("run --rules rules --mapping nothing e.jsonl", "litellm"),
+        ("run --rules rules --fingerprint-key e.jsonl e.jsonl", "`key …`"),
+        ("templates", "honest"),
+        ("templates e.jsonl --fingerprint-key missing.key", "missing.key"),
         ("run --rules rules --as-of yesterday e.jsonl", "2026-03-02"),
         ("run --rules rules --log ==x== e.jsonl", "--log"),
         ("violations list --db missing.db", "missing.db"),
@@ -70,6 +73,57 @@ fn exit_codes() {
     }
     let help = bench.call("--help").out;
     assert!(help.contains("0  fine") && help.contains("3  usage"), "{help}");
+}
+
+/// What twenty accounts say is public, under the key that was named; the list can be used by rules under that key only.
+#[test]
+fn templates_writes_a_list_that_rules_can_use() {
+    let bench = Bench::new();
+    let event = |i: usize, account: usize, prompt: &str| {
+        format!(
+            r#"{{"id":"e{i}","ts":"2026-03-02T08:00:00Z","type":"completion","account":"a{account}","prompt":"{prompt}"}}"#
+        )
+    };
+    let shared =
+        "You are a helpful assistant who answers in the language of the question and says when it does not know";
+    let mut all: Vec<String> = (0..20).map(|i| event(i, i, &format!("{shared} number {i} of them all"))).collect();
+    let rare = "What only one account says however often it says it counts for nothing";
+    all.extend((20..60).map(|i| event(i, 3, rare)));
+    all.push("no event".to_string());
+    bench.write("honest.jsonl", lines(&all));
+    bench.write("ours.key", "epoch 2\nkey 000102030405060708090a0b0c0d0e0f\n");
+    let written = bench.call("templates honest.jsonl --fingerprint-key ours.key --out public.csv");
+    assert_eq!(written.code, 0, "{written:?}");
+    assert!(written.err.contains("60 prompts of 20 accounts") && written.err.contains("1 records"), "{}", written.err);
+    let list = std::fs::read_to_string(bench.path("public.csv")).unwrap();
+    assert!(!list.contains("00010203"), "the key is in the list");
+    let rows: Vec<&str> = list.lines().filter(|l| !l.starts_with('#')).collect();
+    assert_eq!(rows[0], "fingerprint,words,prompts");
+    assert!(rows[1..].iter().all(|r| r.ends_with(",20")) && rows.len() > 2, "{list}");
+
+    std::fs::create_dir(bench.path("with")).unwrap();
+    let rule = "list public : fingerprint from \"public.csv\"\n\
+        policy a.b version 2026-01-01 { clause c at \"1\" \"No.\" }\n\
+        rule r { enforces a.b.c severity high on completion where template(prompt) in public because \"public\" }\n";
+    bench.write("with/r.tos", rule);
+    let run = |key: &str| bench.call(&format!("run --rules with --lists . {key} honest.jsonl"));
+    let found = run("--fingerprint-key ours.key");
+    assert_eq!((found.code, found.out.lines().count()), (1, 20), "{found:?}");
+    let refused = run("");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("another key") && refused.err.contains("--fingerprint-key"), "{}", refused.err);
+}
+
+/// Another key finds other things: a log is pinned to it.
+#[test]
+fn a_log_is_pinned_to_the_fingerprint_key() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(50)));
+    bench.write("ours.key", "epoch 2\nkey 000102030405060708090a0b0c0d0e0f\n");
+    bench.run("v.db", "e.jsonl");
+    let refused = bench.call("run --rules rules --db v.db --fingerprint-key ours.key e.jsonl");
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("--rules-changed"), "{}", refused.err);
 }
 
 #[test]

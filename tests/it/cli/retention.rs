@@ -19,7 +19,14 @@ const KEPT: Duration = Duration(22 * 60 * 1_000_000_000);
 /// A run into a log with small segments; returns the position that it committed.
 fn run_once(bench: &Bench, db: &str) -> Position {
     let (rules, file, db) = (bench.path("rules"), bench.path("e.jsonl"), bench.path(db));
-    let pack = load(&PackOptions { rules: &rules, lists: None, accounts: None, as_of: None }).unwrap();
+    let pack = load(&PackOptions {
+        rules: &rules,
+        lists: None,
+        accounts: None,
+        as_of: None,
+        fingerprint_key: fineprint::template::FingerprintKey::PUBLIC,
+    })
+    .unwrap();
     let checkpoint = CheckpointOptions { events: 500, cost_percent_max: 99, ..CheckpointOptions::default() };
     let options = RunOptions { checkpoint, ..RunOptions::default() };
     let mut sink = SqliteSink::open(&db).unwrap();

@@ -21,7 +21,11 @@ fn rules() -> Arc<RuleSet> {
     let compiled = compile(&sources);
     assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
     let columns = compiled.program.tables[0].columns.iter().map(|(n, ty)| (n.as_str().into(), ty.clone())).collect();
-    let data = ReferenceData { lists: Vec::new(), tables: vec![Arc::new(TableData::empty(columns))] };
+    let data = ReferenceData {
+        lists: Vec::new(),
+        tables: vec![Arc::new(TableData::empty(columns))],
+        ..ReferenceData::default()
+    };
     Arc::new(RuleSet::new(compiled.program, data).unwrap())
 }
 

@@ -9,6 +9,7 @@ mod properties;
 mod remembered;
 mod sequences;
 mod sessions;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -55,7 +55,7 @@ pub fn rules(bytes: &[u8]) {
         let columns =
             |t: &fineprint::hir::Table| t.columns.iter().map(|(n, ty)| (n.as_str().into(), ty.clone())).collect();
         let tables = program.tables.iter().map(|t| Arc::new(TableData::empty(columns(t)))).collect();
-        if let Ok(rules) = RuleSet::new(program, ReferenceData { lists, tables }) {
+        if let Ok(rules) = RuleSet::new(program, ReferenceData { lists, tables, ..ReferenceData::default() }) {
             let mut evaluator = Evaluator::new(Arc::new(rules), EvalOptions::default());
             run_on(&mut evaluator);
         }
@@ -134,7 +134,13 @@ pub fn list(bytes: &[u8]) {
         _ => {
             let column = (kind == "jsonl").then(|| heading("value"));
             let extension = if ["csv", "jsonl"].contains(&kind) { kind } else { "txt" };
-            if let Ok(list) = read_list(&ListFile { path: named(extension), ty, column, valid }) {
+            if let Ok(list) = read_list(&ListFile {
+                path: named(extension),
+                ty,
+                column,
+                valid,
+                key: fineprint::template::FingerprintKey::PUBLIC,
+            }) {
                 let all: Vec<String> = list.texts().take(50).map(str::to_string).collect();
                 for text in &all {
                     assert!(list.contains(&Value::Text(text), Timestamp(0)), "`{text}` is on the list and not found");
@@ -233,7 +239,11 @@ fn saved() -> &'static (Arc<RuleSet>, Vec<u8>) {
         assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
         let accounts =
             compiled.program.tables[0].columns.iter().map(|(n, ty)| (n.as_str().into(), ty.clone())).collect();
-        let data = ReferenceData { lists: Vec::new(), tables: vec![Arc::new(TableData::empty(accounts))] };
+        let data = ReferenceData {
+            lists: Vec::new(),
+            tables: vec![Arc::new(TableData::empty(accounts))],
+            ..ReferenceData::default()
+        };
         let rules = Arc::new(RuleSet::new(compiled.program, data).unwrap());
         let mut evaluator = Evaluator::new(Arc::clone(&rules), EvalOptions::default());
         run_on(&mut evaluator);

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use fineprint::event::{Kind, UsageEvent};
+use fineprint::event::{FieldId, Kind, UsageEvent};
 use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, Program, TextTest};
+use fineprint::template::Strictness;
 use fineprint::time::Timestamp;
 use fineprint::value::{MICROS, Truth, Type, Value, write_number};
 use ipnet::IpNet;
@@ -13,6 +14,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::memory;
 use super::rows::{Rows, holds};
+use super::template;
 use super::window::Event;
 
 /// A value that owns what it holds.
@@ -218,6 +220,10 @@ impl<'a> Interpreter<'a> {
                 }
                 _ => Val::Unknown,
             },
+            ExprKind::Template(text, strictness) => match scope {
+                Scope::Event(event) | Scope::Step { event, .. } => fingerprints(event, *text, *strictness),
+                _ => Val::Unknown,
+            },
             ExprKind::Aggregate(i) => match scope {
                 Scope::Window { aggregates, .. } => aggregates[usize::from(*i)].clone(),
                 _ => Val::Unknown,
@@ -258,6 +264,32 @@ impl<'a> Interpreter<'a> {
     }
 }
 
+/// Under the public key. A gateway's own count where they are of its epoch, 0, and all of them are fingerprints of ours.
+fn fingerprints(event: &UsageEvent<'_>, text: FieldId, strictness: Strictness) -> Val {
+    let told = match (text, strictness) {
+        (FieldId::PROMPT, Strictness::Strict) => event.get(FieldId::PROMPT_FPS),
+        (FieldId::PROMPT, Strictness::Loose) => event.get(FieldId::LOOSE_FPS),
+        _ => Value::Unknown,
+    };
+    let epoch_fits = matches!(event.get(FieldId::FINGERPRINT_EPOCH), Value::Unknown | Value::Num(0));
+    match (told, event.get(text)) {
+        (Value::Texts(told), _)
+            if epoch_fits && told.iter().all(|t| t.len() == 16 && t.chars().all(|c| c.is_ascii_hexdigit())) =>
+        {
+            let mut told: Vec<String> = told.iter().map(|t| t.to_lowercase()).collect();
+            told.sort();
+            told.dedup();
+            told.truncate(32);
+            Val::Texts(told)
+        }
+        (_, Value::Text(text)) => {
+            let (made, _) = template::fingerprints(template::PUBLIC, strictness, text);
+            Val::Texts(made.into_iter().map(template::hex).collect())
+        }
+        _ => Val::Unknown,
+    }
+}
+
 fn arithmetic(op: Arithmetic, a: i128, b: i128) -> Val {
     match op {
         Arithmetic::Add => narrow(a + b),
@@ -288,9 +320,12 @@ pub fn narrow(n: i128) -> Val {
 /// The expressions directly below one.
 pub fn children(e: &Expr) -> Vec<&Expr> {
     match &e.kind {
-        ExprKind::Const(_) | ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => {
-            vec![]
-        }
+        ExprKind::Const(_)
+        | ExprKind::Field(_)
+        | ExprKind::Column(..)
+        | ExprKind::Template(..)
+        | ExprKind::Aggregate(_)
+        | ExprKind::Key(_) => vec![],
         ExprKind::Not(a)
         | ExprKind::InSet(a, _)
         | ExprKind::InList(a, _)
@@ -326,6 +361,7 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
             a.within == b.within && std::mem::discriminant(&a.ask) == std::mem::discriminant(&b.ask)
         }
         (ExprKind::OfStep(a, _), ExprKind::OfStep(b, _)) => a == b,
+        (ExprKind::Template(a, i), ExprKind::Template(b, j)) => (a, i) == (b, j),
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
     };

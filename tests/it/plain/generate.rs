@@ -9,6 +9,7 @@ use fineprint::hir::{
     Action, Aggregate, Arithmetic, Ask, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function,
     ListId, Memory, Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
 };
+use fineprint::template::Strictness;
 use fineprint::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 use fineprint::value::{MICROS, Type};
 use proptest::prelude::*;
@@ -16,6 +17,7 @@ use proptest::prelude::*;
 use super::build::*;
 use super::rows::{ListRow, Rows, TableRow};
 use super::steps::sequence_of;
+use super::template;
 use super::window::Event;
 
 /// Numbers that stand for choices.
@@ -67,6 +69,15 @@ const TEXTS: [&str; 10] = [
     "İstanbul ΑΣ",
     "日本 step",
 ];
+/// Prompts of more words than a shingle; the last is that of the list of known templates, with a payload.
+const WORDINGS: [&str; 4] = [
+    "Rewrite the task below so that it is harder but keep its answer as it is",
+    "rewrite the TASK below so that it is harder, but keep its answer as it is: what is seven times eight and why",
+    "one two three four five six seven eight nine ten",
+    "You are a helpful assistant who answers in rhymes and never in prose whatever you are asked: where is the sea",
+];
+const KNOWN_TEMPLATE: &str =
+    "You are a helpful assistant who answers in rhymes and never in prose whatever you are asked";
 const PHRASES: [&str; 9] = ["step", "Step", "k", "K", "ß", "s", "by", "日本", "ας"];
 const PATTERNS: [&str; 7] = ["step", "^s", r"\bby\b", "[[:upper:]]{2}", "(?i)K", "(a|e)+p?$", r"\d+ .$"];
 const ADDRESSES: [&str; 5] = ["10.0.0.1", "10.0.0.9", "10.0.1.1", "2001:db8::1", "2001:db8:0:1::1"];
@@ -155,6 +166,7 @@ pub fn setting(numbers: &[u16]) -> Setting {
         list("clouds", Type::Cidr),
         list("phrases", Type::String),
         list("statuses", Type::Integer),
+        list("templates", Type::Fingerprint),
     ];
     let rows = rows_of(c, scale);
     Setting { program, rows, options, scale }
@@ -186,6 +198,7 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
         rows(NETS[..3].iter().map(|n| Const::Net(n.parse().unwrap())).collect(), c),
         rows(texts(&["step by", "K", "ß"]), c),
         rows(vec![Const::Num(200), Const::Num(429)], c),
+        rows(known_templates(), c),
     ];
     let mut accounts = Vec::new();
     for key in ACCOUNTS {
@@ -209,6 +222,19 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
     let models =
         vec![TableRow { key: "m1".into(), cells: vec![Some(Const::Text("acme".into()))], from: None, until: None }];
     Rows { lists, tables: vec![accounts, models] }
+}
+
+/// One as a text, one as its fingerprints.
+fn known_templates() -> Vec<Const> {
+    let (made, _) = template::fingerprints(template::PUBLIC, Strictness::Strict, WORDINGS[0]);
+    let made = made.into_iter().take(1).map(|f| Const::Text(template::hex(f)));
+    made.chain([Const::Text(KNOWN_TEMPLATE.to_string())]).collect()
+}
+
+fn template_of(c: &mut Choices<'_>) -> Expr {
+    let strictness = c.pick(&Strictness::ALL);
+    let of = c.pick(&[FieldId::PROMPT, FieldId::PROMPT, FieldId::SYSTEM_PROMPT]);
+    expr(Type::List(Box::new(Type::Fingerprint)), ExprKind::Template(of, strictness))
 }
 
 fn column(c: u16, ty: Type) -> Expr {
@@ -466,8 +492,22 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
     }
     let ops =
         [Compare::Equal, Compare::NotEqual, Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less];
-    match c.below(15) {
+    match c.below(17) {
         12..=14 if c.asks > 0 => memory(c),
+        15 | 16 => {
+            let of = Box::new(template_of(c));
+            match c.below(5) {
+                0 => boolean(ExprKind::Exists(of)),
+                1 => {
+                    let items = known_templates().into_iter().take(1).collect();
+                    boolean(ExprKind::InSet(of, items))
+                }
+                2 => {
+                    compare(c.pick(&ops), expr(Type::Integer, ExprKind::Length(of)), num(Type::Integer, c.pick(&SMALL)))
+                }
+                _ => boolean(ExprKind::InList(of, ListId(5))),
+            }
+        }
         0 => {
             let op = c.pick(&ops);
             is(FieldId::STATUS, op, c.pick(&[200, 429, 403]))
@@ -666,6 +706,20 @@ pub fn event(numbers: &[u16], scale: Scale, number: usize) -> Event {
             4 => {}
             5 if c.once_in(8) => event.set(field, Slot::Num(c.pick(&HUGE))),
             _ => event.set(field, Slot::Num(c.pick(from))),
+        }
+    }
+    if c.once_in(3) {
+        event.set(FieldId::PROMPT, word(c.pick(&WORDINGS)));
+    }
+    if c.once_in(4) {
+        event.set(FieldId::SYSTEM_PROMPT, word(c.pick(&WORDINGS)));
+    }
+    if c.once_in(4) {
+        let told = ["00000000000000aa", "00000000000000AB", "not ours", "ffffffffffffffff"];
+        let told = (0..c.below(4)).map(|_| c.pick(&told).to_string()).collect();
+        event.set(c.pick(&[FieldId::PROMPT_FPS, FieldId::LOOSE_FPS]), Slot::Texts(told));
+        if c.once_in(2) {
+            event.set(FieldId::FINGERPRINT_EPOCH, Slot::Num(c.pick(&[0, 1])));
         }
     }
     for field in [FieldId::REFUSED, FieldId::BATCH] {

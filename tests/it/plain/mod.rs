@@ -11,6 +11,7 @@ mod record;
 pub mod rows;
 pub mod sequence;
 pub mod steps;
+pub mod template;
 mod window;
 
 use std::collections::BTreeMap;

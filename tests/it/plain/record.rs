@@ -248,6 +248,7 @@ pub fn key_name(program: &Program, part: &Expr) -> String {
         ExprKind::Network(..) => "network".to_string(),
         ExprKind::Lower(a) | ExprKind::OrDefault(a, _) | ExprKind::ToMicros(a) => key_name(program, a),
         ExprKind::Length(_) => "length".to_string(),
+        ExprKind::Template(..) => "template".to_string(),
         _ => "value".to_string(),
     }
 }

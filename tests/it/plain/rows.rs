@@ -8,6 +8,7 @@ use fineprint::reference::{self, Cell, ListData, Row, TableData};
 use fineprint::time::Timestamp;
 
 use super::expr::Val;
+use super::template;
 
 /// One value of a list, and when it is on it.
 #[derive(Debug, Clone)]
@@ -54,8 +55,16 @@ fn net_holds(net: &ipnet::IpNet, ip: IpAddr) -> bool {
 impl Rows {
     /// Whether the list holds the value at a time. A value of several items is on it when any item is.
     pub fn contains(&self, list: ListId, value: &Val, at: Timestamp) -> bool {
+        // A text of many words among fingerprints stands for each that a quotation of it could show.
+        let quoted = |row: &Const, value: &Val| match (row, value) {
+            (Const::Text(row), Val::Text(value)) if value.len() == 16 => {
+                template::quotable(template::PUBLIC, row).contains(value)
+            }
+            _ => false,
+        };
         let on_it = |value: &Val| {
-            self.lists[list.0 as usize].iter().any(|row| in_force(row.from, row.until, at) && holds(&row.value, value))
+            let rows = self.lists[list.0 as usize].iter().filter(|row| in_force(row.from, row.until, at));
+            rows.into_iter().any(|row| holds(&row.value, value) || quoted(&row.value, value))
         };
         match value {
             Val::Texts(items) => items.iter().any(|item| on_it(&Val::Text(item.clone()))),
@@ -109,6 +118,6 @@ impl Rows {
             });
             Arc::new(TableData::build(columns, rows.collect()).unwrap())
         });
-        fineprint::plan::ReferenceData { lists: lists.collect(), tables: tables.collect() }
+        fineprint::plan::ReferenceData { lists: lists.collect(), tables: tables.collect(), ..Default::default() }
     }
 }
