@@ -5,6 +5,9 @@ mod canonical;
 
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
 
+/// Comparison: what is written is what is meant.
+pub use crate::syntax::ast::CompareOp as Compare;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{FieldId, Kind};
@@ -383,23 +386,6 @@ pub struct Expr {
     pub span: Span,
 }
 
-/// Comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compare {
-    /// `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterEqual,
-}
-
 /// Arithmetic on numbers that share a scale as noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arithmetic {
@@ -522,18 +508,6 @@ impl Expr {
 }
 
 impl Compare {
-    /// As written.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Compare::Equal => "=",
-            Compare::NotEqual => "!=",
-            Compare::Less => "<",
-            Compare::LessEqual => "<=",
-            Compare::Greater => ">",
-            Compare::GreaterEqual => ">=",
-        }
-    }
-
     /// The comparison that is true exactly where this one is false.
     pub fn negated(self) -> Compare {
         match self {
