@@ -363,7 +363,9 @@ pub(super) fn named<'a>(what: &'static str) -> impl Fn(Cursor<'a>) -> Parsed<'a,
                 i.span(),
                 format!("expected {what}, found `{}`, which is a word of the language", i.word()),
             );
-            Err(i.fail(d.label(format!("expected {what}"))))
+            let own = what == "a name";
+            let help = if own { format!("choose another, such as `my-{}`", i.word()) } else { example::help(what) };
+            Err(i.fail(d.label(format!("expected {what}")).help(help)))
         }
         Kind::Word if i.begins_section() => Err(i.expected(what)),
         Kind::Word => Ok((i.skip(1), Name { text: i.word().to_string(), span: i.span() })),
