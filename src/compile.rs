@@ -1,11 +1,11 @@
 //! The front half in one call: sources in, checked program and diagnostics out. Pure: the caller reads the files.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use crate::check::{CheckOptions, check_with};
 use crate::diagnostic::{self, Diagnostic};
 use crate::hir::Program;
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 use crate::syntax::{self, ast};
 use crate::time::Timestamp;
 
@@ -40,27 +40,18 @@ pub fn compile_as_of(sources: &SourceMap, as_of: Option<Timestamp>) -> Compiled 
         let (file, mistakes) = syntax::parse(id, &source.text);
         if diagnostic::has_errors(&mistakes) {
             options.broken_sources.insert(id);
-            options.broken_names.extend(declared(&source.text));
+            options.broken_names.extend(file.broken.iter().map(|name| name.text.clone()));
         }
         files.push(file);
         diagnostics.extend(mistakes);
     }
     let (program, found) = check_with(&files, &options);
-    diagnostics.extend(found);
+    // What could not be read as a number or a date stands for one of no kind in particular: that its unit does not fit is
+    // no second mistake.
+    let misread: HashSet<Span> = diagnostics.iter().map(|d: &Diagnostic| d.primary.span).collect();
+    let follows =
+        |d: &Diagnostic| misread.contains(&d.primary.span) || d.secondary.iter().any(|l| misread.contains(&l.span));
+    diagnostics.extend(found.into_iter().filter(|d| !follows(d)));
     diagnostic::sort(&mut diagnostics);
     Compiled { program, files, diagnostics }
-}
-
-/// Names behind declaring words, found without a parser: in a file with mistakes of grammar a declaration may be lost, and
-/// its uses are not to be reported as well.
-fn declared(text: &str) -> BTreeSet<String> {
-    const WORDS: [&str; 9] = ["let", "list", "table", "rule", "policy", "clause", "permits", "link", "series"];
-    let mut words = text.split(|c: char| c.is_whitespace() || "{}()[]=:,".contains(c)).filter(|w| !w.is_empty());
-    let mut names = BTreeSet::new();
-    while let Some(word) = words.next() {
-        if WORDS.contains(&word) {
-            names.extend(words.next().map(str::to_string));
-        }
-    }
-    names
 }

@@ -60,8 +60,8 @@ pub const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Bytes of text that every match must hold for a regular expression to be cheap.
 pub const REGEX_LITERAL_MIN: usize = 3;
 
-/// Events that one test may generate.
-pub const TEST_EVENTS_MAX: u64 = 1_000_000;
+/// Events that one test may generate; what [`crate::fixture`] plays at most.
+pub const TEST_EVENTS_MAX: u64 = 200_000;
 
 /// How far ahead the end of an exception is announced.
 pub const EXPIRY_NOTICE: Duration = Duration(30 * DAY_NS);

@@ -10,17 +10,6 @@ use crate::source::Span;
 use crate::syntax::ast::{self, ArithmeticOp, CompareOp};
 use crate::value::Type;
 
-fn hir_op(op: CompareOp) -> Compare {
-    match op {
-        CompareOp::Equal => Compare::Equal,
-        CompareOp::NotEqual => Compare::NotEqual,
-        CompareOp::Less => Compare::Less,
-        CompareOp::LessEqual => Compare::LessEqual,
-        CompareOp::Greater => Compare::Greater,
-        CompareOp::GreaterEqual => Compare::GreaterEqual,
-    }
-}
-
 /// `-x`: a constant changes its sign, anything else is taken from zero.
 pub(super) fn negate(cx: &mut Checker<'_>, scope: &mut Scope, a: &ast::Expr, span: Span) -> Option<Expr> {
     let e = expr::value(cx, scope, a)?;
@@ -75,7 +64,7 @@ pub(super) fn compare(
     if left.ty == Type::Bool {
         return Some(truth(left, op == CompareOp::Equal, right, span));
     }
-    Some(node(Type::Bool, ExprKind::Compare(hir_op(op), Box::new(left), Box::new(right)), span))
+    Some(node(Type::Bool, ExprKind::Compare(op, Box::new(left), Box::new(right)), span))
 }
 
 /// `refused = true` is `refused`; two conditions are equal when both or neither hold.

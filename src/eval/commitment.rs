@@ -3,8 +3,8 @@
 //!
 //! `SHA-256("fineprint event 1\\n" || s || event)`, where `s = SHA-256("fineprint salt 1\\n" || salt || id || time)` is the
 //! event's own salt: opening one event gives away nothing about another, and two equal prompts do not look alike. `event`
-//! is kind, time, id, the number of its fields, and each field as JSON key and value in order of the table. Texts have their
-//! length before them, so that no two events give the same bytes. Keys that no field has are no part of it.
+//! is kind, time, id, and each field as JSON key and value in order of the table. Texts have their length before them, so
+//! that no two events give the same bytes. Keys that no field has are no part of it.
 
 use sha2::{Digest, Sha256};
 
@@ -49,12 +49,12 @@ pub(super) fn commit_in(buffer: &mut Vec<u8>, salt: &[u8; 32], event: &UsageEven
     buffer.push(event.kind() as u8);
     varint(buffer, zigzag(event.ts().0));
     text(buffer, event.id());
-    let fields = || (0u8..).zip(FIELDS.iter()).map(|(i, field)| (field, event.get(FieldId(i))));
-    let known = || fields().filter(|(_, v)| !matches!(v, Value::Unknown));
-    varint(buffer, known().count() as u64);
-    for (field, v) in known() {
-        text(buffer, field.json);
-        value(buffer, &v);
+    for (i, field) in (0u8..).zip(FIELDS.iter()) {
+        let v = event.get(FieldId(i));
+        if !matches!(v, Value::Unknown) {
+            text(buffer, field.json);
+            value(buffer, &v);
+        }
     }
     let mut hash = Sha256::new();
     hash.update(b"fineprint event 1\n");

@@ -9,6 +9,9 @@ pub use canonical::{canonical_definition, canonical_expr, canonical_rule, descri
 pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
 pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
 
+/// Comparison: what is written is what is meant.
+pub use crate::syntax::ast::CompareOp as Compare;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{FieldId, Kind};
@@ -465,23 +468,6 @@ pub struct Expr {
     pub span: Span,
 }
 
-/// Comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compare {
-    /// `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterEqual,
-}
-
 /// Arithmetic on numbers that share a scale as noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arithmetic {
@@ -613,18 +599,6 @@ impl Expr {
 }
 
 impl Compare {
-    /// As written.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Compare::Equal => "=",
-            Compare::NotEqual => "!=",
-            Compare::Less => "<",
-            Compare::LessEqual => "<=",
-            Compare::Greater => ">",
-            Compare::GreaterEqual => ">=",
-        }
-    }
-
     /// The comparison that is true exactly where this one is false.
     pub fn negated(self) -> Compare {
         match self {

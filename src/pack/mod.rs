@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-pub use sources::{FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
+pub use sources::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
 
 use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors, sort};

@@ -13,7 +13,7 @@ pub const FILES_MAX: usize = 10_000;
 /// All rule files together, in bytes.
 pub const TOTAL_BYTES_MAX: u64 = 256 << 20;
 /// Deepest directory below the one that is named.
-const DEPTH_MAX: usize = 32;
+pub const DEPTH_MAX: u64 = 32;
 
 /// Why a pack could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,10 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, PackError> {
             let path = entry.path();
             // Links to directories are not followed, so that a circle cannot hold us.
             let kind = entry.file_type().map_err(failed(&path))?;
-            if kind.is_dir() && depth < DEPTH_MAX {
+            if kind.is_dir() {
+                if depth >= DEPTH_MAX {
+                    return Err(PackError::TooMuch { path: directory, most: DEPTH_MAX, what: "levels of directories" });
+                }
                 open.push((path, depth + 1));
             } else if !kind.is_dir() && path.extension().is_some_and(|e| e == "tos") {
                 found.push(path);

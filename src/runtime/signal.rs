@@ -12,7 +12,12 @@ pub fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("signals".to_string()).spawn(move || runtime.block_on(watch(&flag)))?;
+    // Listening begins here and not in the thread: from the return on, no signal ends the process.
+    let watch = {
+        let _inside = runtime.enter();
+        watch(flag)?
+    };
+    std::thread::Builder::new().name("signals".to_string()).spawn(move || runtime.block_on(watch))?;
     Ok(stop)
 }
 
@@ -21,30 +26,32 @@ pub fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
 const SIGXFSZ: i32 = 25;
 
 #[cfg(unix)]
-async fn watch(stop: &AtomicBool) {
+fn watch(stop: Arc<AtomicBool>) -> io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // A write beyond the bound on file sizes is then an error that is told, and does not end the process.
-    let _beyond_bound = signal(SignalKind::from_raw(SIGXFSZ));
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let beyond_bound = signal(SignalKind::from_raw(SIGXFSZ))?;
+    Ok(async move {
+        let _beyond_bound = beyond_bound;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
         }
-        if stop.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    }
+    })
 }
 
 #[cfg(not(unix))]
-async fn watch(stop: &AtomicBool) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if stop.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+fn watch(stop: Arc<AtomicBool>) -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if stop.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
         }
-    }
+    })
 }

@@ -145,6 +145,57 @@ fn a_declaration_lost_to_grammar_is_not_reported_as_unknown() {
     assert!(codes.iter().all(|c| c.starts_with("TOS01")), "{codes:?}");
 }
 
+/// Whatever was declared in a block that could not be read, its uses are no second mistake.
+#[test]
+fn uses_of_what_was_lost_to_grammar_are_no_second_mistake() {
+    let event = |policy: &str, condition: &str| {
+        format!("{policy}\nrule r {{ enforces example.terms.limits on completion where {condition} because \"x\" }}\n")
+    };
+    for (lost, uses) in [
+        ("let bulk = = 3", event(POLICY, "bulk")),
+        ("let bulk = stream and\nlet other = bulk or stream", event(POLICY, "other and bulk")),
+        ("list bulk : string [\"a\"]", event(POLICY, "account in bulk")),
+        ("list bulk : = [\"a\"]", event(POLICY, "prompt has any of bulk")),
+        ("table bulk keyed account from \"t.csv\" { plan: string }", event(POLICY, "bulk.plan = \"a\"")),
+        ("policy example.terms version 2026 {\n clause limits \"a\"\n}", event("", "stream")),
+        ("policy example.terms version 2026-01-01 {\n clause limits limits \"a\"\n}", event("", "stream")),
+        (
+            "rule bulk { enforces example.terms.limits on where stream because \"x\" }",
+            format!("{POLICY}apply bulk as x enforces example.terms.limits"),
+        ),
+    ] {
+        for text in [format!("{lost}\n{uses}"), format!("{uses}\n{lost}")] {
+            let codes = codes(&text);
+            assert!(
+                !codes.is_empty() && codes.iter().all(|c| c.starts_with("TOS01") || c.starts_with("TOS04")),
+                "{text}\n{codes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_literal_that_cannot_be_read_is_one_mistake() {
+    for condition in ["ts >= 2026-13-01", "latency > 10seconds", "output_tokens + 10seconds > 2", "status in [40x3]"] {
+        let text =
+            format!("{POLICY}rule r {{ enforces example.terms.limits on completion where {condition} because \"x\" }}");
+        let codes = codes(&text);
+        assert!(codes.len() == 1 && codes[0].starts_with("TOS01"), "{condition}: {codes:?}");
+    }
+}
+
+/// Only names of lost declarations are excused: neither words of comments and texts nor those of whole declarations.
+#[test]
+fn a_mistake_of_grammar_excuses_no_other_name() {
+    let text = format!(
+        "{POLICY}# let us see: list refusd\nlet a = = 3\n\
+         rule r {{ enforces example.terms.limits on completion where refusd because \"let streem\" }}\n\
+         rule s {{ enforces example.terms.limits on completion where us because \"x\" }}\n"
+    );
+    let codes = codes(&text);
+    assert_eq!(codes.iter().filter(|c| **c == "TOS0201").count(), 2, "{codes:?}");
+}
+
 #[test]
 fn lets_that_double_are_refused_in_little_time() {
     let mut text = POLICY.to_string();

@@ -12,6 +12,8 @@
     reason = "tests fail by panicking"
 )]
 
+/// Bounds that no other test hits.
+mod bounds;
 /// The command line, as its user would call it.
 mod cli;
 /// Messages about wrong rule files: one golden file a case.

@@ -113,6 +113,8 @@ fn messages_of_the_grammar_stay_as_they_are() {
         };
         let code = Code::from_id(&name[..7]).unwrap();
         assert!(found.iter().any(|d| d.code == code), "{name} shows no {}", code.id());
+        let helpless = found.iter().find(|d| d.help.is_none());
+        assert!(helpless.is_none(), "{name}: no help with {:?}", helpless.map(|d| &d.message));
         seen.push(code);
         golden::check(&path.with_extension("out"), &to_text(&found, &sources, false));
     }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use nom::error::{ErrorKind, ParseError};
 use nom::{Err, IResult};
 
+use super::example;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::source::{SourceId, Span};
 use crate::syntax::ast::{At, Date, Name, Path, Text};
@@ -257,7 +258,8 @@ impl<'a> Cursor<'a> {
             self.missing_span(),
             format!("expected {what}, found {}", self.describe()),
         )
-        .label(format!("expected {what}"));
+        .label(format!("expected {what}"))
+        .help(example::help(what));
         self.fail(self.hinted(d))
     }
 
@@ -268,7 +270,11 @@ impl<'a> Cursor<'a> {
                 .label("what comes before is complete");
         self.fail(match nearest(self.word(), operators.iter().copied()).filter(|_| !self.word().is_empty()) {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(self.span(), near),
-            None => self.hinted(d),
+            None => self.hinted(d.help(if what.contains("operator") {
+                "join conditions with `and` or `or`, values with `+`, `-`, `*` or `/`"
+            } else {
+                "take it out, or begin a new line with the next section"
+            })),
         })
     }
 
@@ -357,7 +363,9 @@ pub(super) fn named<'a>(what: &'static str) -> impl Fn(Cursor<'a>) -> Parsed<'a,
                 i.span(),
                 format!("expected {what}, found `{}`, which is a word of the language", i.word()),
             );
-            Err(i.fail(d.label(format!("expected {what}"))))
+            let own = what == "a name";
+            let help = if own { format!("choose another, such as `my-{}`", i.word()) } else { example::help(what) };
+            Err(i.fail(d.label(format!("expected {what}")).help(help)))
         }
         Kind::Word if i.begins_section() => Err(i.expected(what)),
         Kind::Word => Ok((i.skip(1), Name { text: i.word().to_string(), span: i.span() })),

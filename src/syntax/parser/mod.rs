@@ -5,6 +5,7 @@
 
 mod block;
 mod cursor;
+mod example;
 mod expr;
 mod item;
 mod link;

@@ -17,8 +17,10 @@ const POLICY: Block = Block {
 
 pub(super) fn policy(start: Cursor<'_>) -> Parsed<'_, Policy> {
     let (i, policy_name) = path(start.skip(1))?;
-    let (i, version) = preceded(keyword("version"), date).parse(i)?;
-    let (i, open) = symbol(Symbol::OpenBrace)(i)?;
+    // Clauses are named behind their policy, so that its whole name stands for them.
+    let whole_name = Name { text: policy_name.text(), span: policy_name.span };
+    let head = (preceded(keyword("version"), date), symbol(Symbol::OpenBrace)).parse(i);
+    let (i, (version, open)) = head.inspect_err(|_| i.broken(&whole_name))?;
     let mut policy =
         Policy { name: policy_name, version, title: None, url: None, effective: None, clauses: Vec::new(), span: open };
     let (i, outcome) = POLICY.read(i, start, open, |i, word| match word {
@@ -31,8 +33,8 @@ pub(super) fn policy(start: Cursor<'_>) -> Parsed<'_, Policy> {
         }
         _ => clause(i, word == "permits").map(|(i, c)| (i, policy.clauses.push(c))),
     });
-    if let (true, Some(part)) = (outcome.broken, policy.name.parts.last()) {
-        i.broken(part);
+    if outcome.broken {
+        i.broken(&whole_name);
     }
     policy.span = i.since(start);
     Ok((i, policy))

@@ -46,6 +46,9 @@ pub fn rules(bytes: &[u8]) {
         assert!(!has_errors(&mistakes), "what was printed cannot be read: {printed}");
     }
     let compiled = compile_as_of(&sources, Timestamp::parse_date("2026-06-01"));
+    for d in &compiled.diagnostics {
+        assert!(d.help.is_some(), "no help with `{}`", d.message);
+    }
     to_text(&compiled.diagnostics, &sources, true);
     to_json(&compiled.diagnostics, &sources);
     if !compiled.has_errors() {

@@ -1,0 +1,293 @@
+//! Every bound is hit: what lies within it is taken, what lies beyond is refused and told, or costs nothing but time.
+//! Bounds of one reader stand with its tests (`events`, `syntax`, `feed`, `store`); here is the rest.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use fineprint::check::limits;
+use fineprint::compile::{Compiled, compile};
+use fineprint::diagnostic::{Code, Diagnostic};
+use fineprint::eval::{EvalOptions, Evaluator};
+use fineprint::event::decode::decode;
+use fineprint::fixture;
+use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, SEGMENT_BYTES_MAX};
+use fineprint::pack::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
+use fineprint::plan::{ReferenceData, RuleSet};
+use fineprint::reference::{LIST_ROWS_MAX, ListData, ListError, Row, TableData, TableError, TableRow};
+use fineprint::source::SourceMap;
+use fineprint::time::Timestamp;
+use fineprint::value::Type;
+
+const POLICY: &str = "policy example.terms version 2026-01-01 {\n  clause limits \"Limits may not be evaded.\"\n}\n";
+
+fn compiled(text: &str) -> Compiled {
+    let mut sources = SourceMap::default();
+    sources.add("rules.tos", format!("{POLICY}{text}"));
+    compile(&sources)
+}
+
+fn windowed(sections: &str) -> String {
+    format!("rule r {{ enforces example.terms.limits on completion {sections} because \"x\" }}")
+}
+
+/// What is said beside the advice to write tests.
+fn said(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
+    diagnostics.iter().filter(|d| d.code != Code::RULE_WITHOUT_TEST && d.code != Code::UNUSED_LET).collect()
+}
+
+/// `text(n)` is taken at the bound and refused one beyond, with words that name it.
+fn bound(n: u64, code: Code, says: &str, text: impl Fn(u64) -> String) {
+    let at = compiled(&text(n)).diagnostics;
+    assert!(said(&at).is_empty(), "{says}: refused at the bound: {:?}", said(&at).first());
+    beyond(n, code, says, text);
+}
+
+fn beyond(n: u64, code: Code, says: &str, text: impl Fn(u64) -> String) {
+    let over = compiled(&text(n + 1)).diagnostics;
+    let found = over.iter().any(|d| d.code == code && d.message.contains(says) && d.help.is_some());
+    assert!(found, "`{says}` is not said: {:?}", said(&over).first());
+}
+
+fn each(n: u64, one: impl Fn(u64) -> String) -> String {
+    (0..n).map(one).fold(String::new(), |mut all, one| {
+        let _ = writeln!(all, "{one}");
+        all
+    })
+}
+
+#[test]
+fn declarations() {
+    let lists = |n| each(n, |i| format!("list l{i} : integer = [{i}]"));
+    beyond(limits::LISTS_MAX as u64, Code::TOO_MANY, "10000 lists", lists);
+    let tables = |n| each(n, |i| format!("table t{i} keyed by account from \"t.csv\" {{ a: string }}"));
+    bound(limits::TABLES_MAX as u64, Code::TOO_MANY, "1000 tables", tables);
+    // Empty rules are wrong rules, and count.
+    beyond(limits::RULES_MAX as u64, Code::TOO_MANY, "20000 rules", |n| each(n, |i| format!("rule r{i} {{ }}")));
+}
+
+#[test]
+fn values_of_a_written_list() {
+    let list = |n: u64| format!("list l : integer = [\n{}]", each(n, |i| format!("{i},")));
+    beyond(limits::INLINE_VALUES_MAX as u64, Code::TOO_MANY, "more than 100000 values", list);
+}
+
+#[test]
+fn parts_of_groups_and_rules() {
+    const FIELDS: [&str; 9] =
+        ["account", "org", "model", "endpoint", "ip", "country", "user_agent", "session", "provider"];
+    let first = |n: u64| FIELDS[..n as usize].join(", ");
+    let parts = limits::KEY_PARTS_MAX as u64;
+    bound(parts, Code::TOO_MANY, "more than 8 parts", |n| {
+        windowed(&format!("per {} over 1h when count() > 1", first(n)))
+    });
+    bound(parts, Code::WRONG_ARGUMENTS, "one to 8 values", |n| {
+        windowed(&format!("per account over 1h when distinct({}) > 1", first(n)))
+    });
+    let counts = |n| (0..n).map(|i| format!("count() where status = {i}")).collect::<Vec<_>>();
+    let many = |n| {
+        let lets = each(n, |i| format!("let c{i} = {}", counts(n)[i as usize]));
+        let when = (0..n).map(|i| format!("c{i} > 1")).collect::<Vec<_>>().join(" or ");
+        windowed(&format!("per account over 1h\n{lets} when {when}"))
+    };
+    bound(limits::AGGREGATES_MAX as u64, Code::TOO_MANY, "more than 64 aggregates", many);
+    beyond(400, Code::TOO_MANY, "more than 2000000 parts in all", |n| {
+        let wide = (0..500).map(|i| format!("status = {i}")).collect::<Vec<_>>();
+        let wide = wide.chunks(50).map(|part| format!("({})", part.join(" or "))).collect::<Vec<_>>().join("\n or ");
+        format!("let wide = {wide}\n{}", each(n * 4, |i| format!("let l{i} = wide and stream")))
+    });
+}
+
+#[test]
+fn windows() {
+    let over = |over: &str| windowed(&format!("per account over {over} when count() > 1"));
+    bound(90, Code::BAD_WINDOW, "longer than 90d", |n| over(&format!("{n}d every 1d")));
+    let short = compiled(&over("900ms")).diagnostics;
+    assert!(said(&short).iter().any(|d| d.message.contains("shorter than 1s")), "{short:?}");
+    bound(limits::STEPS_MAX as u64, Code::BAD_WINDOW, "more than 10000", |n| over(&format!("{n}s every 1s")));
+    // Four aggregates of 10,000 steps fill a group.
+    bound(limits::CELLS_PER_KEY_MAX / 10_000, Code::RULE_TOO_COSTLY, "40000", |n| {
+        let when = (0..n).map(|i| format!("(count() where status = {i}) > 1")).collect::<Vec<_>>().join(" or ");
+        windowed(&format!("per account over 10000s every 1s when {when}"))
+    });
+}
+
+#[test]
+fn regular_expressions() {
+    let matching = |pattern: &str| windowed(&format!("where prompt matches regex \"{pattern}\""));
+    bound(limits::REGEX_CHARS_MAX as u64, Code::REGEX_TOO_COSTLY, "1001 characters", |n| {
+        matching(&"a".repeat(n as usize))
+    });
+    bound(20, Code::REGEX_TOO_COSTLY, "more than 1024 KiB", |n| {
+        matching(&format!("word(\\w{{10}}){{{}}}", if n > 20 { 60 } else { 2 }))
+    });
+}
+
+fn rule_set(text: &str, lists: Vec<ListData>) -> Result<RuleSet, Vec<Diagnostic>> {
+    let compiled = compiled(text);
+    assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics.first());
+    let columns = compiled.program.tables[0].columns.iter().map(|(n, ty)| (n.as_str().into(), ty.clone())).collect();
+    let lists = lists.into_iter().map(Arc::new).collect();
+    RuleSet::new(
+        compiled.program,
+        ReferenceData { lists, tables: vec![Arc::new(TableData::empty(columns))], ..ReferenceData::default() },
+    )
+}
+
+#[test]
+fn exceptions_of_a_rule() {
+    let excepting = |n: u64| {
+        let except = each(n, |i| format!("except events where account = \"a{i}\" because \"b\" owner \"o\""));
+        format!("rule r {{ enforces example.terms.limits on completion where stream\n{except} because \"x\" }}")
+    };
+    assert!(rule_set(&excepting(32), Vec::new()).is_ok());
+    let refused = rule_set(&excepting(33), Vec::new()).unwrap_err();
+    assert!(refused[0].message.contains("33 exceptions, the limit is 32"), "{refused:?}");
+}
+
+/// Beyond 64 alternatives a pattern is not filtered by literals, beyond 200,000 bytes the automaton of phrases is another
+/// one: neither shows in what is found.
+#[test]
+fn phrases_and_alternatives() {
+    let phrase = |i: u64| format!("phrase number {i:06} of many");
+    let row = |i| Row { value: phrase(i), from: None, to: None };
+    let many = ListData::build(Type::String, (0..9_000).map(row).collect()).unwrap();
+    let alternatives = (100..170).map(|i| format!("word{i}")).collect::<Vec<_>>().join("|");
+    let rule = |name: &str, test: &str| {
+        format!("rule {name} {{ enforces example.terms.limits on completion where prompt {test} because \"x\" }}\n")
+    };
+    let text = format!(
+        "list many : string from \"many.txt\"\n{}{}{}",
+        rule("exact", "has any of many"),
+        rule("folded", "has any of many ignoring case"),
+        rule("pattern", &format!("matches regex \"{alternatives}\""))
+    );
+    let mut evaluator = Evaluator::new(Arc::new(rule_set(&text, vec![many]).unwrap()), EvalOptions::default());
+    let mut found = |prompt: &str| {
+        let line = format!(r#"{{"id":"e","ts":"2026-03-02T08:00:00Z","type":"completion","prompt":"{prompt}"}}"#);
+        let event = decode(line.as_bytes()).unwrap();
+        let mut names: Vec<String> = evaluator.matching(&event).map(str::to_string).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(found(&format!("say {} and go", phrase(8_999))), ["exact", "folded"]);
+    assert_eq!(found(&phrase(0).to_uppercase()), ["folded"]);
+    assert_eq!(found("in word169 only"), ["pattern"]);
+    assert_eq!(found("phrase number 009000 of many, word170"), [""; 0]);
+}
+
+#[test]
+fn events_of_a_test() {
+    let test = |n: u64| {
+        format!(
+            "rule r {{ enforces example.terms.limits on completion where stream because \"x\"\n\
+             test \"t\" {{ given {n} completions {{ stream: false }} expect nothing }} }}"
+        )
+    };
+    bound(limits::TEST_EVENTS_MAX, Code::BAD_TEST, "more than 200000", test);
+    assert_eq!(fixture::EVENTS_MAX as u64, limits::TEST_EVENTS_MAX);
+}
+
+/// A prompt of more words is one of 5,000.
+#[test]
+fn words_of_a_prompt() {
+    let rule = |words: u64, expect: &str| {
+        format!(
+            "rule r {{ enforces example.terms.limits on completion where length(prompt) > 20_000 because \"x\"\n\
+             test \"t\" {{ given 1 completion {{ prompt: \"{{words {words}}}\" }} expect {expect} }} }}"
+        )
+    };
+    let lengths = [4_000, 5_000, 6_000, 4_000_000_000].map(|words| {
+        let compiled = compiled(&rule(words, "nothing"));
+        assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+        let cases = fixture::cases(&compiled.program, &compiled.files);
+        let case = cases.into_iter().next().unwrap();
+        let data = ReferenceData { lists: Vec::new(), tables: vec![accounts(&compiled)], ..ReferenceData::default() };
+        let report = fixture::run(case, &compiled.program, &data);
+        (report.failures.is_empty(), report.found)
+    });
+    assert_eq!(lengths[1], lengths[2]);
+    assert_eq!(lengths[1], lengths[3]);
+}
+
+fn accounts(compiled: &Compiled) -> Arc<TableData> {
+    let columns = compiled.program.tables[0].columns.iter();
+    Arc::new(TableData::empty(columns.map(|(n, ty)| (n.as_str().into(), ty.clone())).collect()))
+}
+
+fn too_much(path: &Path) -> String {
+    match read_sources(path) {
+        Err(e @ PackError::TooMuch { .. }) => e.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn files_of_a_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |i: usize| std::fs::write(folder.path().join(format!("{i}.tos")), "").unwrap();
+    (0..FILES_MAX).for_each(file);
+    assert_eq!(read_sources(folder.path()).unwrap().paths.len(), FILES_MAX);
+    file(FILES_MAX);
+    assert!(too_much(folder.path()).contains("more than 10000 rule files"));
+}
+
+#[test]
+fn bytes_of_a_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let each = fineprint::syntax::FILE_BYTES_MAX as u64;
+    // Holes in files: they take no room on the disk.
+    let file = |i: u64, bytes| {
+        std::fs::File::create(folder.path().join(format!("{i:03}.tos"))).unwrap().set_len(bytes).unwrap();
+    };
+    (0..TOTAL_BYTES_MAX / each).for_each(|i| file(i, each));
+    assert_eq!(read_sources(folder.path()).unwrap().paths.len() as u64, TOTAL_BYTES_MAX / each);
+    file(900, 1);
+    assert!(too_much(folder.path()).contains("bytes of rule files"));
+}
+
+#[test]
+fn directories_of_a_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut deep = folder.path().to_owned();
+    (0..DEPTH_MAX).for_each(|_| deep.push("d"));
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("a.tos"), "").unwrap();
+    assert_eq!(read_sources(folder.path()).unwrap().paths.len(), 1);
+    std::fs::create_dir(deep.join("d")).unwrap();
+    assert!(too_much(folder.path()).contains("more than 32 levels of directories"));
+}
+
+#[test]
+fn rows_of_lists_and_tables() {
+    let list = ListData::build(Type::String, vec![Row::default(); LIST_ROWS_MAX + 1]);
+    assert!(matches!(list, Err(ListError::TooMany)));
+    let row = TableRow { key: String::new(), from: None, to: None, cells: Vec::new() };
+    let table = TableData::build(Vec::new(), vec![row; LIST_ROWS_MAX + 1]);
+    assert!(matches!(table, Err(TableError::TooMany)));
+}
+
+/// However large a segment is asked for, it is rolled over at its bound.
+#[test]
+fn bytes_of_a_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let options = JournalOptions { level: 1, segment_bytes: u64::MAX };
+    let mut journal = Journal::open(&path, options, &Position::START).unwrap();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut noise = vec![0u8; 60_000];
+    for n in 0..SEGMENT_BYTES_MAX / 60_000 + 50 {
+        // Each record other bytes, so that nothing of it is compressed.
+        for word in noise.as_chunks_mut::<8>().0 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *word = state.to_le_bytes();
+        }
+        journal.append(Timestamp(n as i64), &noise).unwrap();
+    }
+    journal.sync().unwrap();
+    let sizes: Vec<u64> = journal.segments().iter().map(|s| s.n_bytes).collect();
+    assert!(sizes.len() == 2 && sizes.iter().all(|n| *n <= SEGMENT_BYTES_MAX), "{sizes:?}");
+    assert!(sizes[0] > SEGMENT_BYTES_MAX - (2 << 20), "{sizes:?}");
+}
