@@ -33,7 +33,6 @@ const EVALUATED: &[Signature] = &[
     event("lower", "lower(model)"),
     event("length", "length(prompt)"),
     event("template", "template(prompt, loose)"),
-    event("template", "template(prompt, loose)"),
     aggregate("count", "count() where status = 403"),
     aggregate("sum", "sum(output_tokens)"),
     aggregate("min", "min(latency)"),
