@@ -154,9 +154,10 @@ fn main() {
     println!("\nother places and payloads, strict, template of 60 words");
     println!("| | 0 % | 10 % | 20 % | 30 % | 40 % substitution |\n|---|---|---|---|---|---|");
     let cases = [("after the payload", Place::After, 200), ("within the payload", Place::Between, 200)];
+    let middling = [("within 500 words", Place::Between, 500)];
     let long = [("before 1,000 words", Place::Before, 1_000), ("within 1,000 words", Place::Between, 1_000)];
     let longer = [("before 5,000 words", Place::Before, 5_000), ("after 5,000 words", Place::After, 5_000)];
-    for (name, place, payload) in cases.into_iter().chain(long).chain(longer) {
+    for (name, place, payload) in cases.into_iter().chain(middling).chain(long).chain(longer) {
         println!("| {name} | {} |", row(&author, Strictness::Strict, 60, place, payload));
     }
 

@@ -2,7 +2,7 @@
 //! hold. Winnowing (Schleimer, Wilkerson, Aiken 2003) over words, keyed. Knows no event, list or rule. This page is the
 //! definition; the tests hold a second, slow implementation written from it.
 //!
-//! **Words.** Each character of the text is one of four kinds ([`words`]): *ignored* characters are as if they were not
+//! **Words.** Each character of the text is one of four kinds (`words.rs`): *ignored* characters are as if they were not
 //! there; a *lone* letter (of a script written without spaces) is a word by itself; other letters and digits
 //! (`char::is_alphanumeric`) that follow each other form a word; anything else ends a word. Characters are lower-cased
 //! (`char::to_lowercase`); digits stay as they are.

@@ -6,13 +6,17 @@ use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 use std::hash::BuildHasher;
 
-/// The most different fingerprints that are held: about a gigabyte.
-pub const PUBLIC_FINGERPRINTS_MAX: usize = 20_000_000;
+/// The most different fingerprints that are held where nothing else is said. An entry is 56 bytes and a table at least
+/// half empty after it grew, so this is about a gigabyte.
+pub const PUBLIC_FINGERPRINTS_MAX: usize = 10_000_000;
 
-/// There are more than [`PUBLIC_FINGERPRINTS_MAX`] different fingerprints.
+/// There are more different fingerprints than may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the sample holds more than {PUBLIC_FINGERPRINTS_MAX} different fingerprints: take a smaller sample")]
-pub struct FingerprintsFull;
+#[error("the sample holds more than {max} different fingerprints: take a smaller sample")]
+pub struct FingerprintsFull {
+    /// How many may be held.
+    pub max: usize,
+}
 
 /// A fingerprint that many accounts show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,7 @@ struct Shown {
 #[derive(Debug)]
 pub struct PublicTemplates {
     accounts_min: usize,
+    fingerprints_max: usize,
     names: Vec<Box<str>>,
     numbers: HashTable<u32>,
     shown: HashMap<u64, Shown, FixedState>,
@@ -47,8 +52,18 @@ const HASHER: FixedState = FixedState::with_seed(0);
 impl PublicTemplates {
     /// Public is what at least so many accounts show.
     pub fn new(accounts_min: usize) -> Self {
-        let shown = HashMap::with_hasher(HASHER);
-        PublicTemplates { accounts_min: accounts_min.max(1), names: Vec::new(), numbers: HashTable::new(), shown }
+        PublicTemplates {
+            accounts_min: accounts_min.max(1),
+            fingerprints_max: PUBLIC_FINGERPRINTS_MAX,
+            names: Vec::new(),
+            numbers: HashTable::new(),
+            shown: HashMap::with_hasher(HASHER),
+        }
+    }
+
+    /// The same with another bound than [`PUBLIC_FINGERPRINTS_MAX`].
+    pub fn holding_at_most(self, fingerprints_max: usize) -> Self {
+        PublicTemplates { fingerprints_max, ..self }
     }
 
     /// Counts the fingerprints of one text of an account; each at most once a text.
@@ -58,8 +73,8 @@ impl PublicTemplates {
     pub fn add(&mut self, account: &str, words: u8, fingerprints: &[u64]) -> Result<(), FingerprintsFull> {
         let account = self.number(account);
         for fingerprint in fingerprints {
-            if self.shown.len() >= PUBLIC_FINGERPRINTS_MAX && !self.shown.contains_key(fingerprint) {
-                return Err(FingerprintsFull);
+            if self.shown.len() >= self.fingerprints_max && !self.shown.contains_key(fingerprint) {
+                return Err(FingerprintsFull { max: self.fingerprints_max });
             }
             let shown = self.shown.entry(*fingerprint).or_default();
             shown.words = words;

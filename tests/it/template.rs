@@ -231,3 +231,13 @@ fn public_is_what_enough_accounts_show() {
     assert_eq!(found, [(1, 4)]);
     assert_eq!(sample.n_accounts(), 3);
 }
+
+#[test]
+fn a_sample_is_bounded() {
+    let mut sample = PublicTemplates::new(2).holding_at_most(2);
+    sample.add("a", 8, &[1, 2]).unwrap();
+    sample.add("b", 8, &[2, 1]).unwrap();
+    let full = sample.add("b", 8, &[3]).unwrap_err();
+    assert!(full.to_string().contains("more than 2"), "{full}");
+    assert_eq!(sample.public().len(), 2);
+}
