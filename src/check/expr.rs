@@ -278,8 +278,14 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
 pub(super) fn is_constant(e: &Expr) -> bool {
     let mut constant = true;
     e.walk(&mut |x| {
-        constant &=
-            !matches!(x.kind, ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Aggregate(_) | ExprKind::Key(_));
+        constant &= !matches!(
+            x.kind,
+            ExprKind::Field(_)
+                | ExprKind::Column(..)
+                | ExprKind::Template(..)
+                | ExprKind::Aggregate(_)
+                | ExprKind::Key(_)
+        );
     });
     constant
 }

@@ -17,8 +17,9 @@ pub(crate) const PROJECTION_VERSION: u8 = 2;
 
 impl Evaluator {
     /// Appends the projection of an event to `out`: the fields that the rules read and which text tests held. Content
-    /// fields (prompt text) are never part of it; template fingerprints of the prompt are, where a rule asks for them. Call it directly after [`Evaluator::observe`] of the same event, whose
-    /// evaluation it reports. What is left out is covered by the commitment under `salt`.
+    /// fields (prompt text) are never part of it; template fingerprints of the prompt are, where a rule asks for them. Call
+    /// it directly after [`Evaluator::observe`] of the same event, whose evaluation it reports. What is left out is covered
+    /// by the commitment under `salt`.
     pub fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
         out.push(PROJECTION_VERSION);
         out.push(event.kind() as u8);

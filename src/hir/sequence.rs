@@ -66,7 +66,7 @@ impl Expr {
     pub fn is_of_event(&self) -> bool {
         let (mut event, mut other) = (false, false);
         self.walk(&mut |e| match e.kind {
-            ExprKind::Field(_) | ExprKind::Column(..) => event = true,
+            ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Template(..) => event = true,
             ExprKind::OfStep(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => other = true,
             _ => {}
         });

@@ -22,7 +22,6 @@ impl Router {
         event: &UsageEvent<'_>,
         interner: &mut Interner,
     ) {
-        let exceptions = self.exceptions(rules, plan, event);
         let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         let (mut steps, mut known) = (0u64, 0u64);
         for (i, step) in s.steps.iter().enumerate().filter(|(_, step)| step.kinds.contains(&event.kind())) {
@@ -36,6 +35,8 @@ impl Router {
             return;
         }
         let start = self.words.len();
+        let exceptions = self.exceptions(rules, plan, event);
+        let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), steps, 0]);
         for part in &s.per {
             match self.taken.word(rules, part.word, &env, interner) {

@@ -15,13 +15,17 @@ const TEMPLATE: &str = "Rewrite the task below so that it is harder but keeps it
 
 /// A rule of one filter, with the list `known` of [`TEMPLATE`], under a key.
 fn evaluator(filter: &str, key: FingerprintKey) -> Evaluator {
+    of_rule(&format!("on completion where {filter}"), key)
+}
+
+fn of_rule(sections: &str, key: FingerprintKey) -> Evaluator {
     let mut sources = SourceMap::default();
     sources.add(
         "t.tos",
         format!(
             "policy a.b version 2026-01-01 {{ clause c at \"1\" \"No.\" }}\n\
              list known : fingerprint = [\"{TEMPLATE}\"]\n\
-             rule r {{ enforces a.b.c on completion where {filter} because \"found\" }}\n"
+             rule r {{ enforces a.b.c {sections} because \"found\" }}\n"
         ),
     );
     let compiled = compile(&sources);
@@ -136,4 +140,22 @@ fn the_projection_holds_fingerprints_and_no_prompt() {
     assert!(made.as_slice().iter().all(|f| kept.contains(&hex(*f))) && !kept.contains("Rewrite"), "{kept}");
     let unasked = project("status = 200 or account = \"a\"");
     assert!(made.as_slice().iter().all(|f| !unasked.contains(&hex(*f))), "{unasked}");
+}
+
+/// A step of a sequence may ask for its own template beside what it asks of an earlier step.
+#[test]
+fn steps_of_sequences_know_their_template() {
+    let rule = "on sequence per account within 60s { first completion where status = 403 \
+                then completion where account != first.account or template(prompt) in known }";
+    let mut evaluator = of_rule(rule, FingerprintKey::PUBLIC);
+    for (i, (status, prompt)) in [(403, TEMPLATE), (200, "something else"), (200, TEMPLATE)].into_iter().enumerate() {
+        let line = format!(
+            r#"{{"id":"e{i}","ts":"2026-01-01T00:00:0{i}Z","type":"completion","account":"a","status":{status},"prompt":"{prompt}"}}"#
+        );
+        evaluator.observe(&Decoder::new().decode(line.as_bytes()).unwrap(), Origin::default());
+    }
+    evaluator.finish();
+    let found = evaluator.take_violations();
+    let ids: Vec<&str> = found.iter().flat_map(|v| &v.evidence.events).map(|e| e.id.as_str()).collect();
+    assert_eq!((found.len(), ids), (1, vec!["e0", "e2"]));
 }
