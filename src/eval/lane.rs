@@ -162,11 +162,12 @@ impl Lane {
     pub(crate) fn contributed(&self, w: &WindowPlan, steps: std::ops::Range<i64>) -> u64 {
         let column = w.contributed.map_or(1, usize::from);
         let number = |row: &[u32]| u64::from(row.get(column).copied().unwrap_or(0));
-        let (mut step, mut sum, mut rest) = (self.first, 0, self.closed.clone());
+        let (mut step, mut sum, mut at) = (self.first, 0, self.closed.start as usize);
         let mut row: SmallVec<[u32; 16]> = SmallVec::from_elem(0, w.row);
-        while rest.pop(&mut row) {
+        while self.closed.read(&mut at, &mut row) {
             sum += if steps.contains(&step) { number(&row) } else { 0 };
-            step += i64::from(rest.first().or(self.open.first().copied()).unwrap_or(0));
+            let next = self.closed.number(&mut at.clone()).or(self.open.first().copied());
+            step += i64::from(next.unwrap_or(0));
         }
         sum + if steps.contains(&self.last) { number(&self.open) } else { 0 }
     }
@@ -205,7 +206,6 @@ struct Packed {
 
 impl Packed {
     fn push(&mut self, row: &[u32]) {
-        let before = self.bytes.len();
         for number in row {
             let mut n = *number;
             while n >= 0x80 {
@@ -216,7 +216,6 @@ impl Packed {
             self.grow();
             self.bytes.push(n as u8);
         }
-        debug_assert!(self.bytes.len() > before, "a row has numbers");
     }
 
     /// Makes room for a byte. Most groups hold few rows: doubling from the start would waste more than it saves.
@@ -245,14 +244,22 @@ impl Packed {
         }
     }
 
-    /// Takes out the first row; false where there is none.
-    fn pop(&mut self, row: &mut [u32]) -> bool {
-        let mut at = self.start as usize;
-        if at >= self.bytes.len() {
+    /// Reads the row that begins at `at` and moves on behind it; false where there is none.
+    fn read(&self, at: &mut usize, row: &mut [u32]) -> bool {
+        if *at >= self.bytes.len() {
             return false;
         }
         for number in row {
-            *number = self.number(&mut at).unwrap_or(0);
+            *number = self.number(at).unwrap_or(0);
+        }
+        true
+    }
+
+    /// Takes out the first row; false where there is none.
+    fn pop(&mut self, row: &mut [u32]) -> bool {
+        let mut at = self.start as usize;
+        if !self.read(&mut at, row) {
+            return false;
         }
         if at >= self.bytes.len() {
             self.bytes.clear();

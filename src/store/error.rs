@@ -112,7 +112,7 @@ pub enum StoreError {
     },
     /// A log that was not closed, opened for reading where nothing can be written.
     #[error(
-        "`{}` was not closed by the run that wrote it, and its directory cannot be written; copy it with          `{}-wal` to a directory that can be written, and read it there",
+        "`{}` was not closed by the run that wrote it, and its directory cannot be written; copy it with `{}-wal` to a directory that can be written, and read it there",
         .path.display(), .path.display()
     )]
     NotClosed {
