@@ -110,7 +110,7 @@ impl Evaluator {
             version: SNAPSHOT_VERSION,
             bundle: self.rules.bundle_hash(),
             books: &self.books,
-            undecided: &self.router.undecided,
+            undecided: &self.undecided,
             interner: &self.interner,
             stage: &self.stage,
             memories: &self.memories,
@@ -150,17 +150,17 @@ impl Evaluator {
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
         s.memories.rebuild();
-        let mut evaluator = Evaluator::new(rules, options);
+        let evaluator = Evaluator::new(rules, options);
         let same = s.windows.len() == evaluator.windows.len()
             && s.memories.len() == evaluator.memories.len()
             && s.sequences.len() == evaluator.sequences.len();
         if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
-        evaluator.router.undecided = s.undecided;
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
         Ok(Evaluator {
             books: s.books,
+            undecided: s.undecided,
             interner: s.interner,
             stage: s.stage,
             memories: s.memories,

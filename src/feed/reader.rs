@@ -256,6 +256,16 @@ impl EventReader {
         Ok(Some(Record { bytes, n_bytes: found.n_bytes, line: found.line, offset: found.offset }))
     }
 
+    /// Whether asking for the next record may wait for somebody to write it: nothing of it has been read, and the input is
+    /// no file.
+    pub fn may_wait(&self) -> bool {
+        let here = match self.place {
+            Place::Lines => memchr::memchr(b'\n', self.unread()).is_some(),
+            _ => self.start < self.end,
+        };
+        self.n_total.is_none() && !self.at_end && !here
+    }
+
     /// How far the input is consumed: up to the end of the last record that was given out.
     pub fn position(&mut self) -> Position {
         self.hash_consumed();

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::lower::{Lower, WordId, is_symbol};
+use super::lower::{Lower, WordId, WordPlan, is_symbol};
 use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
@@ -93,6 +93,17 @@ pub(crate) enum InputPlan {
     Tuple(Vec<(Scalar, Type)>),
     /// `one per`: as a value, or the collapsing key where the condition is true.
     OnePer { of: Vec<(Scalar, Type)>, key: (Scalar, Type), condition: Option<NodeId> },
+}
+
+impl InputPlan {
+    /// Whether its word is the number of a text.
+    pub(crate) fn is_symbol(&self, words: &[WordPlan]) -> bool {
+        match self {
+            InputPlan::Word(id) => words.get(id.0 as usize).is_some_and(|word| is_symbol(&word.ty)),
+            InputPlan::Truth(_) => false,
+            InputPlan::Tuple(_) | InputPlan::OnePer { .. } => true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,7 @@ use super::pieces::{Pieces, unpack};
 use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
-use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, Salt};
-use crate::event::UsageEvent;
+use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, RoutedEvents};
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
 use crate::store::PieceId;
@@ -224,9 +223,9 @@ impl Session {
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn observe(&mut self, event: &UsageEvent<'_>, origin: Origin) -> Outcome {
-        self.before.unknown_keys += u64::from(event.unknown_keys());
-        let outcome = self.evaluator.observe(event, origin);
+    pub(super) fn observe(&mut self, events: &mut RoutedEvents, at: usize, origin: Origin) -> Outcome {
+        self.before.unknown_keys += u64::from(events.unknown_keys(at));
+        let outcome = self.evaluator.observe_routed(events, at, origin);
         if let Outcome::Rejected(refusal) = outcome {
             self.reject(origin, refusal.word(), String::new());
         }
@@ -248,10 +247,6 @@ impl Session {
 
     fn name(&self, input: u32) -> &str {
         self.inputs.get(input as usize).map_or("", |(name, _)| name.as_str())
-    }
-
-    pub(super) fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
-        self.evaluator.project(event, salt, out);
     }
 
     /// Refused records since the last call, by input and line.

@@ -291,3 +291,59 @@ fn bytes_of_a_segment() {
     assert!(sizes.len() == 2 && sizes.iter().all(|n| *n <= SEGMENT_BYTES_MAX), "{sizes:?}");
     assert!(sizes[0] > SEGMENT_BYTES_MAX - (2 << 20), "{sizes:?}");
 }
+
+/// 64 aggregates, each with a condition and a value of its own, fill the 64 conditions and 64 values that a rule may take from
+/// an event; a 65th aggregate is refused before. Each of the 64 counts what it should.
+#[test]
+fn conditions_and_values_of_a_rule() {
+    let n = limits::AGGREGATES_MAX as u64;
+    let lets = each(n, |i| format!("let s{i} = sum(output_tokens + {i}) where input_tokens >= {i}"));
+    let when = (0..n).map(|i| format!("s{i} > 1_000_000")).collect::<Vec<_>>().join(" or ");
+    let last = n - 1;
+    let text = windowed(&format!("per account over 1h\n{lets} when s{last} >= {last} or {when}"));
+    let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
+    let mut evaluator = Evaluator::new(rules, EvalOptions::default());
+    for (id, tokens) in [("under", last - 1), ("at", last)] {
+        let line = format!(
+            r#"{{"type":"completion","id":"{id}","ts":"2026-01-02T03:04:05Z","account":"{id}","input_tokens":{tokens},"output_tokens":0}}"#
+        );
+        evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+    }
+    evaluator.advance(Timestamp::parse_rfc3339("2026-01-02T06:00:00Z").unwrap());
+    let found = evaluator.take_violations();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].accounts, ["at"]);
+    let values = serde_json::to_string(&found[0]).unwrap();
+    assert!(values.contains(&format!("\"s{last}\"")), "{values}");
+}
+
+/// Beyond the events that are held, evidence names fewer; what is counted stays exact.
+#[test]
+fn events_held_for_evidence() {
+    let text = windowed("per account over 4h every 1h let n = count() when n >= 5000");
+    let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
+    let found = |held: usize| {
+        let mut evaluator =
+            Evaluator::new(Arc::clone(&rules), EvalOptions { events_held: held, ..EvalOptions::default() });
+        for i in 0..6_000 {
+            let line = format!(
+                r#"{{"type":"completion","id":"e{i:05}","ts":"2026-01-02T00:{:02}:{:02}Z","account":"a"}}"#,
+                i / 60 % 60,
+                i % 60
+            );
+            evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+        }
+        evaluator.advance(Timestamp::parse_rfc3339("2026-01-02T09:00:00Z").unwrap());
+        let mut found = evaluator.take_violations();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    };
+    let (all, few) = (found(6_000), found(2_048));
+    assert_eq!(all.values, few.values);
+    assert_eq!(all.id, few.id);
+    assert_eq!((all.evidence.count, few.evidence.count), (6_000, 6_000));
+    assert!(few.evidence.events.len() <= all.evidence.events.len());
+    assert!(!few.evidence.complete);
+    assert_eq!((all.evidence.forgotten, few.evidence.forgotten > 0), (0, true));
+    assert_ne!(all.evidence.root, few.evidence.root);
+}

@@ -376,6 +376,7 @@ fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
         root: hex(&tree_hash(&leaves)),
         events: roles.into_iter().map(|((ts, id), role)| EventRef { id, ts, role }).collect(),
         complete,
+        forgotten: 0,
         undecided: 0,
         memory_cut_since: None,
     }
