@@ -65,7 +65,8 @@ fn main() {
     let rounds: usize = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(3);
     let rules = [("no rules", rule_set(home, &traffic, &[])), ("12 rules", rule_set(home, &traffic, &RULES))];
     let bytes = std::fs::read(&events).unwrap();
-    let n = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).count();
+    let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
+    let n = lines.len();
     println!("{n} events, {} bytes each, {rounds} rounds", bytes.len() / n);
 
     let mut decode_only = Vec::new();
@@ -74,7 +75,7 @@ fn main() {
     for round in 0..rounds {
         let start = Instant::now();
         let mut sum = 0usize;
-        for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        for line in &lines {
             let t: Typed<'_> = sonic_rs::from_slice(line).unwrap();
             sum += t.id.len() + t.prompt.as_deref().map_or(0, str::len);
         }

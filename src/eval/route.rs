@@ -284,7 +284,8 @@ fn scan(rules: &RuleSet, memo: &mut Memo, event: &UsageEvent<'_>, field: FieldId
         return;
     }
     let (Some((_, filter)), Value::Text(text)) = (rules.prefilters.get(pass), event.get(field)) else { return };
-    filter.scan(text, |hit| {
+    let mut folded = std::mem::take(&mut memo.folded);
+    filter.scan(text, &mut folded, |hit| {
         let node = match hit {
             Hit::Worth(n) => {
                 memo.worth(NodeId(n));
@@ -297,6 +298,7 @@ fn scan(rules: &RuleSet, memo: &mut Memo, event: &UsageEvent<'_>, field: FieldId
         };
         found(node);
     });
+    memo.folded = folded;
 }
 
 /// Several values, or one of two kinds of value, as one symbol.

@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::event::decode::EVENT_BYTES_MAX;
 
-/// Bytes asked of the input at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes asked of the input at a time: so few that they are still in the cache when they are passed on.
+const CHUNK_BYTES: usize = 128 << 10;
 /// Of a record that is too long, one byte more than allowed is kept: the decoder refuses it by its length.
 const RECORD_BYTES_KEPT: usize = EVENT_BYTES_MAX + 1;
 

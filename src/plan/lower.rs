@@ -14,8 +14,9 @@ use super::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
-use crate::hir::{Expr, ExprKind, Program, TextTest, canonical_expr};
+use crate::hir::{Const, Expr, ExprKind, Program, TextTest, canonical_expr};
 use crate::reference::{ListData, TableData};
+use crate::time::Timestamp;
 use crate::value::Type;
 
 /// Number of a value of single events that rules take as one word: a key, or something counted.
@@ -77,6 +78,17 @@ impl Lower<'_> {
                     };
                     Node::Text { field: *field, matcher }
                 }
+                ExprKind::OrDefault(field, default) => match (&field.kind, &default.kind) {
+                    (ExprKind::Field(_), ExprKind::Const(Const::Text(said)))
+                        if !matches!(test, TextTest::ContainsAnyOf(_)) =>
+                    {
+                        let Some(matcher) = self.matcher(e, test, *ignoring_case) else {
+                            return self.nodes.add("broken", Node::Or(Box::new([])));
+                        };
+                        self.text_or(e, field, matcher.matches(said, Timestamp(0)))
+                    }
+                    _ => Node::Leaf(self.cond(e)),
+                },
                 _ => Node::Leaf(self.cond(e)),
             },
             _ => Node::Leaf(self.cond(e)),
@@ -86,6 +98,24 @@ impl Lower<'_> {
             self.questions.depends(id);
         }
         id
+    }
+
+    /// A test on a field with a default, as a test on the field, which the pass over its literals may spare: `absent` is what
+    /// it comes to where the field is unknown.
+    fn text_or(&mut self, e: &Expr, field: &Expr, absent: bool) -> Node {
+        let with = |kind: ExprKind| Expr { kind, ..e.clone() };
+        let exists = with(ExprKind::Exists(Box::new(field.clone())));
+        let mut on_field = e.clone();
+        if let ExprKind::Text { operand, .. } = &mut on_field.kind {
+            *operand = Box::new(field.clone());
+        }
+        let on_field = self.node(&on_field);
+        if absent {
+            let missing = self.node(&with(ExprKind::Not(Box::new(exists))));
+            Node::Or([missing, on_field].into())
+        } else {
+            Node::And([self.node(&exists), on_field].into())
+        }
     }
 
     /// The word of a value of single events.

@@ -114,7 +114,7 @@ impl Saved {
     /// Puts the rest; the names of all pieces in order.
     pub(super) fn put(self, sink: &mut dyn Sink) -> Result<Vec<PieceId>, RunError> {
         let head = postcard::to_stdvec(&self).map_err(not_written)?;
-        let mut pieces = Pieces::new(sink);
+        let mut pieces = Pieces::new(sink)?;
         pieces.extend(&(head.len() as u64).to_be_bytes());
         pieces.extend(&head);
         let mut names = pieces.finish()?;
@@ -188,7 +188,7 @@ impl Session {
 
     /// The state as it is saved; the evaluator's part is put already.
     pub(super) fn state(&self, sink: &mut dyn Sink) -> Result<Saved, RunError> {
-        let mut pieces = Pieces::new(sink);
+        let mut pieces = Pieces::new(sink)?;
         self.evaluator.write_snapshot(&mut |part| pieces.extend(part)).map_err(not_written)?;
         Ok(Saved {
             version: SESSION_VERSION,
