@@ -15,6 +15,7 @@ mod finding;
 pub mod footprint;
 mod intern;
 mod lane;
+mod link;
 pub mod memory;
 mod merkle;
 mod outcome;
@@ -38,13 +39,15 @@ use self::ask::{Answering, Asking, Pending};
 use self::events::{Events, Held, NO_ACCOUNT};
 use self::finding::{Single, Subject};
 use self::intern::Interner;
+use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
 use self::route::{EventEnv, Router, records};
 use self::sequence::{Applied, Sequences};
 use self::stage::{Arrival, Seen, Stage};
-use self::window::{Bench, Ended, Windows};
+use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use crate::event::{FieldId, UsageEvent};
+use crate::hir::{LINK_EDGES_MAX, LINK_PAIRS_MAX};
 use crate::plan::RuleSet;
 use crate::plan::rule::ShapePlan;
 use crate::time::{Duration, MINUTE_NS, SECOND_NS, Timestamp};
@@ -62,6 +65,10 @@ pub struct EvalOptions {
     pub as_of: Option<Timestamp>,
     /// Most sightings that each question to memory remembers.
     pub memory_sightings: usize,
+    /// Most edges (an account with a value) that each family of a link holds.
+    pub link_edges: usize,
+    /// Most pairs of accounts that a link ties, over all values.
+    pub link_pairs: u64,
     /// What random delays of actions are drawn from; without it, delayed actions are withheld.
     pub delay_secret: Option<Secret>,
 }
@@ -73,6 +80,8 @@ impl Default for EvalOptions {
             future: Duration(5 * MINUTE_NS),
             as_of: None,
             memory_sightings: MEMORY_SIGHTINGS_MAX,
+            link_edges: LINK_EDGES_MAX,
+            link_pairs: LINK_PAIRS_MAX,
             delay_secret: None,
         }
     }
@@ -125,6 +134,10 @@ pub struct Evaluator {
     events: Events,
     /// Per windowed rule.
     windows: Vec<Windows>,
+    /// Per windowed rule, the episodes of link groups; of most rules none.
+    linked: Vec<LinkedEpisodes>,
+    /// Per view of a link.
+    links: Vec<Link>,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
     /// Largest event time.
@@ -147,6 +160,9 @@ impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
+        let linked = (0..rules.n_windowed).map(|_| LinkedEpisodes::default()).collect();
+        let plans = rules.links.views.iter().filter_map(|view| rules.links.all.get(view.link as usize));
+        let links = plans.map(Link::new).collect();
         let sequences = (0..rules.n_sequences).map(|_| Sequences::default()).collect();
         Evaluator {
             outcomes: Outcomes::new(&rules),
@@ -160,6 +176,8 @@ impl Evaluator {
             stage: Stage::default(),
             events: Events::default(),
             windows,
+            linked,
+            links,
             sequences,
             max_ts: None,
             watermark: i64::MIN,
@@ -210,8 +228,10 @@ impl Evaluator {
         }
         self.books.evaluated += 1;
         let pending = Pending::of(&self.rules, &mut self.router, event, &mut self.interner);
+        self.router.take_ties(&self.rules, event, &mut self.interner);
+        let router = &self.router;
         let account = match event.get(FieldId::ACCOUNT) {
-            Value::Text(a) if !self.router.words.is_empty() || pending.is_some() => self.interner.intern(a.as_bytes()),
+            Value::Text(a) if !router.words.is_empty() || !router.tied.is_empty() || pending.is_some() => self.interner.intern(a.as_bytes()),
             _ => NO_ACCOUNT,
         };
         self.stage.push(Arrival {
@@ -221,6 +241,7 @@ impl Evaluator {
             account,
             origin,
             words: &self.router.words,
+            tied: &self.router.tied,
             singles,
             pending,
         });
@@ -368,6 +389,10 @@ impl Evaluator {
             };
             answering.answer(asking(id, &e, &self.interner), pending, &mut self.finished);
         }
+        let tied = bucket.tied(&e);
+        if !tied.is_empty() && e.account != NO_ACCOUNT {
+            self.apply_ties(e.account, e.ts, tied);
+        }
         let answered = pending.as_ref().map_or(&[][..], |p| p.words());
         if words.is_empty() && answered.is_empty() {
             return;
@@ -404,7 +429,7 @@ impl Evaluator {
         }
         let rules = Arc::clone(&self.rules);
         let mut next = i64::MAX;
-        for (leader, plan, w) in rules.leaders() {
+        for (leader, plan, w) in rules.leaders().filter(|(_, _, w)| w.view.is_none()) {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
             let bench = Bench { events: &self.events, interner: &self.interner };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
@@ -422,6 +447,7 @@ impl Evaluator {
                 }
             }
         }
+        next = next.min(self.judge_links(&rules, until));
         self.next_due = next.min(self.judge_sequences(&rules, until));
     }
 
@@ -442,8 +468,15 @@ impl Evaluator {
                 sequences.mark(s, &mut mark);
             }
         }
+        for (link, view) in self.links.iter().zip(&self.rules.links.views) {
+            if let Some(plan) = self.rules.links.all.get(view.link as usize) {
+                link.mark(plan, &mut mark);
+            }
+        }
+        self.linked.iter().for_each(|episodes| episodes.mark(&mut mark));
         self.events.accounts().for_each(&mut mark);
-        for (e, words) in self.stage.iter() {
+        for (e, words, tied) in self.stage.iter() {
+            tied.iter().for_each(|word| mark(*word));
             mark(e.account);
             e.pending.iter().for_each(|p| p.mark(&mut mark));
             for (_, record) in records(&self.rules, words) {
@@ -481,6 +514,7 @@ impl Evaluator {
                 }
             });
         }
+        self.hand_out_linked(&rules, &mut out);
         self.hand_out_sequences(&rules, &mut out);
         self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
         // An event that comes again after it was forgotten is found again: its violation stands once, as told last.

@@ -83,6 +83,8 @@ pub(crate) struct Router {
     pub(crate) undecided: Vec<u64>,
     /// Routed records of the event.
     pub(crate) words: Vec<u64>,
+    /// What ties the event's account to others.
+    pub(crate) tied: Vec<u64>,
     /// Template fingerprints of the event.
     pub(crate) wordings: Wordings,
     scratch: Vec<u8>,

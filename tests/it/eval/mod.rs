@@ -4,6 +4,8 @@
 mod aggregates;
 mod cases;
 mod commitment;
+mod link_cases;
+mod links;
 mod many;
 mod properties;
 mod remembered;
