@@ -1,6 +1,8 @@
 //! Links: their families, and what a rule that groups by one may say. A link with a mistake is left out; its uses are not
 //! reported again.
 
+use std::collections::BTreeSet;
+
 use super::expr::{self, node};
 use super::names::Meaning;
 use super::scope::{LinkScope, Place, Scope};
@@ -44,10 +46,11 @@ fn lower(cx: &mut Checker<'_>, item: &ast::Link) -> Option<Link> {
         cx.report(Diagnostic::new(Code::TOO_MANY, item.name.span, message).help("keep those that tell the most"));
     }
     let mut families: Vec<Family> = Vec::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
     for written in &item.families {
         let lowered = family(cx, written);
         let shown = wording::text(&written.by);
-        if families.iter().any(|f| f.name == shown) {
+        if !known.insert(shown.clone()) {
             let message = format!("`{shown}` ties twice");
             let help = "name it once; two accounts count as tied by one thing, however often it stands";
             cx.report(Diagnostic::new(Code::DUPLICATE_NAME, written.by.span, message).help(help));
@@ -280,17 +283,22 @@ pub(super) fn check_rule(
     let before = cx.out.len();
     for (family, within) in link.families.iter().flatten() {
         let n = step.0.max(1);
-        let problem = if within.0 % n != 0 {
-            format!("a step of {step} does not divide the {within} in which `{}` is tied by `{family}`", link.name)
+        let (problem, help) = if within.0 % n != 0 {
+            let name = &link.name;
+            let problem = format!("a step of {step} does not divide the {within} in which `{name}` is tied by `{family}`");
+            (problem, "write a step that divides the times of the link, such as `every 15m`")
         } else if within.0 / n > limits::STEPS_MAX {
             let steps = within.0 / n;
             let name = &link.name;
-            format!("the {within} in which `{name}` is tied by `{family}` would have {steps} steps of {step}, more than {}", limits::STEPS_MAX)
+            let most = limits::STEPS_MAX;
+            let problem = format!(
+                "the {within} in which `{name}` is tied by `{family}` would have {steps} steps of {step}, more than {most}"
+            );
+            (problem, "lengthen the step behind `every`, or shorten the time behind `within`")
         } else {
             continue;
         };
         let span = rule.over.as_ref().map_or(rule.name.span, |o| o.span);
-        let help = "write a step that divides the times of the link, such as `every 15m`";
         cx.report(Diagnostic::new(Code::BAD_WINDOW, span, problem).help(help));
     }
     for a in aggregates.iter().filter(|a| !merges(&a.function)) {

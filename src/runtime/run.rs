@@ -64,6 +64,8 @@ pub struct Summary {
     pub undecided: Vec<(String, u64)>,
     /// Rules that ask memory, and how many sightings it had to forget for want of room.
     pub memory_lost: Vec<(String, u64)>,
+    /// Links that lost something for want of room: edges that were forgotten, values that were ignored at most at one step.
+    pub links_lost: Vec<(String, u64, u64)>,
     /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
     pub dropped: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
@@ -184,7 +186,7 @@ pub fn run(
     let unknown_names = merged.unknown_names();
     let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, dropped, committing } = running.end(&mut merged, flush)?;
+    let Ended { books, undecided, memory_lost, links_lost, dropped, committing } = running.end(&mut merged, flush)?;
     let elapsed = start.elapsed();
     tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
     Ok(Summary {
@@ -198,6 +200,7 @@ pub fn run(
         nothing_new,
         undecided,
         memory_lost,
+        links_lost,
         dropped,
         unknown_names,
     })
@@ -420,6 +423,7 @@ impl Running<'_> {
             books: self.session.books(),
             undecided: self.session.undecided(),
             memory_lost: self.session.memory_lost(),
+            links_lost: self.session.links_lost(),
             dropped: self.session.dropped(),
             committing: self.committing,
         })
@@ -431,6 +435,7 @@ struct Ended {
     books: RunBooks,
     undecided: Vec<(String, u64)>,
     memory_lost: Vec<(String, u64)>,
+    links_lost: Vec<(String, u64, u64)>,
     dropped: Vec<(String, u64)>,
     committing: std::time::Duration,
 }

@@ -27,7 +27,7 @@ pub struct LinkedNumbers {
 
 pub fn linked_numbers(most: usize) -> impl Strategy<Value = LinkedNumbers> {
     let link = prop::collection::vec(0u16..1_000, 0..160);
-    let shared = prop::collection::vec(prop::collection::vec(0u16..1_000, 0..8), most);
+    let shared = prop::collection::vec(prop::collection::vec(0u16..1_000, 0..24), most);
     (super::generate::numbers(most), link, shared).prop_map(|(base, link, shared)| LinkedNumbers { base, link, shared })
 }
 
@@ -36,7 +36,7 @@ pub fn linked_setting(numbers: &LinkedNumbers) -> Setting {
     let mut setting = setting(&numbers.base.setting);
     let c = &mut Choices::new(&numbers.link);
     let unit = setting.scale.span / 90;
-    let step = Duration(unit / SECOND_NS * SECOND_NS * c.pick(&[5, 1, 10]));
+    let step = Duration(unit / SECOND_NS * SECOND_NS * c.pick(&[5, 1, 2, 10]));
     setting.options.link_edges = c.pick(&[usize::MAX, usize::MAX, usize::MAX, 4, 7]);
     setting.options.link_pairs = c.pick(&[u64::MAX, u64::MAX, u64::MAX, 3, 6, 1]);
     setting.program.links = vec![link_of(c, "operator", step), link_of(c, "ring", step)];
@@ -60,14 +60,14 @@ fn link_of(c: &mut Choices<'_>, name: &str, step: Duration) -> Link {
     ];
     // Half of all links are tied by what events share at random.
     let first = if c.once_in(2) { c.below(7) } else { 0 };
-    let count = c.pick(&[2, 2, 3, 1, 4]);
+    let count = c.pick(&[1, 2, 2, 3, 4]);
     let families: Vec<Family> = (0..count)
         .map(|i| {
             let (name, of, lists) = &all[(first + i) % all.len()];
             Family {
                 name: (*name).to_string(),
                 of: of.clone(),
-                within: Duration(step.0 * c.pick(&[4, 12, 40, 4, 2, 1])),
+                within: Duration(step.0 * c.pick(&[12, 40, 40, 4, 2, 1])),
                 used: c.pick(&[1, 1, 1, 1, 1, 2, 3]),
                 ignoring: if c.once_in(3) { lists.iter().map(|l| ListId(*l)).collect() } else { Vec::new() },
                 cap: c.pick(&[100, 100, 100, 3, 2, 4]),
@@ -127,7 +127,11 @@ fn rule_of(c: &mut Choices<'_>, setting: &Setting, number: usize, step: Duration
     let share = expr(Type::Percentage, ExprKind::Link(LinkValue::TiedShare(c.below(families) as u16)));
     let share = compare(Compare::Greater, share, num(Type::Percentage, MICROS / 2));
     let when = match c.below(9) {
-        0..=4 => compare(Compare::GreaterEqual, result_count(&aggregates), num(result_count(&aggregates).ty, 1)),
+        0..=3 => compare(Compare::GreaterEqual, result_count(&aggregates), num(result_count(&aggregates).ty, 1)),
+        4 => and(vec![
+            compare(Compare::GreaterEqual, result_count(&aggregates), num(result_count(&aggregates).ty, 1)),
+            compare(Compare::Less, result_count(&aggregates), num(result_count(&aggregates).ty, 5)),
+        ]),
         5 => and(vec![of_window, many]),
         6 => or(vec![of_window, share]),
         7 => many,
@@ -137,7 +141,7 @@ fn rule_of(c: &mut Choices<'_>, setting: &Setting, number: usize, step: Duration
     made.because.push(Piece::Value("operator".into(), expr(Type::String, ExprKind::Key(0))));
     made.because.push(Piece::Value("link.families".into(), expr(Type::String, ExprKind::Link(LinkValue::Families))));
     made.lets = lets;
-    for _ in 0..c.pick(&[0, 0, 1, 2]) {
+    for _ in 0..c.pick(&[0, 1, 1, 2]) {
         let (from, until) = validity(c, setting.scale);
         let filter = match c.below(3) {
             0 => equals(FieldId::ACCOUNT, c.pick(&ACCOUNTS)),
@@ -155,7 +159,7 @@ fn rule_of(c: &mut Choices<'_>, setting: &Setting, number: usize, step: Duration
         made.budget = c.pick(&[None, Some(1)]);
         made.rollout = c.pick(&[None, Some(MICROS / 2)]);
     }
-    let length = Duration(step.0 * c.pick(&[2, 1, 6, 12]));
+    let length = Duration(step.0 * c.pick(&[12, 1, 2, 40]));
     // Another step makes another view of the link.
     let step = if number == 1 && c.once_in(2) && step.0 % (5 * SECOND_NS) == 0 { Duration(step.0 / 5) } else { step };
     made.shape = Shape::Windowed(Windowed {
@@ -177,21 +181,28 @@ fn result_count(aggregates: &[fineprint::hir::Aggregate]) -> Expr {
 /// The events of a case: few accounts, which share cards and devices.
 pub fn linked_comings(numbers: &LinkedNumbers, setting: &Setting, within_lateness: bool) -> Vec<Coming> {
     let mut all = comings(&numbers.base, setting.scale, within_lateness);
-    // All glued together, or few groups that meet now and then.
-    let different = [3, 6, 9, 14][numbers.link.len() % 4];
+    // All glued together, groups at random, or pairs that meet now and then.
+    let different = [4, 9, 0, 0][numbers.link.len() % 4];
     for coming in &mut all {
         let place: usize = coming.event.id()[..2].parse().unwrap();
         let number = (0..100).find(|n| n * 37 % 100 == place).unwrap();
         let c = &mut Choices::new(numbers.shared.get(number).map_or(&[], Vec::as_slice));
         let mut event = coming.event.clone();
+        let account = c.below(ACCOUNTS.len());
         if !c.once_in(9) {
-            event.set(FieldId::ACCOUNT, word(c.pick(&ACCOUNTS)));
+            event.set(FieldId::ACCOUNT, word(ACCOUNTS[account]));
         }
+        let shared = |c: &mut Choices<'_>| match different {
+            0 if c.once_in(6) => c.below(ACCOUNTS.len() / 2),
+            0 => account / 2,
+            n => c.below(n),
+        };
+        let (card, device) = (shared(c), shared(c));
         if !c.once_in(6) {
-            event.set(FieldId::PAYMENT_FINGERPRINT, word(&format!("c{}", c.below(different))));
+            event.set(FieldId::PAYMENT_FINGERPRINT, word(&format!("c{card}")));
         }
         if !c.once_in(3) {
-            event.set(FieldId::DEVICE_FP, word(&format!("d{}", c.below(different))));
+            event.set(FieldId::DEVICE_FP, word(&format!("d{device}")));
         }
         if c.once_in(6) {
             event.set(FieldId::STATUS, Slot::Num(503));
