@@ -3,7 +3,7 @@
 
 use super::names::{self, Meaning};
 use super::scope::{Place, Scope};
-use super::{Checker, call, coerce, later, limits, membership, memory, operators, sequence, text, wording};
+use super::{Checker, call, coerce, later, limits, link, membership, memory, operators, sequence, text, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::hir::{Const, Expr, ExprKind, TableId};
@@ -210,6 +210,7 @@ fn path(cx: &mut Checker<'_>, scope: &mut Scope, p: &ast::Path) -> Option<Expr> 
         [step, ..] if scope.steps.iter().any(|s| s.name == step.text) => {
             sequence::of_step(cx, scope, &p.parts.iter().collect::<Vec<_>>(), p.span)
         }
+        [word, what] if word.text == "link" => link::value_of(cx, scope, &what.text, p.span),
         [table, column] => self::column(cx, scope, table, column, p.span),
         _ => {
             let unknown = names::unknown(cx, Code::UNKNOWN_NAME, p.span, &p.text(), &[]);
@@ -264,6 +265,7 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
                 .label("a table")
                 .help(format!("name one of its columns: `{}.…`", name.text)),
         ),
+        Some(Meaning::Link(_)) => cx.fail(link::no_value(name)),
         Some(Meaning::Later | Meaning::Wrong) => None,
         None if cx.is_broken_name(&name.text) => None,
         None => {
@@ -284,6 +286,7 @@ pub(super) fn is_constant(e: &Expr) -> bool {
                 | ExprKind::Column(..)
                 | ExprKind::Template(..)
                 | ExprKind::Aggregate(_)
+                | ExprKind::Link(_)
                 | ExprKind::Key(_)
         );
     });
@@ -293,7 +296,10 @@ pub(super) fn is_constant(e: &Expr) -> bool {
 /// Whether an expression needs a window, or the match of a sequence.
 pub(super) fn is_of_window(e: &Expr) -> bool {
     let mut window = false;
-    e.walk(&mut |x| window |= matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::OfStep(..)));
+    e.walk(&mut |x| {
+        window |=
+            matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::Link(_) | ExprKind::Key(_) | ExprKind::OfStep(..));
+    });
     window
 }
 

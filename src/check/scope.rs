@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hir;
+use crate::time::Duration;
 use crate::value::Type;
 
 /// What an expression is about.
@@ -57,7 +58,7 @@ fn constants(e: &hir::Expr) -> usize {
 pub(super) fn depth(e: &hir::Expr) -> usize {
     use hir::ExprKind as K;
     1 + match &e.kind {
-        K::Const(_) | K::Field(_) | K::Column(..) | K::Template(..) | K::Aggregate(_) | K::Key(_) => 0,
+        K::Const(_) | K::Field(_) | K::Column(..) | K::Template(..) | K::Aggregate(_) | K::Link(_) | K::Key(_) => 0,
         K::Not(a)
         | K::InSet(a, _)
         | K::InList(a, _)
@@ -74,12 +75,22 @@ pub(super) fn depth(e: &hir::Expr) -> usize {
     }
 }
 
+/// The link by whose groups a rule counts.
+#[derive(Debug, Clone)]
+pub(super) struct LinkScope {
+    pub(super) name: String,
+    /// Its families as written, and how long each ties; `None` where the link is wrong.
+    pub(super) families: Option<Vec<(String, Duration)>>,
+}
+
 /// Names and results of one rule, `let` or other place where expressions stand.
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) place: Place,
     /// Parts of the group: their text and their type.
     pub(super) keys: Vec<(String, Type)>,
+    /// The link in `per`.
+    pub(super) link: Option<LinkScope>,
     /// The steps of a sequence by their names.
     pub(super) steps: Vec<StepName>,
     /// The rule's own `let`s; `None` where it is wrong.
@@ -101,6 +112,7 @@ impl Scope {
         Scope {
             place,
             keys: Vec::new(),
+            link: None,
             steps: Vec::new(),
             lets: BTreeMap::new(),
             aggregates: Vec::new(),

@@ -123,6 +123,11 @@ impl Gathered {
         }
     }
 
+    /// Counts events that are not held any more.
+    pub(crate) fn forget(&mut self, n: u64) {
+        self.forgotten += n;
+    }
+
     /// Names the last events up to the crossing, in order.
     pub(crate) fn crossed<'e>(&mut self, events: impl Iterator<Item = (i64, &'e str)>) {
         self.crossing = events.map(|(ts, id)| Named { ts, id: id.into() }).collect();

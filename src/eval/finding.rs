@@ -141,6 +141,7 @@ impl Subject<'_> {
             accounts: Vec::new(),
             values: Vec::new(),
             evidence: Evidence::default(),
+            link: None,
             exceptions: Vec::new(),
             actions: rule.actions.iter().map(proposal).collect(),
             because: String::new(),
@@ -230,7 +231,7 @@ impl Subject<'_> {
     }
 }
 
-fn estimate(w: &WindowPlan, aggregate: u16, bound: Bound) -> Option<Estimate> {
+pub(super) fn estimate(w: &WindowPlan, aggregate: u16, bound: Bound) -> Option<Estimate> {
     w.aggregates.get(usize::from(aggregate)).map(|a| Estimate { aggregate: a.word.to_string(), bound })
 }
 

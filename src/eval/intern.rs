@@ -11,6 +11,9 @@ use super::footprint::HeapBytes;
 pub(crate) trait Symbols {
     /// The number of a text.
     fn intern(&mut self, text: &[u8]) -> u64;
+
+    /// The text of a number.
+    fn text(&self, n: u64) -> &[u8];
 }
 
 /// Below this many texts nothing is swept.
@@ -35,6 +38,10 @@ pub(crate) struct Interner {
 impl Symbols for Interner {
     fn intern(&mut self, text: &[u8]) -> u64 {
         self.intern_hashed(self.hasher.hash_one(text), text)
+    }
+
+    fn text(&self, n: u64) -> &[u8] {
+        self.get(n)
     }
 }
 
@@ -139,6 +146,12 @@ impl Symbols for LocalSymbols {
         let entries = &self.entries;
         self.table.insert_unique(hash, n, |n| entries.get(*n as usize).map_or(0, |(_, _, hash)| *hash));
         u64::from(n)
+    }
+
+    fn text(&self, n: u64) -> &[u8] {
+        let entry = usize::try_from(n).ok().and_then(|n| self.entries.get(n));
+        let range = entry.map_or(0..0, |(from, to, _)| *from as usize..*to as usize);
+        self.texts.get(range).unwrap_or_default()
     }
 }
 

@@ -15,6 +15,7 @@ mod finding;
 pub mod footprint;
 mod intern;
 mod lane;
+mod link;
 pub mod memory;
 mod merkle;
 mod outcome;
@@ -40,13 +41,15 @@ use self::ask::{Answering, Asking, Pending};
 use self::events::{EVENTS_HELD_MAX, Events, Held, NO_ACCOUNT};
 use self::finding::Subject;
 use self::intern::{Interner, Symbols};
+use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
 use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
 use self::stage::{Arrival, Seen, Stage};
-use self::window::{Bench, Ended, Windows};
+use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use crate::event::{FieldId, UsageEvent};
+use crate::hir::{LINK_EDGES_MAX, LINK_PAIRS_MAX};
 use crate::plan::RuleSet;
 use crate::plan::rule::ShapePlan;
 use crate::time::{Duration, MINUTE_NS, SECOND_NS, Timestamp};
@@ -66,6 +69,10 @@ pub struct EvalOptions {
     pub memory_sightings: usize,
     /// Most events held for evidence; above it the oldest are forgotten: counts stay exact, evidence names fewer and says so.
     pub events_held: usize,
+    /// Most edges (an account with a value) that each family of a link holds.
+    pub link_edges: usize,
+    /// Most pairs of accounts that a link ties, over all values.
+    pub link_pairs: u64,
     /// What random delays of actions are drawn from; without it, delayed actions are withheld.
     pub delay_secret: Option<Secret>,
 }
@@ -78,6 +85,8 @@ impl Default for EvalOptions {
             as_of: None,
             memory_sightings: MEMORY_SIGHTINGS_MAX,
             events_held: EVENTS_HELD_MAX,
+            link_edges: LINK_EDGES_MAX,
+            link_pairs: LINK_PAIRS_MAX,
             delay_secret: None,
         }
     }
@@ -130,6 +139,8 @@ impl Head {
 struct Taken<'a> {
     account: u64,
     words: &'a [u64],
+    /// What ties its account to others.
+    tied: &'a [u64],
     singles: Vec<Violation>,
     pending: Option<Box<Pending>>,
 }
@@ -160,6 +171,10 @@ pub struct Evaluator {
     events: Events,
     /// Per windowed rule.
     windows: Vec<Windows>,
+    /// Per windowed rule, the episodes of link groups; of most rules none.
+    linked: Vec<LinkedEpisodes>,
+    /// Per view of a link.
+    links: Vec<Link>,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
     /// Largest event time.
@@ -182,6 +197,9 @@ impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
+        let linked = (0..rules.n_windowed).map(|_| LinkedEpisodes::default()).collect();
+        let plans = rules.links.views.iter().filter_map(|view| rules.links.all.get(view.link as usize));
+        let links = plans.map(Link::new).collect();
         let sequences = (0..rules.n_sequences).map(|_| Sequences::default()).collect();
         Evaluator {
             outcomes: Outcomes::new(&rules),
@@ -196,6 +214,8 @@ impl Evaluator {
             stage: Stage::default(),
             events: Events::default(),
             windows,
+            linked,
+            links,
             sequences,
             max_ts: None,
             watermark: i64::MIN,
@@ -223,11 +243,12 @@ impl Evaluator {
         } else {
             let pending = Pending::of(&rules, &mut router, event, &mut self.interner);
             self.count_undecided(&router.undecided);
-            let account = match event.get(FieldId::ACCOUNT) {
-                Value::Text(a) if !router.words.is_empty() || pending.is_some() => self.interner.intern(a.as_bytes()),
-                _ => NO_ACCOUNT,
+            router.take_ties(&rules, event, &mut self.interner);
+            let account = match router.account(event, pending.is_some()) {
+                Some(account) => self.interner.intern(account.as_bytes()),
+                None => NO_ACCOUNT,
             };
-            let taken = Taken { account, words: &router.words, singles, pending };
+            let taken = Taken { account, words: &router.words, tied: &router.tied, singles, pending };
             self.take_in(&head, event.id(), origin, taken)
         };
         self.router = router;
@@ -273,9 +294,9 @@ impl Evaluator {
     /// Makes an event wait for its turn.
     fn take_in(&mut self, head: &Head, id: &str, origin: Origin, taken: Taken<'_>) -> Outcome {
         self.books.evaluated += 1;
-        let Taken { account, words, singles, pending } = taken;
+        let Taken { account, words, tied, singles, pending } = taken;
         let Head { key, ts, content, .. } = *head;
-        self.stage.push(Arrival { key, id, ts, content, account, origin, words, singles, pending });
+        self.stage.push(Arrival { key, id, ts, content, account, origin, words, tied, singles, pending });
         if self.max_ts.is_none_or(|max| ts > max) {
             self.max_ts = Some(ts);
             self.advance(Timestamp(ts.saturating_sub(self.options.lateness.0)));
@@ -398,6 +419,10 @@ impl Evaluator {
             };
             answering.answer(asking(id, &e, &self.interner), pending, &mut self.finished);
         }
+        let tied = bucket.tied(&e);
+        if !tied.is_empty() && e.account != NO_ACCOUNT {
+            self.apply_ties(e.account, e.ts, tied);
+        }
         let answered = pending.as_ref().map_or(&[][..], |p| p.words());
         if words.is_empty() && answered.is_empty() {
             return;
@@ -434,7 +459,7 @@ impl Evaluator {
         }
         let rules = Arc::clone(&self.rules);
         let mut next = i64::MAX;
-        for (leader, plan, w) in rules.leaders() {
+        for (leader, plan, w) in rules.leaders().filter(|(_, _, w)| w.view.is_none()) {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
             let bench = Bench { events: &self.events, interner: &self.interner };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
@@ -452,6 +477,7 @@ impl Evaluator {
                 }
             }
         }
+        next = next.min(self.judge_links(&rules, until));
         self.next_due = next.min(self.judge_sequences(&rules, until));
     }
 
@@ -472,8 +498,15 @@ impl Evaluator {
                 sequences.mark(s, &mut mark);
             }
         }
+        for (link, view) in self.links.iter().zip(&self.rules.links.views) {
+            if let Some(plan) = self.rules.links.all.get(view.link as usize) {
+                link.mark(plan, &mut mark);
+            }
+        }
+        self.linked.iter().for_each(|episodes| episodes.mark(&mut mark));
         self.events.accounts().for_each(&mut mark);
-        for (e, words) in self.stage.iter() {
+        for (e, words, tied) in self.stage.iter() {
+            tied.iter().for_each(|word| mark(*word));
             mark(e.account);
             e.pending.iter().for_each(|p| p.mark(&mut mark));
             for (_, record) in records(&self.rules, words) {
@@ -511,6 +544,7 @@ impl Evaluator {
                 }
             });
         }
+        self.hand_out_linked(&rules, &mut out);
         self.hand_out_sequences(&rules, &mut out);
         self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
         // An event that comes again after it was forgotten is found again: its violation stands once, as told last.

@@ -85,6 +85,8 @@ pub(crate) struct Router {
     pub(crate) undecided_filters: usize,
     /// Routed records of the event.
     pub(crate) words: Vec<u64>,
+    /// What ties the event's account to others.
+    pub(crate) tied: Vec<u64>,
     /// Template fingerprints of the event.
     pub(crate) wordings: Wordings,
     scratch: Vec<u8>,
@@ -386,8 +388,8 @@ pub(crate) fn word_text(word: u64, ty: &Type, interner: &Interner) -> String {
 }
 
 /// A word of a key as a value of expressions.
-pub(crate) fn word_value<'a>(word: u64, ty: &Type, interner: &'a Interner) -> Val<'a> {
-    let text = || std::str::from_utf8(interner.get(word)).unwrap_or("");
+pub(crate) fn word_value<'a>(word: u64, ty: &Type, symbols: &'a impl Symbols) -> Val<'a> {
+    let text = || std::str::from_utf8(symbols.text(word)).unwrap_or("");
     match ty {
         Type::Bool => Val::Bool(word != 0),
         Type::Ip => text().parse().map_or(Val::Unknown, Val::Ip),

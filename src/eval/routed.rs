@@ -8,6 +8,7 @@ use super::commitment::Salt;
 use super::events::NO_ACCOUNT;
 use super::finding::{Single, Subject};
 use super::intern::{Interner, LocalSymbols, Symbols};
+use super::link::ties_to_state;
 use super::project::project;
 use super::route::{EventEnv, HEADER, Router, records};
 use super::{Evaluator, Head, Origin, Outcome, Taken};
@@ -44,6 +45,7 @@ struct Routed {
     unknown_keys: u32,
     account: Option<u64>,
     words: (u32, u32),
+    tied: (u32, u32),
     undecided: (u32, u32),
     undecided_filters: u32,
     projection: (u32, u32),
@@ -62,10 +64,8 @@ impl EventRouter {
         let (rules, router) = (&*self.rules, &mut self.router);
         let singles = router.route(rules, event, false, &mut into.symbols);
         let pending = Pending::of(rules, router, event, &mut into.symbols);
-        let account = match event.get(FieldId::ACCOUNT) {
-            Value::Text(a) if !router.words.is_empty() || pending.is_some() => Some(into.symbols.intern(a.as_bytes())),
-            _ => None,
-        };
+        router.take_ties(rules, event, &mut into.symbols);
+        let account = router.account(event, pending.is_some()).map(|a| into.symbols.intern(a.as_bytes()));
         let projected = into.projections.len();
         if let Some(salt) = salt {
             project(rules, router, event, salt, &mut into.projections);
@@ -76,6 +76,7 @@ impl EventRouter {
             unknown_keys: event.unknown_keys(),
             account,
             words: appended(into.words.len(), router.words.len()),
+            tied: appended(into.words.len() + router.words.len(), router.tied.len()),
             undecided: appended(into.undecided.len(), router.undecided.len()),
             undecided_filters: router.undecided_filters as u32,
             projection: (projected as u32, into.projections.len() as u32),
@@ -84,6 +85,7 @@ impl EventRouter {
         };
         into.ids.push_str(event.id());
         into.words.extend_from_slice(&router.words);
+        into.words.extend_from_slice(&router.tied);
         into.undecided.extend_from_slice(&router.undecided);
         into.events.push(routed);
     }
@@ -135,6 +137,14 @@ impl RoutedEvents {
 }
 
 impl Router {
+    /// The account of the event that was routed, where anything of it will be asked for.
+    pub(super) fn account<'e>(&self, event: &'e UsageEvent<'_>, asks: bool) -> Option<&'e str> {
+        match event.get(FieldId::ACCOUNT) {
+            Value::Text(a) if !self.words.is_empty() || !self.tied.is_empty() || asks => Some(a),
+            _ => None,
+        }
+    }
+
     /// Conditions on the event itself: fills the records, and returns the violations of rules on single events.
     pub(super) fn route(
         &mut self,
@@ -220,7 +230,9 @@ impl Evaluator {
             self.count_undecided(undecided.get(..e.undecided_filters as usize).unwrap_or_default());
             return self.take_late(singles);
         }
-        let words = events.words.get_mut(e.words.0 as usize..e.words.1 as usize).unwrap_or_default();
+        let both = events.words.get_mut(e.words.0 as usize..e.tied.1 as usize).unwrap_or_default();
+        let (words, tied) = both.split_at_mut((e.words.1 - e.words.0) as usize);
+        ties_to_state(&rules, tied, symbols, interner);
         let lengths: smallvec::SmallVec<[usize; 16]> = records(&rules, words).map(|(_, record)| record.len()).collect();
         let mut rest = &mut *words;
         for length in lengths {
@@ -234,7 +246,7 @@ impl Evaluator {
         }
         let account = e.account.map_or(NO_ACCOUNT, |local| symbols.in_state(local, interner));
         self.count_undecided(undecided);
-        let taken = Taken { account, words, singles, pending };
+        let taken = Taken { account, words, tied, singles, pending };
         self.take_in(&e.head, id, origin, taken)
     }
 }

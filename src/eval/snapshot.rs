@@ -7,17 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::events::Events;
 use super::intern::Interner;
+use super::link::Link;
 use super::memory::Memories;
 use super::outcome::Outcomes;
 use super::sequence::Sequences;
 use super::stage::Stage;
-use super::window::Windows;
+use super::window::{LinkedEpisodes, Windows};
 use super::{Books, EvalOptions, Evaluator, Refused};
 use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 4;
+pub(crate) const SNAPSHOT_VERSION: u16 = 5;
 
 /// Bytes handed out at a time.
 const PART_BYTES: usize = 64 << 10;
@@ -61,6 +62,8 @@ struct Saved<'a> {
     memories: &'a Memories,
     events: &'a Events,
     windows: &'a [Windows],
+    linked: &'a [LinkedEpisodes],
+    links: &'a [Link],
     sequences: &'a [Sequences],
     max_ts: Option<i64>,
     watermark: i64,
@@ -80,6 +83,8 @@ struct Loaded {
     memories: Memories,
     events: Events,
     windows: Vec<Windows>,
+    linked: Vec<LinkedEpisodes>,
+    links: Vec<Link>,
     sequences: Vec<Sequences>,
     max_ts: Option<i64>,
     watermark: i64,
@@ -116,6 +121,8 @@ impl Evaluator {
             memories: &self.memories,
             events: &self.events,
             windows: &self.windows,
+            linked: &self.linked,
+            links: &self.links,
             sequences: &self.sequences,
             max_ts: self.max_ts,
             watermark: self.watermark,
@@ -149,9 +156,12 @@ impl Evaluator {
         s.interner.rebuild();
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
+        s.links.iter_mut().for_each(Link::rebuild);
         s.memories.rebuild();
         let evaluator = Evaluator::new(rules, options);
         let same = s.windows.len() == evaluator.windows.len()
+            && s.linked.len() == evaluator.linked.len()
+            && s.links.len() == evaluator.links.len()
             && s.memories.len() == evaluator.memories.len()
             && s.sequences.len() == evaluator.sequences.len();
         if !same {
@@ -166,6 +176,8 @@ impl Evaluator {
             memories: s.memories,
             events: s.events,
             windows: s.windows,
+            linked: s.linked,
+            links: s.links,
             sequences: s.sequences,
             max_ts: s.max_ts,
             watermark: s.watermark,

@@ -26,6 +26,8 @@ pub(crate) struct Waiting {
     id: (u32, u32),
     /// Range of the bucket's words.
     words: (u32, u32),
+    /// Range of the bucket's words: what ties its account.
+    tied: (u32, u32),
     /// Violations of rules on single events.
     pub(crate) singles: Vec<Violation>,
     /// What it asks memory.
@@ -51,6 +53,10 @@ impl Bucket {
 
     pub(crate) fn words(&self, e: &Waiting) -> &[u64] {
         self.words.get(e.words.0 as usize..e.words.1 as usize).unwrap_or(&[])
+    }
+
+    pub(crate) fn tied(&self, e: &Waiting) -> &[u64] {
+        self.words.get(e.tied.0 as usize..e.tied.1 as usize).unwrap_or(&[])
     }
 
     /// Takes the events out in order of (time, id).
@@ -81,6 +87,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) origin: Origin,
     /// What the windowed rules took from it.
     pub(crate) words: &'a [u64],
+    /// What ties its account to others.
+    pub(crate) tied: &'a [u64],
     /// Violations of rules on single events.
     pub(crate) singles: Vec<Violation>,
     /// What it asks memory.
@@ -152,12 +160,14 @@ impl Stage {
 
     /// Takes in an event.
     pub(crate) fn push(&mut self, arrival: Arrival<'_>) {
-        let Arrival { key, id, ts, content, account, origin, words, singles, pending } = arrival;
+        let Arrival { key, id, ts, content, account, origin, words, tied, singles, pending } = arrival;
         self.known.insert(key, Known { ts, content, told: false });
         let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
         let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);
         bucket.text.push_str(id);
         bucket.words.extend_from_slice(words);
+        let tied_at = bucket.words.len() as u32;
+        bucket.words.extend_from_slice(tied);
         bucket.events.push(Waiting {
             key,
             ts,
@@ -165,7 +175,8 @@ impl Stage {
             account,
             origin,
             id: (text_at, bucket.text.len() as u32),
-            words: (words_at, bucket.words.len() as u32),
+            words: (words_at, tied_at),
+            tied: (tied_at, bucket.words.len() as u32),
             singles,
             pending,
             displaced: false,
@@ -242,9 +253,9 @@ impl Stage {
         }
     }
 
-    /// All waiting events with their words, in no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64])> {
-        self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e))))
+    /// All waiting events with their words and what ties their accounts, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64], &[u64])> {
+        self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e), b.tied(e))))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The windows of one rule: the state of each group, which groups are due at which step, and the judgement itself. A group
 //! is judged only at steps at which its windows can have changed.
 
+mod linked;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::hash::BuildHasher;
@@ -25,6 +27,8 @@ use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
 use crate::violation::{Bound, Scalar};
+
+pub(crate) use linked::{Linked, LinkedEnded, LinkedEpisode, LinkedEpisodes, MergedInto};
 
 /// The state of one group.
 #[derive(Debug, Serialize, Deserialize)]
@@ -362,7 +366,8 @@ impl Group {
 
     /// Whether its windows hold enough events, or an episode is under way.
     fn is_hot(&self, w: &WindowPlan) -> bool {
-        self.widest().events() >= w.events_needed || self.has_episode()
+        // Of an account that others may join, every event and every step counts.
+        w.view.is_some() || self.widest().events() >= w.events_needed || self.has_episode()
     }
 
     /// Judges the group at a step; further steps at which it is due.

@@ -67,7 +67,7 @@ impl Expr {
         let (mut event, mut other) = (false, false);
         self.walk(&mut |e| match e.kind {
             ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Template(..) => event = true,
-            ExprKind::OfStep(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) => other = true,
+            ExprKind::OfStep(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::Link(_) => other = true,
             _ => {}
         });
         event && !other

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::ReferenceData;
+use super::link::Links;
 use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
 use super::scalar::{Cond, Scalar};
@@ -49,11 +50,12 @@ pub(crate) struct Lower<'a> {
     pub(crate) questions: Questions,
     pub(crate) slots: Slots,
     pub(crate) wordings: Vec<Wording>,
+    pub(crate) links: Links,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl Lower<'_> {
-    fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
+    pub(crate) fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
         self.data.lists.get(id.0 as usize).cloned().unwrap_or_else(|| Arc::new(ListData::empty(Type::String)))
     }
 
@@ -229,6 +231,7 @@ impl Lower<'_> {
             }
             ExprKind::Aggregate(i) => Scalar::Aggregate(*i),
             ExprKind::Key(i) => Scalar::Key(*i),
+            ExprKind::Link(value) => Scalar::Link(*value),
             ExprKind::Not(_)
             | ExprKind::And(_)
             | ExprKind::Or(_)

@@ -2,6 +2,7 @@
 
 mod index;
 mod inline;
+pub(crate) mod link;
 pub(crate) mod lower;
 pub(crate) mod memory;
 pub(crate) mod node;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 use self::index::Index;
 pub(crate) use self::index::Probe;
 pub use self::inline::list_of;
+use self::link::Links;
 pub(crate) use self::lower::is_symbol;
 use self::lower::{Lower, WordPlan, Words};
 pub use self::memory::FIRST_SEEN_KEEP;
@@ -70,6 +72,7 @@ pub struct RuleSet {
     pub(crate) fields_read: Vec<FieldId>,
     /// Template fingerprints that any rule asks for.
     pub(crate) wordings: Vec<Wording>,
+    pub(crate) links: Links,
     pub(crate) fingerprinter: Fingerprinter,
     bundle_hash: String,
 }
@@ -88,6 +91,7 @@ impl RuleSet {
             questions: Questions::default(),
             slots: Slots::default(),
             wordings: Vec::new(),
+            links: Links::default(),
             diagnostics: Vec::new(),
         };
         let (mut n_windowed, mut n_sequences, mut rules) = (0u32, 0u32, Vec::<RulePlan>::new());
@@ -109,7 +113,7 @@ impl RuleSet {
             }
             rules.push(plan);
         }
-        let Lower { nodes, words, wordings, questions, mut diagnostics, .. } = cx;
+        let Lower { nodes, words, wordings, questions, links, mut diagnostics, .. } = cx;
         let questions = questions.all;
         if questions.len() > crate::hir::QUESTIONS_MAX
             && let Some(last) = program.rules.last()
@@ -148,6 +152,7 @@ impl RuleSet {
             members,
             fields_read,
             wordings,
+            links,
             fingerprinter: Fingerprinter::new(data.fingerprint_key),
             bundle_hash,
             program,
@@ -184,10 +189,11 @@ impl RuleSet {
         self.questions.iter().map(|q| Duration(q.within)).max().unwrap_or_default()
     }
 
-    /// How far back any finding can reach: the longest window with its step, or the longest sequence.
+    /// How far back any finding can reach: the longest window or tie of a link with its step, or the longest sequence.
     pub fn longest_reach(&self) -> Duration {
         let sequence = self.sequences().map(|(_, _, s)| s.life).max().unwrap_or_default();
-        Duration(self.longest_window().0.saturating_add(self.longest_step().0).max(sequence))
+        let ties = self.links.all.iter().flat_map(|l| &l.families).map(|f| f.within).max().unwrap_or_default();
+        Duration(self.longest_window().0.max(ties).saturating_add(self.longest_step().0).max(sequence))
     }
 
     /// The longest step of any rule.
@@ -263,7 +269,14 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
             _ => {}
         });
     };
-    program.rules.iter().for_each(|rule| crate::hir::each_expr(rule, &mut see));
+    for rule in &program.rules {
+        crate::hir::each_expr(rule, &mut see);
+        if let Shape::Windowed(w) = &rule.shape
+            && let Some(link) = w.link.and_then(|id| program.links.get(id.0 as usize))
+        {
+            link.families.iter().for_each(|f| see(&f.of));
+        }
+    }
     fields.sort_unstable();
     fields.dedup();
     fields

@@ -73,6 +73,8 @@ pub(crate) struct WindowPlan {
     pub(crate) events_needed: u64,
     pub(crate) values: Vec<ValuePlan>,
     pub(crate) cooldown: i64,
+    /// The groups of a link by which it counts together what it counts per account.
+    pub(crate) view: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -413,6 +415,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     row += usize::from(!every_counts);
     let when = cx.cond(&w.when);
     let values = values(cx, rule, w);
+    let view = w.link.map(|id| super::link::view(cx, id, step));
     let events_needed = events_needed(&when, &aggregates).max(1);
     WindowPlan {
         number,
@@ -436,6 +439,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         events_needed,
         values,
         cooldown: rule.cooldown.map_or(0, |d| d.0).max(w.step.0),
+        view,
     }
 }
 

@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::set::ValueSet;
 use super::text::TextMatcher;
 use crate::event::FieldId;
-use crate::hir::{Arithmetic, Compare, Const};
+use crate::hir::{Arithmetic, Compare, Const, LinkValue};
 use crate::reference::{ListData, TableData};
 use crate::time::Timestamp;
 use crate::value::{MICROS, Truth, Value};
@@ -100,6 +100,11 @@ pub(crate) trait Env {
         Truth::Unknown
     }
 
+    /// Something of the link group.
+    fn link(&self, _: LinkValue) -> Val<'_> {
+        Val::Unknown
+    }
+
     /// A slot of a rule on sequences, of the event of a step.
     fn slot(&self, _step: u16, _slot: u16) -> Val<'_> {
         Val::Unknown
@@ -125,6 +130,8 @@ pub(crate) enum Scalar {
     Template(u16),
     Aggregate(u16),
     Key(u16),
+    /// Of a rule by a link.
+    Link(LinkValue),
     /// Of a rule on sequences: a value of the event of a step.
     Slot(u16, u16),
     Truth(Box<Cond>),
@@ -186,6 +193,7 @@ impl Scalar {
             Scalar::Template(number) => env.template(*number).map_or(Val::Unknown, Val::Fingerprints),
             Scalar::Aggregate(i) => env.aggregate(*i),
             Scalar::Key(i) => env.key(*i),
+            Scalar::Link(value) => env.link(*value),
             Scalar::Slot(step, slot) => env.slot(*step, *slot),
             Scalar::Truth(c) => match c.eval(env) {
                 Truth::Unknown => Val::Unknown,

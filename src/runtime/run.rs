@@ -64,6 +64,8 @@ pub struct Summary {
     pub undecided: Vec<(String, u64)>,
     /// Rules that ask memory, and how many sightings it had to forget for want of room.
     pub memory_lost: Vec<(String, u64)>,
+    /// Links that lost something for want of room: edges that were forgotten, values that were ignored at most at one step.
+    pub links_lost: Vec<(String, u64, u64)>,
     /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
     pub dropped: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
@@ -203,7 +205,7 @@ pub fn run(
     drop(pipeline);
     progress(Progress { bytes: read.stored_bytes, records });
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, dropped, committing } = running.end(&read, flush)?;
+    let Ended { books, undecided, memory_lost, links_lost, dropped, committing } = running.end(&read, flush)?;
     unknown_names.extend(std::mem::take(&mut read.unknown_names));
     let unknown_names = unknown_names.into_iter().take(UNKNOWN_NAMES_MAX).collect();
     let ReadSoFar { consumed, bytes, nothing_new, .. } = read;
@@ -221,6 +223,7 @@ pub fn run(
         nothing_new,
         undecided,
         memory_lost,
+        links_lost,
         dropped,
         unknown_names,
     })
@@ -442,6 +445,7 @@ impl Running<'_> {
             books: self.session.books(),
             undecided: self.session.undecided(),
             memory_lost: self.session.memory_lost(),
+            links_lost: self.session.links_lost(),
             dropped: self.session.dropped(),
             committing: self.committing,
         })
@@ -453,6 +457,7 @@ struct Ended {
     books: RunBooks,
     undecided: Vec<(String, u64)>,
     memory_lost: Vec<(String, u64)>,
+    links_lost: Vec<(String, u64, u64)>,
     dropped: Vec<(String, u64)>,
     committing: std::time::Duration,
 }

@@ -283,7 +283,15 @@ fn rules_of_the_language_page_do_what_they_say() {
     let sections = text.split("\n### ").filter(|s| s.starts_with("over\n") || s.starts_with("Aggregates\n"));
     let shown = sections.flat_map(blocks).map(|(_, block)| block).filter(|block| block.contains("  test \""));
     let shown: Vec<String> = shown.collect();
-    assert_eq!(shown.len(), 2, "{shown:?}");
+    let mut shown = shown;
+    shown.extend(
+        text.split("\n## ")
+            .filter(|s| s.starts_with("link\n"))
+            .flat_map(blocks)
+            .map(|(_, block)| block)
+            .filter(|block| block.contains("  test \"")),
+    );
+    assert_eq!(shown.len(), 3, "{shown:?}");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page.tos"), policy.to_string() + &shown.join("\n")).unwrap();
     let pack = pack::load(&PackOptions {

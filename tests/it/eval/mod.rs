@@ -4,6 +4,9 @@
 mod aggregates;
 mod cases;
 mod commitment;
+mod link_cases;
+mod link_scale;
+mod links;
 mod many;
 mod properties;
 mod remembered;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use fineprint::event::{FieldId, Kind, UsageEvent};
-use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, Program, TextTest};
+use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, LinkValue, Program, TextTest};
 use fineprint::template::Strictness;
 use fineprint::time::Timestamp;
 use fineprint::value::{MICROS, Truth, Type, Value, write_number};
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
+use super::link::Facts;
 use super::memory;
 use super::rows::{Rows, holds};
 use super::template;
@@ -101,7 +102,7 @@ pub enum Scope<'a> {
     /// One event.
     Event(&'a UsageEvent<'static>),
     /// The window that ends at `end`. Lists are asked as of `end` there.
-    Window { end: Timestamp, aggregates: &'a [Val], keys: &'a [Val] },
+    Window { end: Timestamp, aggregates: &'a [Val], keys: &'a [Val], link: Option<&'a Facts> },
     /// One event, and those of the steps of a sequence before it.
     Step { event: &'a UsageEvent<'static>, taken: &'a [Vec<&'a UsageEvent<'static>>] },
     /// The match of a sequence that is whole at `at`.
@@ -232,6 +233,15 @@ impl<'a> Interpreter<'a> {
                 Scope::Window { keys, .. } | Scope::Match { keys, .. } => keys[usize::from(*i)].clone(),
                 Scope::Event(_) | Scope::Step { .. } => Val::Unknown,
             },
+            ExprKind::Link(value) => match (scope, value) {
+                (Scope::Window { link: Some(facts), .. }, LinkValue::Members) => Val::Num(facts.members as i64),
+                (Scope::Window { link: Some(facts), .. }, LinkValue::Families) => Val::Text(facts.families.join(", ")),
+                (Scope::Window { link: Some(facts), .. }, LinkValue::TiedShare(f)) => {
+                    let tied = facts.tied[usize::from(*f)] as i128;
+                    quotient(tied * i128::from(MICROS), facts.members as i128)
+                }
+                _ => Val::Unknown,
+            },
             ExprKind::OfStep(step, of) => match scope {
                 Scope::Step { taken, .. } | Scope::Match { taken, .. } => {
                     let last = taken[usize::from(*step)].last().unwrap();
@@ -325,6 +335,7 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         | ExprKind::Column(..)
         | ExprKind::Template(..)
         | ExprKind::Aggregate(_)
+        | ExprKind::Link(_)
         | ExprKind::Key(_) => vec![],
         ExprKind::Not(a)
         | ExprKind::InSet(a, _)
@@ -362,6 +373,7 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         }
         (ExprKind::OfStep(a, _), ExprKind::OfStep(b, _)) => a == b,
         (ExprKind::Template(a, i), ExprKind::Template(b, j)) => (a, i) == (b, j),
+        (ExprKind::Link(a), ExprKind::Link(b)) => a == b,
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
     };

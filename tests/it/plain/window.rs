@@ -133,7 +133,7 @@ fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, keys: &[Val], window: Window<'
     }
     let (aggregates, bounds): (Vec<Val>, Vec<Option<Bound>>) =
         w.aggregates.iter().map(|a| aggregate(calc, a, &window)).unzip();
-    if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys }) {
+    if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys, link: None }) {
         return None;
     }
     let counted = |e: &&&Event| w.aggregates.iter().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
