@@ -1,6 +1,6 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
-use crate::hir::{Function, PARTIALS_PER_KEY_MAX, Rule, Sequence, Shape};
+use crate::hir::{Function, PARTIALS_PER_KEY_MAX, Rule, Sequence, Shape, Whose};
 
 /// The cost of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,18 @@ fn cell_bytes(function: &Function) -> u64 {
         Function::TopShare(_) | Function::Entropy(_) => 32,
         Function::Spread(_) => 64,
         Function::Quantile(..) => 32,
-        Function::Last(_) => 0,
+        Function::Last(_) | Function::Baseline(_) => 0,
+    }
+}
+
+/// Bytes of an earlier window that a group keeps for `usual`, with its number and which of its aggregates were estimates.
+const EARLIER_BYTES: u64 = 40;
+
+/// Earlier windows that a group keeps for a baseline. Cohorts keep theirs once for all groups.
+fn earlier(function: &Function) -> u64 {
+    match function {
+        Function::Baseline(b) if matches!(b.whose, Whose::Own) => u64::from(b.windows) + 2,
+        _ => 0,
     }
 }
 
@@ -36,6 +47,7 @@ fn own_bytes(function: &Function) -> u64 {
         Function::Last(_) => 16,
         // Values that are kept one by one.
         Function::Quantile(..) => 8 << 10,
+        Function::Baseline(b) => earlier(function) * EARLIER_BYTES + 16 * b.by().len() as u64,
         _ => 0,
     }
 }
@@ -58,9 +70,11 @@ pub fn cost(rule: &Rule) -> RuleCost {
     let panes = (window.length.0 / window.step.0.max(1)).unsigned_abs();
     let per_pane: u64 = window.aggregates.iter().map(|a| cell_bytes(&a.function)).sum();
     let own: u64 = window.aggregates.iter().map(|a| own_bytes(&a.function)).sum();
+    let counting = window.aggregates.iter().filter(|a| a.function.baseline().is_none()).count() as u64;
+    let earlier: u64 = window.aggregates.iter().map(|a| earlier(&a.function)).sum();
     RuleCost {
         panes,
-        cells_per_key: panes.saturating_mul(window.aggregates.len() as u64),
+        cells_per_key: panes.saturating_mul(counting).saturating_add(earlier),
         bytes_per_key: panes.saturating_mul(per_pane).saturating_add(own),
         grows_with_values: window.aggregates.iter().any(|a| grows_with_values(&a.function)),
     }

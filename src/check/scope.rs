@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::window::Cutting;
 use crate::hir;
 use crate::value::Type;
 
@@ -80,6 +81,8 @@ pub(super) struct Scope {
     pub(super) place: Place,
     /// Parts of the group: their text and their type.
     pub(super) keys: Vec<(String, Type)>,
+    /// How time is cut, in a rule over windows that was read.
+    pub(super) window: Option<Cutting>,
     /// The steps of a sequence by their names.
     pub(super) steps: Vec<StepName>,
     /// The rule's own `let`s; `None` where it is wrong.
@@ -101,6 +104,7 @@ impl Scope {
         Scope {
             place,
             keys: Vec::new(),
+            window: None,
             steps: Vec::new(),
             lets: BTreeMap::new(),
             aggregates: Vec::new(),

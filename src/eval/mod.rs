@@ -7,12 +7,15 @@
 
 mod accumulate;
 mod ask;
+mod back;
 mod books;
+mod cohort;
 mod commitment;
 mod episode;
 pub mod events;
 mod finding;
 pub mod footprint;
+mod history;
 mod intern;
 mod lane;
 pub mod memory;

@@ -173,6 +173,12 @@ impl Writer<'_> {
         let args: Vec<&Expr> = function.arguments().iter().collect();
         match function {
             Function::Quantile(_, share) => self.call(&format!("quantile:{share}"), &args),
+            Function::Baseline(b) => {
+                let _ = write!(self.out, "({}:{}:{}:{} ", b.word(), b.share, b.windows, b.least);
+                self.expr(&b.of);
+                self.call(" by", &args);
+                self.out.push(')');
+            }
             _ => self.call(function.word(), &args),
         }
         if let Function::Distinct { one_per: Some((key, condition)), .. } = function {

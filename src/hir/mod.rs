@@ -1,10 +1,12 @@
 //! What rules mean: names resolved, types known, `let`s put in place. This is what is hashed into a violation. Knows
 //! nothing of how a rule runs.
 
+mod baseline;
 mod canonical;
 mod memory;
 mod sequence;
 
+pub use baseline::{Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, USUAL_VALUES_MIN, Whose};
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
 pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
 pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
@@ -338,6 +340,8 @@ pub enum Function {
     LongestIdle,
     /// The greatest speed between the countries of successive events with a known country, in km/h: [`Type::Decimal`].
     TopSpeed(Expr),
+    /// What a value over the window came to in earlier windows; its type. Counts no event.
+    Baseline(Box<Baseline>),
 }
 
 impl Function {
@@ -360,6 +364,7 @@ impl Function {
             Function::Rate => "rate",
             Function::LongestIdle => "longest_idle",
             Function::TopSpeed(_) => "top_speed",
+            Function::Baseline(b) => b.word(),
         }
     }
 
@@ -380,6 +385,15 @@ impl Function {
             | Function::Last(e)
             | Function::TopSpeed(e) => std::slice::from_ref(e),
             Function::Distinct { of, .. } => of,
+            Function::Baseline(b) => b.by(),
+        }
+    }
+
+    /// The baseline that it is.
+    pub fn baseline(&self) -> Option<&Baseline> {
+        match self {
+            Function::Baseline(b) => Some(b),
+            _ => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How rules run: a checked program and its reference data, made ready for the evaluator.
 
+pub(crate) mod baseline;
 mod index;
 mod inline;
 pub(crate) mod lower;

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::baseline::Baselines;
 use super::lower::{Lower, WordId, is_symbol};
 use super::memory::RuleMemory;
 use super::node::NodeId;
@@ -64,6 +65,7 @@ pub(crate) struct WindowPlan {
     pub(crate) filters: Vec<NodeId>,
     pub(crate) inputs: Vec<InputPlan>,
     pub(crate) aggregates: Vec<AggregatePlan>,
+    pub(crate) baselines: Baselines,
     /// Words of a row of one step.
     pub(crate) row: usize,
     /// Column of the number of events that any aggregate counts; `None` where every event is counted.
@@ -131,6 +133,10 @@ pub(crate) enum Fold {
     },
     LongestIdle,
     TopSpeed,
+    /// By its number among the rule's baselines.
+    Baseline {
+        number: u16,
+    },
 }
 
 impl Fold {
@@ -170,6 +176,8 @@ pub(crate) struct AggregatePlan {
     pub(crate) input: u8,
     pub(crate) filter: Option<u8>,
     pub(crate) column: Column,
+    /// Whether the events that it takes in contribute to a finding.
+    pub(crate) counts: bool,
 }
 
 /// Where an aggregate keeps the numbers of a step.
@@ -306,6 +314,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     let mut inputs: Vec<InputPlan> = Vec::new();
     let mut known: Vec<String> = Vec::new();
     let mut aggregates = Vec::new();
+    let (mut baselines, mut more) = (Baselines::default(), Vec::new());
     let mut row = ROW_HEADER;
     let step = w.step.0.max(1);
     for aggregate in &w.aggregates {
@@ -385,6 +394,12 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 });
                 (Fold::Distinct { symbols }, at)
             }
+            Function::Baseline(b) => {
+                let mut last = |cx: &mut Lower<'_>, e: &hir::Expr| {
+                    input(cx, "shown", &[e], &mut |cx| InputPlan::Word(cx.word(e)))
+                };
+                (baselines.add(cx, b, w.aggregates.len(), &mut last, &mut more), 0)
+            }
         };
         let column = match fold.columns() {
             _ if fold == Fold::Count && filter.is_none() => Column::Events,
@@ -395,9 +410,11 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
             }
         };
         let (ty, word) = (aggregate.ty.clone(), aggregate.function.word());
-        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column });
+        let counts = aggregate.function.baseline().is_none();
+        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column, counts });
     }
-    let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.filter.is_none());
+    aggregates.extend(more);
+    let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.counts && a.filter.is_none());
     let contributed = (!every_counts).then_some(row as u16);
     row += usize::from(!every_counts);
     let when = cx.cond(&w.when);
@@ -419,6 +436,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         filters,
         inputs,
         aggregates,
+        baselines,
         row,
         contributed,
         when,
@@ -514,7 +532,11 @@ fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValueP
 fn may_be_estimated(function: &Function) -> bool {
     matches!(
         function,
-        Function::Distinct { .. } | Function::Quantile(..) | Function::TopShare(_) | Function::Entropy(_)
+        Function::Distinct { .. }
+            | Function::Quantile(..)
+            | Function::TopShare(_)
+            | Function::Entropy(_)
+            | Function::Baseline(_)
     )
 }
 

@@ -84,6 +84,7 @@ pub fn aggregate(function: Function, filter: Option<Expr>) -> Aggregate {
         Function::Quantile(of, _) | Function::First(of) | Function::Last(of) => of.ty.clone(),
         Function::Entropy(_) | Function::Rate | Function::TopSpeed(_) => Type::Decimal,
         Function::LongestIdle => Type::Duration,
+        Function::Baseline(b) => b.of.ty.clone(),
     };
     Aggregate { function, filter, ty, span: Span::default() }
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use fineprint::eval::{EvalOptions, Secret};
 use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
 use fineprint::hir::{
-    Action, Aggregate, Arithmetic, Ask, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function,
-    ListId, Memory, Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
+    Action, Aggregate, Arithmetic, Ask, Baseline, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function,
+    ListId, Memory, Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Whose, Windowed,
 };
 use fineprint::template::Strictness;
 use fineprint::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
@@ -341,7 +341,17 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
         Duration::from_secs(step * c.pick(&[12, 3, 1]).min(length / step))
     });
     let count = 1 + c.below(3);
-    let aggregates: Vec<Aggregate> = (0..count).map(|_| aggregate_of(c)).collect();
+    let mut aggregates: Vec<Aggregate> = (0..count).map(|_| aggregate_of(c)).collect();
+    if gap.is_none() && c.once_in(3) {
+        // Short enough for several of them to lie in the case.
+        (length, step) = match scale.windows[0].0 {
+            DAY => c.pick(&[(3_600, 3_600), (7_200, 3_600), (3_600, 900)]),
+            _ => c.pick(&[(10, 10), (10, 5), (6, 2)]),
+        };
+        for _ in 0..1 + c.below(2) {
+            aggregates.extend(baseline_of(c, &aggregates));
+        }
+    }
 
     let mut lets = Vec::new();
     for i in 0..c.below(3) {
@@ -388,6 +398,39 @@ fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
     };
     let filter = c.once_in(3).then(|| condition(c, 1));
     aggregate(function, filter)
+}
+
+/// A baseline of one of the aggregates, where that is a number.
+fn baseline_of(c: &mut Choices<'_>, aggregates: &[Aggregate]) -> Option<Aggregate> {
+    let counting: Vec<usize> = (0..aggregates.len())
+        .filter(|i| aggregates[*i].ty.is_number() && aggregates[*i].ty != Type::Timestamp)
+        .filter(|i| aggregates[*i].function.baseline().is_none())
+        .collect();
+    let one = |c: &mut Choices<'_>| result(aggregates, c.pick(&counting));
+    if counting.is_empty() {
+        return None;
+    }
+    let first = one(c);
+    let of = match c.below(4) {
+        3 => {
+            let other = one(c);
+            arithmetic(Type::Decimal, Arithmetic::Ratio, first, other)
+        }
+        2 => or_default(first.clone(), num(first.ty, 0)),
+        _ => first,
+    };
+    let whose = match c.below(2) {
+        0 => Whose::Own,
+        _ => Whose::Cohort(c.pick(&[
+            vec![field(FieldId::MODEL)],
+            vec![field(FieldId::COUNTRY), field(FieldId::REFUSED)],
+            vec![is(FieldId::STATUS, Compare::Equal, 200)],
+        ])),
+    };
+    let (share, windows, least) =
+        (c.pick(&[500_000, 950_000, 1]), c.pick(&[3, 5, 9, 1]), c.pick(&[1, 2, 3]));
+    let baseline = Baseline { of, share, windows, least, whose };
+    Some(aggregate(Function::Baseline(Box::new(baseline)), None))
 }
 
 fn any_number(c: &mut Choices<'_>) -> Expr {

@@ -3,6 +3,7 @@
 
 mod actions;
 pub mod aggregate;
+mod baseline;
 pub mod build;
 pub mod expr;
 pub mod generate;
