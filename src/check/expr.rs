@@ -3,7 +3,7 @@
 
 use super::names::{self, Meaning};
 use super::scope::{Place, Scope};
-use super::{Checker, call, coerce, later, limits, membership, memory, operators, sequence, text, wording};
+use super::{Checker, call, coerce, limits, membership, memory, operators, sequence, series, text, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::hir::{Const, Expr, ExprKind, TableId};
@@ -143,7 +143,7 @@ fn kind(cx: &mut Checker<'_>, scope: &mut Scope, e: &ast::Expr) -> Option<Expr> 
         }
         K::Call(c) => call::lower(cx, scope, c, e.span),
         K::Memory { operand, ask, within } => memory::lower(cx, scope, operand, ask, within, e.span),
-        K::Outage(_) => cx.fail(later::diagnostic(e.span, "`during outage of`")),
+        K::Outage(name) => series::outage(cx, scope, name, e.span),
     }
 }
 
@@ -264,6 +264,11 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
                 .label("a table")
                 .help(format!("name one of its columns: `{}.…`", name.text)),
         ),
+        Some(Meaning::Series(_)) => cx.fail(
+            Diagnostic::new(Code::TYPE_MISMATCH, name.span, format!("`{}` is a series, not a value", name.text))
+                .label("a series")
+                .help(format!("ask for its outages: `during outage of {}`", name.text)),
+        ),
         Some(Meaning::Later | Meaning::Wrong) => None,
         None if cx.is_broken_name(&name.text) => None,
         None => {
@@ -282,6 +287,8 @@ pub(super) fn is_constant(e: &Expr) -> bool {
             x.kind,
             ExprKind::Field(_)
                 | ExprKind::Column(..)
+                | ExprKind::Outage(_)
+                | ExprKind::WindowOutage(_)
                 | ExprKind::Template(..)
                 | ExprKind::Aggregate(_)
                 | ExprKind::Key(_)
@@ -293,7 +300,12 @@ pub(super) fn is_constant(e: &Expr) -> bool {
 /// Whether an expression needs a window, or the match of a sequence.
 pub(super) fn is_of_window(e: &Expr) -> bool {
     let mut window = false;
-    e.walk(&mut |x| window |= matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::OfStep(..)));
+    e.walk(&mut |x| {
+        window |= matches!(
+            x.kind,
+            ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::OfStep(..) | ExprKind::WindowOutage(_)
+        );
+    });
     window
 }
 

@@ -10,6 +10,10 @@ pub const LETS_MAX: usize = 10_000;
 pub const LISTS_MAX: usize = 10_000;
 /// Tables.
 pub const TABLES_MAX: usize = 1_000;
+/// Series.
+pub const SERIES_MAX: usize = 100;
+/// Longest step of a series.
+pub const SERIES_EVERY_MAX: Duration = Duration(DAY_NS);
 /// Values of a list written in the rule file.
 pub const INLINE_VALUES_MAX: usize = 100_000;
 /// Nodes of one `let` or one rule after all `let`s are put in place: without it, `let`s that use one another twice double.

@@ -100,11 +100,11 @@ pub(super) fn check_rule(cx: &mut Checker<'_>, written: &ast::Rule, rule: &Rule)
     }
 }
 
-/// Calls `f` with every question of a rule.
+/// Calls `f` with every question of a rule, those to series included: they are answered like those to memory.
 fn each<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
     crate::hir::each_expr(rule, &mut |e| {
         e.walk(&mut |e| {
-            if matches!(e.kind, ExprKind::Memory(_)) {
+            if matches!(e.kind, ExprKind::Memory(_) | ExprKind::Outage(_)) {
                 f(e);
             }
         });

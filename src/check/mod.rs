@@ -23,6 +23,7 @@ mod regexes;
 mod rule;
 mod scope;
 mod sequence;
+mod series;
 mod tests;
 mod text;
 mod window;
@@ -64,6 +65,7 @@ pub fn check_with(files: &[ast::File], options: &CheckOptions) -> (hir::Program,
     lists::declare(&mut cx, &items);
     order::lower_lets(&mut cx);
     lists::lower_keys(&mut cx, &items);
+    series::declare(&mut cx);
     later::declarations(&mut cx, &items);
     rule::lower_all(&mut cx, &items);
     diagnostic::sort(&mut cx.out);

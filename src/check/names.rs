@@ -17,7 +17,9 @@ pub(super) enum Meaning {
     Let(usize),
     List(ListId),
     Table(TableId),
-    /// A link or series: declared, reported as not evaluated.
+    /// A series, with its number.
+    Series(usize),
+    /// A link: declared, reported as not evaluated.
     Later,
     /// Declared, but reported as wrong: uses are not reported again.
     Wrong,
@@ -32,6 +34,7 @@ pub(super) struct Names<'a> {
     pub(super) lowered: Vec<Option<super::scope::Inlined>>,
     pub(super) lists: Vec<&'a ast::List>,
     pub(super) tables: Vec<&'a ast::Table>,
+    pub(super) series: Vec<&'a ast::Series>,
 }
 
 /// Words that mean something within expressions, and so cannot be names of values.
@@ -68,7 +71,13 @@ pub(super) fn collect<'a>(cx: &mut Checker<'a>, items: &[&'a ast::Item]) {
                 }
             }
             ast::Item::Link(x) => declare(cx, &x.name, Meaning::Later),
-            ast::Item::Series(x) => declare(cx, &x.name, Meaning::Later),
+            ast::Item::Series(x) => {
+                if cx.within(cx.names.series.len() + 1, limits::SERIES_MAX, "series", x.name.span) {
+                    let meaning = Meaning::Series(cx.names.series.len());
+                    cx.names.series.push(x);
+                    declare(cx, &x.name, meaning);
+                }
+            }
             ast::Item::Rule(ast::Rule { name, .. })
             | ast::Item::Apply(ast::Apply { name, .. })
             | ast::Item::Limit(ast::Limit { name, .. }) => {

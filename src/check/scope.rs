@@ -58,7 +58,14 @@ fn constants(e: &hir::Expr) -> usize {
 pub(super) fn depth(e: &hir::Expr) -> usize {
     use hir::ExprKind as K;
     1 + match &e.kind {
-        K::Const(_) | K::Field(_) | K::Column(..) | K::Template(..) | K::Aggregate(_) | K::Key(_) => 0,
+        K::Const(_)
+        | K::Field(_)
+        | K::Column(..)
+        | K::Outage(_)
+        | K::WindowOutage(_)
+        | K::Template(..)
+        | K::Aggregate(_)
+        | K::Key(_) => 0,
         K::Not(a)
         | K::InSet(a, _)
         | K::InList(a, _)

@@ -8,12 +8,13 @@ use super::cohort::{Cohorts, Told};
 use super::history::{Earlier, block_of};
 use super::intern::Interner;
 use super::lane::Lane;
-use super::route::write_bytes;
+use super::route::{word_value, write_bytes};
+use super::series::Series;
 use super::window::{Bench, Group, WindowEnv};
 use crate::plan::baseline::{BaselinePlan, WhosePlan};
 use crate::plan::rule::{Key, WindowPlan};
-use crate::plan::scalar::Val;
-use crate::value::Type;
+use crate::plan::scalar::{OutagePlan, Val};
+use crate::value::{Truth, Type};
 use crate::violation::Bound;
 
 /// What there is to look back to at a step.
@@ -23,6 +24,15 @@ pub(crate) struct Back<'a> {
     /// What a window without events comes to, by the number of the baseline.
     pub(crate) empty: &'a [Option<i64>],
     pub(crate) cohorts: &'a [Cohorts],
+    /// As of the step.
+    pub(crate) series: &'a [Series],
+}
+
+impl Back<'_> {
+    /// Nothing to look back to.
+    pub(crate) fn nothing() -> Self {
+        Back { step: 0, empty: &[], cohorts: &[], series: &[] }
+    }
 }
 
 type Values = SmallVec<[Option<i64>; 2]>;
@@ -37,7 +47,7 @@ pub(crate) fn empty_values(w: &WindowPlan, step: i64, interner: &Interner) -> Va
     if w.baselines.kept == 0 {
         return Values::new();
     }
-    let back = Back { step, empty: &[], cohorts: &[] };
+    let back = Back { step, ..Back::nothing() };
     WindowEnv { lane: &Lane::new(w), key: &Key::new(), w, interner, span: span(w, step), back }.of_window()
 }
 
@@ -86,6 +96,18 @@ impl WindowEnv<'_> {
             }
         }
         Some(xxh3_128(&bytes))
+    }
+
+    /// Whether there was an outage within the window.
+    pub(super) fn outage_within(&self, o: &OutagePlan) -> Truth {
+        let Some(series) = self.back.series.get(o.series) else { return Truth::Unknown };
+        let mut bytes = Vec::new();
+        for at in o.keys.iter().map(|at| usize::from(*at)) {
+            let (Some(word), Some(part)) = (self.key.get(at), self.w.per.get(at)) else { return Truth::Unknown };
+            write_bytes(&word_value(*word, &part.ty, self.interner), &part.ty, &mut bytes);
+        }
+        let (end, every) = (self.span.end, o.every.max(1));
+        series.outage(xxh3_128(&bytes), end.saturating_sub(o.length).div_euclid(every)..end.div_euclid(every))
     }
 
     /// What the window comes to, by the number of the baseline.

@@ -10,6 +10,7 @@ use super::intern::Interner;
 use super::memory::Memories;
 use super::outcome::Outcomes;
 use super::sequence::Sequences;
+use super::series::Series;
 use super::stage::Stage;
 use super::window::Windows;
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -62,6 +63,7 @@ struct Saved<'a> {
     events: &'a Events,
     windows: &'a [Windows],
     sequences: &'a [Sequences],
+    series: &'a [Series],
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -81,6 +83,7 @@ struct Loaded {
     events: Events,
     windows: Vec<Windows>,
     sequences: Vec<Sequences>,
+    series: Vec<Series>,
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -117,6 +120,7 @@ impl Evaluator {
             events: &self.events,
             windows: &self.windows,
             sequences: &self.sequences,
+            series: &self.series,
             max_ts: self.max_ts,
             watermark: self.watermark,
             settled: self.settled,
@@ -153,7 +157,8 @@ impl Evaluator {
         let mut evaluator = Evaluator::new(rules, options);
         let same = s.windows.len() == evaluator.windows.len()
             && s.memories.len() == evaluator.memories.len()
-            && s.sequences.len() == evaluator.sequences.len();
+            && s.sequences.len() == evaluator.sequences.len()
+            && s.series.len() == evaluator.series.len();
         if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
@@ -167,6 +172,7 @@ impl Evaluator {
             events: s.events,
             windows: s.windows,
             sequences: s.sequences,
+            series: s.series,
             max_ts: s.max_ts,
             watermark: s.watermark,
             settled: s.settled,

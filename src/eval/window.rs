@@ -18,15 +18,16 @@ use super::history::next_end;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::route::{HEADER, word_value};
+use super::series::Series;
 use super::session::Session;
 use super::trail::{End, Trail};
 use crate::event::FieldId;
 use crate::plan::is_symbol;
 use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan};
-use crate::plan::scalar::{Env, Val};
+use crate::plan::scalar::{Env, OutagePlan, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
-use crate::value::{Type, Value};
+use crate::value::{Truth, Type, Value};
 use crate::violation::{Bound, Scalar};
 
 /// The state of one group.
@@ -92,6 +93,7 @@ pub(crate) struct Windows {
 pub(crate) struct Bench<'a> {
     pub(crate) events: &'a Events,
     pub(crate) interner: &'a Interner,
+    pub(crate) series: &'a [Series],
 }
 
 impl Windows {
@@ -220,7 +222,7 @@ impl Windows {
             if group.due != step {
                 continue;
             }
-            let back = Back { step, empty: &empty, cohorts: &self.cohorts };
+            let back = Back { step, empty: &empty, cohorts: &self.cohorts, series: bench.series };
             let closes = group.judge(plan, w, bench, &self.trail, back, ended);
             group.remember(w, bench, back, &mut told);
             // What changes it next, events apart: its windows do, or a cooldown runs out.
@@ -318,6 +320,10 @@ impl Env for WindowEnv<'_> {
             (Some(word), Some(part)) => word_value(*word, &part.ty, self.interner),
             _ => Val::Unknown,
         }
+    }
+
+    fn outage(&self, o: &OutagePlan) -> Truth {
+        self.outage_within(o)
     }
 
     fn at(&self) -> Timestamp {

@@ -5,11 +5,13 @@ mod baseline;
 mod canonical;
 mod memory;
 mod sequence;
+mod series;
 
 pub use baseline::{Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, USUAL_VALUES_MIN, Whose};
-pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
-pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
+pub use canonical::{canonical_definition, canonical_expr, canonical_rule, canonical_series, describe, rule_hash};
+pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr, each_expr_of_series};
 pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
+pub use series::{SERIES_KEYS_MAX, SERIES_MEDIAN, SERIES_STEPS_MAX, SERIES_VALUES_MIN, Series, SeriesId, WindowOutage};
 
 /// Comparison: what is written is what is meant.
 pub use crate::syntax::ast::CompareOp as Compare;
@@ -31,6 +33,8 @@ pub struct Program {
     pub lists: Vec<List>,
     /// Tables; [`TableId`] is an index. Table 0 is the account registry.
     pub tables: Vec<Table>,
+    /// Series; [`SeriesId`] is an index.
+    pub series: Vec<Series>,
     /// Rules that are evaluated, `applies` resolved, in order of declaration.
     pub rules: Vec<Rule>,
 }
@@ -564,6 +568,11 @@ pub enum ExprKind {
     Length(Box<Expr>),
     /// What was seen before the event.
     Memory(Box<Memory>),
+    /// Whether the event lies in an outage of a series: whether the last step that ended at or before it was one. Of the key
+    /// that the event has in the series.
+    Outage(SeriesId),
+    /// Whether there was an outage of a series within the window (in `when`, `lets`, `because` of a windowed rule).
+    WindowOutage(Box<WindowOutage>),
     /// The template fingerprints of a text field ([`crate::template`]): a list, empty for a text of too few words.
     Template(FieldId, Strictness),
     /// The result of an aggregate of the rule (in `when`, `lets`, `because` of a windowed rule).
@@ -581,6 +590,8 @@ impl Expr {
             ExprKind::Const(_)
             | ExprKind::Field(_)
             | ExprKind::Column(..)
+            | ExprKind::Outage(_)
+            | ExprKind::WindowOutage(_)
             | ExprKind::Template(..)
             | ExprKind::Aggregate(_)
             | ExprKind::Key(_) => (None, None, &[]),

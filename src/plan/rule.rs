@@ -8,6 +8,7 @@ use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
 use super::sequence::{SLOTS_MAX, SequencePlan};
+use super::series::SeriesPlan;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::Kind;
 use crate::hir::{self, Compare, ExprKind, Function, Piece, Shape, canonical_expr, describe, rule_hash};
@@ -44,9 +45,13 @@ pub(crate) struct ExceptionPlan {
 
 #[derive(Debug)]
 pub(crate) enum ShapePlan {
-    Single { values: Vec<ValuePlan> },
+    Single {
+        values: Vec<ValuePlan>,
+    },
     Windowed(Box<WindowPlan>),
     Sequence(Box<SequencePlan>),
+    /// No rule: what rules ask.
+    Series(Box<SeriesPlan>),
 }
 
 #[derive(Debug)]
@@ -214,7 +219,7 @@ impl RulePlan {
     pub(crate) fn windows_number(&self) -> Option<u32> {
         match &self.shape {
             ShapePlan::Windowed(w) => Some(w.number),
-            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) | ShapePlan::Series(_) => None,
         }
     }
 
@@ -222,7 +227,7 @@ impl RulePlan {
     pub(crate) fn sequence_number(&self) -> Option<u32> {
         match &self.shape {
             ShapePlan::Sequence(s) => Some(s.number),
-            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => None,
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) | ShapePlan::Series(_) => None,
         }
     }
 
@@ -230,7 +235,7 @@ impl RulePlan {
     pub(crate) fn filter_of(&self, kind: Kind) -> Option<NodeId> {
         match &self.shape {
             ShapePlan::Sequence(s) => s.covers.get(kind as usize).copied().flatten(),
-            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => self.filter,
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) | ShapePlan::Series(_) => self.filter,
         }
     }
 
@@ -395,9 +400,8 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 (Fold::Distinct { symbols }, at)
             }
             Function::Baseline(b) => {
-                let mut last = |cx: &mut Lower<'_>, e: &hir::Expr| {
-                    input(cx, "shown", &[e], &mut |cx| InputPlan::Word(cx.word(e)))
-                };
+                let mut last =
+                    |cx: &mut Lower<'_>, e: &hir::Expr| input(cx, "shown", &[e], &mut |cx| InputPlan::Word(cx.word(e)));
                 (baselines.add(cx, b, w.aggregates.len(), &mut last, &mut more), 0)
             }
         };
@@ -432,7 +436,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
             Function::LongestIdle => true,
             Function::Rate => w.gap.is_some(),
             _ => false,
-        }),
+        }) || asks_for_outages(rule, w),
         filters,
         inputs,
         aggregates,
@@ -444,6 +448,15 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         values,
         cooldown: rule.cooldown.map_or(0, |d| d.0).max(w.step.0),
     }
+}
+
+/// Whether it asks for outages within the window: they come and go without events of the group.
+fn asks_for_outages(rule: &hir::Rule, w: &hir::Windowed) -> bool {
+    let said = rule.because.iter().filter_map(|piece| match piece {
+        Piece::Value(_, e) => Some(e),
+        Piece::Text(_) => None,
+    });
+    rule.lets.iter().map(|(_, e)| e).chain(said).chain([&w.when]).any(hir::Expr::is_of_outages)
 }
 
 /// How many events a window must hold at least for a condition to be true: a count or a number of different values is at

@@ -100,6 +100,11 @@ pub(crate) trait Env {
         Truth::Unknown
     }
 
+    /// Whether there was an outage within the window.
+    fn outage(&self, _: &OutagePlan) -> Truth {
+        Truth::Unknown
+    }
+
     /// A slot of a rule on sequences, of the event of a step.
     fn slot(&self, _step: u16, _slot: u16) -> Val<'_> {
         Val::Unknown
@@ -130,6 +135,18 @@ pub(crate) enum Scalar {
     Truth(Box<Cond>),
 }
 
+/// Which outages are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct OutagePlan {
+    pub(crate) series: usize,
+    /// Parts of the group that are the key of the series.
+    pub(crate) keys: Vec<u16>,
+    /// Of the window, nanoseconds.
+    pub(crate) length: i64,
+    /// Length of a step of the series, nanoseconds.
+    pub(crate) every: i64,
+}
+
 /// A lowered condition.
 #[derive(Debug, Clone)]
 pub(crate) enum Cond {
@@ -144,6 +161,8 @@ pub(crate) enum Cond {
     Exists(Scalar),
     /// A question to memory, by its number.
     Memory(u16),
+    /// An outage within the window.
+    Outage(OutagePlan),
     /// A value of truth type: a field, a column, a default.
     Value(Scalar),
 }
@@ -229,6 +248,7 @@ impl Cond {
             },
             Cond::Exists(a) => Truth::from(!a.eval(env).is_unknown()),
             Cond::Memory(question) => env.memory(*question),
+            Cond::Outage(o) => env.outage(o),
             Cond::Value(a) => a.eval(env).truth(),
         }
     }

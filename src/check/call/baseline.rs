@@ -163,7 +163,12 @@ fn windows(cx: &mut Checker<'_>, scope: &Scope, back: &At<Duration>, least: u32)
         let most = times((limits::WINDOW_MAX.0 / length).min(limits::BASELINE_WINDOWS_MAX));
         let message = match n > limits::BASELINE_WINDOWS_MAX {
             true => {
-                format!("{} holds {n} windows of {}, more than {}", back.value, cutting.length, limits::BASELINE_WINDOWS_MAX)
+                format!(
+                    "{} holds {n} windows of {}, more than {}",
+                    back.value,
+                    cutting.length,
+                    limits::BASELINE_WINDOWS_MAX
+                )
             }
             false => format!("{} is longer than {}", back.value, limits::WINDOW_MAX),
         };

@@ -176,6 +176,7 @@ pub fn program(rules: Vec<Rule>, first: Timestamp, second: Timestamp) -> Program
         policies: vec![policy("1970-01-01", first, Some(second)), policy("1970-01-02", second, None)],
         lists: Vec::new(),
         tables: vec![table("account", field(FieldId::ACCOUNT), &[])],
+        series: Vec::new(),
         rules,
     }
 }

@@ -11,6 +11,7 @@ mod memory;
 mod record;
 pub mod rows;
 pub mod sequence;
+mod series;
 pub mod steps;
 pub mod template;
 mod window;
