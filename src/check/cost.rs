@@ -1,6 +1,6 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
-use crate::hir::{Function, PARTIALS_PER_KEY_MAX, Rule, Sequence, Shape, Whose};
+use crate::hir::{Function, PARTIALS_PER_KEY_MAX, Rule, Sequence, Series, Shape, Whose};
 
 /// The cost of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,8 @@ pub struct RuleCost {
     pub cells_per_key: u64,
     /// Bytes of one group at most, without what grows with different values.
     pub bytes_per_key: u64,
-    /// Whether the state also grows with the number of different values (`distinct`, `top_share`, `entropy`, `quantile`).
+    /// Whether the state also grows with the number of different values (`distinct`, `top_share`, `entropy`, `quantile`), or of
+    /// cohorts.
     pub grows_with_values: bool,
 }
 
@@ -57,7 +58,9 @@ fn grows_with_values(function: &Function) -> bool {
     // Above its bound, a quantile has buckets.
     let (distinct, buckets) =
         (matches!(function, Function::Distinct { .. }), matches!(function, Function::Quantile(..)));
-    distinct || buckets || matches!(function, Function::TopShare(_) | Function::Entropy(_))
+    // What groups alike came to is kept once for all of them, for each different cohort.
+    let cohorts = matches!(function, Function::Baseline(b) if !b.by().is_empty());
+    distinct || buckets || cohorts || matches!(function, Function::TopShare(_) | Function::Entropy(_))
 }
 
 /// The cost of a rule. A rule on single events keeps nothing.
@@ -77,6 +80,21 @@ pub fn cost(rule: &Rule) -> RuleCost {
         cells_per_key: panes.saturating_mul(counting).saturating_add(earlier),
         bytes_per_key: panes.saturating_mul(per_pane).saturating_add(own),
         grows_with_values: window.aggregates.iter().any(|a| grows_with_values(&a.function)),
+    }
+}
+
+/// Bytes of a step of a series that its median is over: its number and its value.
+const SERIES_STEP_BYTES: u64 = 24;
+
+/// The cost of a series: one step under way, and the steps of its median.
+pub fn cost_of_series(series: &Series) -> RuleCost {
+    let per_step: u64 = series.aggregates.iter().map(|a| cell_bytes(&a.function) + own_bytes(&a.function)).sum();
+    let panes = u64::from(series.steps);
+    RuleCost {
+        panes,
+        cells_per_key: panes,
+        bytes_per_key: panes.saturating_mul(SERIES_STEP_BYTES).saturating_add(per_step),
+        grows_with_values: series.aggregates.iter().any(|a| grows_with_values(&a.function)),
     }
 }
 

@@ -210,7 +210,8 @@ impl Writer<'_> {
             Function::Baseline(b) => {
                 let _ = write!(self.out, "({}:{}:{}:{} ", b.word(), b.share, b.windows, b.least);
                 self.expr(&b.of);
-                self.call(" by", &args);
+                self.out.push(' ');
+                self.call("by", &args);
                 self.out.push(')');
             }
             _ => self.call(function.word(), &args),

@@ -66,6 +66,8 @@ pub struct Summary {
     pub memory_lost: Vec<(String, u64)>,
     /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
     pub dropped: Vec<(String, u64)>,
+    /// Rules with cohorts and series that had too many of them or of keys, and how many values or events they left out.
+    pub baselines_lost: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
     pub unknown_names: BTreeSet<String>,
 }
@@ -184,7 +186,8 @@ pub fn run(
     let unknown_names = merged.unknown_names();
     let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, dropped, committing } = running.end(&mut merged, flush)?;
+    let Ended { books, undecided, memory_lost, dropped, baselines_lost, committing } =
+        running.end(&mut merged, flush)?;
     let elapsed = start.elapsed();
     tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
     Ok(Summary {
@@ -199,6 +202,7 @@ pub fn run(
         undecided,
         memory_lost,
         dropped,
+        baselines_lost,
         unknown_names,
     })
 }
@@ -421,6 +425,7 @@ impl Running<'_> {
             undecided: self.session.undecided(),
             memory_lost: self.session.memory_lost(),
             dropped: self.session.dropped(),
+            baselines_lost: self.session.baselines_lost(),
             committing: self.committing,
         })
     }
@@ -432,6 +437,7 @@ struct Ended {
     undecided: Vec<(String, u64)>,
     memory_lost: Vec<(String, u64)>,
     dropped: Vec<(String, u64)>,
+    baselines_lost: Vec<(String, u64)>,
     committing: std::time::Duration,
 }
 
