@@ -174,6 +174,9 @@ impl Scalar {
             Scalar::Field(f) => env.field(*f).into(),
             Scalar::Column { table, column, key } => match key.eval(env) {
                 Val::Text(key) => table.column(&key, *column, env.at()).into(),
+                Val::Num(key) => table.column(&key.to_string(), *column, env.at()).into(),
+                Val::Ip(ip) => in_network(table, IpNet::from(ip), *column, env.at()),
+                Val::Net(net) => in_network(table, net, *column, env.at()),
                 _ => Val::Unknown,
             },
             Scalar::OrDefault(a, b) => match a.eval(env) {
@@ -278,6 +281,11 @@ pub(crate) fn in_list(v: &Val<'_>, list: &ListData, at: Timestamp) -> Truth {
         Val::Fingerprints(all) => Truth::from(all.iter().any(|f| list.contains_fingerprint(*f, at))),
         other => Truth::from(list.contains(&other.as_value(), at)),
     }
+}
+
+/// A column for an address or a network.
+fn in_network(table: &TableData, net: IpNet, column: u16, at: Timestamp) -> Val<'_> {
+    table.find_network(net, at).map_or(Val::Unknown, |row| table.cell(row, column).into())
 }
 
 /// Comparison; unknown where either side is.

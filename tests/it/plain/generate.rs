@@ -166,6 +166,7 @@ pub fn setting(numbers: &[u16]) -> Setting {
             &[("org_verified", Type::Bool), ("tier", Type::String), ("limit", Type::Integer)],
         ),
         table("models", field(FieldId::MODEL), &[("owner", Type::String)]),
+        table("networks", field(FieldId::IP), &[("class", Type::String)]),
     ];
     program.lists = vec![
         list("licensed", Type::String),
@@ -228,7 +229,16 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
     }
     let models =
         vec![TableRow { key: "m1".into(), cells: vec![Some(Const::Text("acme".into()))], from: None, until: None }];
-    Rows { lists, tables: vec![accounts, models] }
+    let mut networks = Vec::new();
+    for (net, class) in
+        [("10.0.0.0/8", "free"), ("10.0.0.0/24", "pro"), ("10.0.0.9/32", "ann"), ("2001:db8::/32", "m1")]
+    {
+        let (from, until) = validity(c, scale);
+        if !c.once_in(3) {
+            networks.push(TableRow { key: net.into(), cells: vec![Some(Const::Text(class.into()))], from, until });
+        }
+    }
+    Rows { lists, tables: vec![accounts, models, networks] }
 }
 
 /// One as a text, one as its fingerprints.
@@ -740,7 +750,7 @@ fn text_of(c: &mut Choices<'_>, depth: usize) -> Expr {
         2 => field(FieldId::MODEL),
         3 => field(FieldId::PROMPT),
         4 => column(1, Type::String),
-        _ => expr(Type::String, ExprKind::Column(TableId(1), 0)),
+        _ => expr(Type::String, ExprKind::Column(c.pick(&[TableId(1), TableId(2)]), 0)),
     }
 }
 
