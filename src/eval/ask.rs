@@ -10,6 +10,7 @@ use super::intern::{Interner, LocalSymbols, Symbols};
 use super::memory::{Ask, Memories};
 use super::route::{EventEnv, Router, truth, write_bytes};
 use super::routed::to_state;
+use super::series::Series;
 use crate::event::UsageEvent;
 use crate::hir::QUESTIONS_PER_RULE_MAX;
 use crate::plan::RuleSet;
@@ -74,7 +75,7 @@ impl Pending {
         for (number, question) in rules.questions.iter().enumerate().filter(|(_, q)| q.looks_at(event.kind())) {
             let by = match &question.by {
                 None => Some(0),
-                Some(operand) => hash(operand, &env, &mut bytes),
+                Some(operand) => hash(std::slice::from_ref(operand), &env, &mut bytes),
             };
             let (Some(value), Some(by)) = (hash(&question.of, &env, &mut bytes), by) else { continue };
             let value = match question.ask {
@@ -169,7 +170,7 @@ impl Row {
             (Truth::False, _) => Row::Nothing,
             (Truth::Unknown, _) => Row::Undecided,
             // The checker refuses questions in sequences.
-            (Truth::True, ShapePlan::Sequence(_)) => Row::Nothing,
+            (Truth::True, ShapePlan::Sequence(_) | ShapePlan::Series(_)) => Row::Nothing,
             (Truth::True, ShapePlan::Single { values }) => {
                 let exceptions = router.exceptions(rules, plan, event);
                 let env = EventEnv { event, answers, wordings: Some((rules, &router.wordings)) };
@@ -194,6 +195,8 @@ impl Row {
 pub(crate) struct Answering<'a> {
     pub(crate) rules: &'a RuleSet,
     pub(crate) memories: &'a mut Memories,
+    /// As of the event.
+    pub(crate) series: &'a [Series],
     pub(crate) sightings_max: usize,
     /// Per rule, how often it was undecided.
     pub(crate) undecided: &'a mut [u64],
@@ -216,7 +219,13 @@ impl Answering<'_> {
             return;
         }
         let asks = std::mem::take(&mut pending.asks);
-        let answers = self.memories.ask(&self.rules.questions, &asks, event.ts, self.sightings_max);
+        let (rules, series) = (self.rules, self.series);
+        let outage = |number: usize, key: u128| {
+            let (Some(s), Some(plan)) = (series.get(number), rules.series().nth(number)) else { return Truth::Unknown };
+            let step = event.ts.div_euclid(plan.w.step);
+            s.outage(key, step - 1..step)
+        };
+        let answers = self.memories.ask(&rules.questions, &asks, event.ts, self.sightings_max, outage);
         let mut words = Vec::new();
         for fork in std::mem::take(&mut pending.forks) {
             let digit = |at: &u16| answers.get(usize::from(*at)).map_or(1, |a| *a as usize);
@@ -240,11 +249,11 @@ impl Answering<'_> {
     }
 }
 
-/// Hash of a value of an event, the same in every run; `None` where it is unknown.
-fn hash(operand: &(Scalar, Type), env: &impl Env, bytes: &mut Vec<u8>) -> Option<u128> {
-    let (scalar, ty) = operand;
+/// Hash of a value of an event (or of the parts of a key), the same in every run; `None` where it is unknown.
+fn hash(parts: &[(Scalar, Type)], env: &impl Env, bytes: &mut Vec<u8>) -> Option<u128> {
     bytes.clear();
-    write_bytes(&scalar.eval(env), ty, bytes).then(|| xxh3_128(bytes))
+    let known = parts.iter().all(|(scalar, ty)| write_bytes(&scalar.eval(env), ty, bytes));
+    known.then(|| xxh3_128(bytes))
 }
 
 /// Hash of a value together with whom it belongs to.

@@ -7,12 +7,15 @@
 
 mod accumulate;
 mod ask;
+mod back;
 mod books;
+mod cohort;
 mod commitment;
 mod episode;
 pub mod events;
 mod finding;
 pub mod footprint;
+mod history;
 mod intern;
 mod lane;
 mod link;
@@ -23,6 +26,7 @@ mod project;
 mod route;
 mod routed;
 mod sequence;
+mod series;
 mod session;
 mod snapshot;
 mod stage;
@@ -46,6 +50,7 @@ use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
 use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
+use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use crate::event::{FieldId, UsageEvent};
@@ -177,6 +182,7 @@ pub struct Evaluator {
     links: Vec<Link>,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
+    series: Vec<Series>,
     /// Largest event time.
     max_ts: Option<i64>,
     /// Everything before this is final: no event is taken in, every step that ends by it is judged.
@@ -205,6 +211,7 @@ impl Evaluator {
             outcomes: Outcomes::new(&rules),
             memories: Memories::new(rules.questions.len()),
             undecided: vec![0; rules.rules.len()],
+            series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
             options,
@@ -364,8 +371,10 @@ impl Evaluator {
         self.settle(self.watermark);
         self.follow_last_moment();
         // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
-        let Evaluator { rules, memories, undecided, interner, options, stage, .. } = self;
-        let mut answering = Answering { rules, memories, sightings_max: options.memory_sightings, undecided };
+        self.advance_series(self.watermark);
+        let Evaluator { rules, memories, series, undecided, interner, options, stage, .. } = self;
+        let sightings_max = options.memory_sightings;
+        let mut answering = Answering { rules, memories, series, sightings_max, undecided };
         let told = stage.tell(|id, e, pending, found| answering.answer(asking(id, e, interner), pending, found));
         self.finished.extend(told);
     }
@@ -409,11 +418,13 @@ impl Evaluator {
         let (words, id) = (bucket.words(&e), bucket.id(&e));
         let mut e = e;
         self.finished.append(&mut e.singles);
+        self.advance_series(e.ts);
         let mut pending = e.pending.take();
         if let Some(pending) = &mut pending {
             let mut answering = Answering {
                 rules: &self.rules,
                 memories: &mut self.memories,
+                series: &self.series,
                 sightings_max: self.options.memory_sightings,
                 undecided: &mut self.undecided,
             };
@@ -447,21 +458,42 @@ impl Evaluator {
                     sequences.apply(plan, s, &applied, &self.interner);
                     self.next_due = self.next_due.min(sequences.next_due().unwrap_or(i64::MAX));
                 }
+                ShapePlan::Series(s) => {
+                    if let Some(series) = self.series.get_mut(s.w.number as usize) {
+                        series.apply(s, record, e.ts, &self.interner);
+                    }
+                }
                 ShapePlan::Sequence(_) | ShapePlan::Single { .. } => {}
             }
         }
     }
 
+    /// Brings the series to a moment: all events before it are applied.
+    fn advance_series(&mut self, ts: i64) {
+        for (series, plan) in self.series.iter_mut().zip(self.rules.series()) {
+            series.advance(plan, ts, &self.interner);
+        }
+    }
+
     /// Judges every due step that ends at or before `until`.
     fn judge(&mut self, until: i64) {
-        if self.next_due > until {
-            return;
+        // Series remember the steps of the longest window that asks, up to the moment that is judged: one moment at a time.
+        while !self.series.is_empty() && self.next_due <= until {
+            let moment = self.next_due;
+            self.advance_series(moment);
+            self.judge_due(moment);
         }
+        if self.next_due <= until {
+            self.judge_due(until);
+        }
+    }
+
+    fn judge_due(&mut self, until: i64) {
         let rules = Arc::clone(&self.rules);
         let mut next = i64::MAX;
         for (leader, plan, w) in rules.leaders().filter(|(_, _, w)| w.view.is_none()) {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
-            let bench = Bench { events: &self.events, interner: &self.interner };
+            let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
                 if end > until {
                     next = next.min(end);
@@ -504,6 +536,9 @@ impl Evaluator {
             }
         }
         self.linked.iter().for_each(|episodes| episodes.mark(&mut mark));
+        for (series, plan) in self.series.iter().zip(self.rules.series()) {
+            series.mark(plan, &mut mark);
+        }
         self.events.accounts().for_each(&mut mark);
         for (e, words, tied) in self.stage.iter() {
             tied.iter().for_each(|word| mark(*word));
@@ -577,9 +612,26 @@ impl Evaluator {
         let mut counts = self.undecided.clone();
         self.undecided_steps(&mut counts);
         let counted = counts.iter().enumerate().filter(|(_, n)| **n > 0);
-        let named =
-            counted.flat_map(|(leader, n)| self.rules.members(leader as u32).map(|(rule, _)| (rule.name.clone(), *n)));
+        let series = |at: usize| self.rules.program().series.get(at.checked_sub(self.rules.program().rules.len())?);
+        let named = counted.flat_map(|(leader, n)| {
+            let rules = self.rules.members(leader as u32).map(|(rule, _)| (rule.name.clone(), *n));
+            rules.chain(series(leader).map(|s| (s.name.clone(), *n)))
+        });
         named.collect()
+    }
+
+    /// Per rule with cohorts, how many values, and per series, how many events were left out because there were too many
+    /// cohorts or keys; those that lost none are left out.
+    pub fn baselines_lost(&self) -> Vec<(String, u64)> {
+        let mut lost = Vec::new();
+        for (leader, _, w) in self.rules.leaders() {
+            let n = self.windows.get(w.number as usize).map_or(0, Windows::cohorts_dropped);
+            lost.extend(self.rules.members(leader).map(|(rule, _)| (rule.name.clone(), n)));
+        }
+        let series = self.series.iter().zip(&self.rules.program().series);
+        lost.extend(series.map(|(state, s)| (s.name.clone(), state.dropped())));
+        lost.retain(|(_, n)| *n > 0);
+        lost
     }
 
     /// Per rule that asks memory, how many sightings its questions have forgotten for want of room; rules that lost none are

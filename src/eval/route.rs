@@ -406,6 +406,7 @@ pub(crate) fn records<'w>(rules: &RuleSet, mut words: &'w [u64]) -> impl Iterato
         let length = match &rules.rules.get(rule as usize)?.shape {
             ShapePlan::Windowed(w) => crate::plan::rule::words(w),
             ShapePlan::Sequence(s) => s.words(),
+            ShapePlan::Series(s) => crate::plan::rule::words(&s.w),
             ShapePlan::Single { .. } => return None,
         };
         let (record, rest) = words.split_at_checked(HEADER + length)?;

@@ -175,9 +175,10 @@ impl Router {
                         rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
                     singles.extend(each.map(|subject| subject.single(&single, seen)));
                 }
-                ShapePlan::Windowed(_) | ShapePlan::Sequence(_) if late => {}
+                ShapePlan::Windowed(_) | ShapePlan::Sequence(_) | ShapePlan::Series(_) if late => {}
                 ShapePlan::Sequence(s) => self.sequence_record(rules, *number, plan, s, event, symbols),
                 ShapePlan::Windowed(w) => self.record(rules, *number, plan, w, event, symbols),
+                ShapePlan::Series(s) => self.record(rules, *number, plan, &s.w, event, symbols),
             }
         }
         self.matched = matched;
@@ -200,7 +201,8 @@ pub(super) fn to_state(rules: &RuleSet, record: &mut [u64], symbols: &mut LocalS
     let is_known = |i: usize| known & (1 << i) != 0;
     match &plan.shape {
         ShapePlan::Single { .. } => {}
-        ShapePlan::Windowed(w) => {
+        ShapePlan::Windowed(_) | ShapePlan::Series(_) => {
+            let Some(w) = plan.window() else { return };
             let (key, inputs) = words.split_at_mut(w.per.len().min(words.len()));
             each(key, &|i| w.per.get(i).is_some_and(|part| is_symbol(&part.ty)));
             each(inputs, &|i| is_known(i) && w.inputs.get(i).is_some_and(|input| input.is_symbol(&rules.words)));

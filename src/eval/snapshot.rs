@@ -11,6 +11,7 @@ use super::link::Link;
 use super::memory::Memories;
 use super::outcome::Outcomes;
 use super::sequence::Sequences;
+use super::series::Series;
 use super::stage::Stage;
 use super::window::{LinkedEpisodes, Windows};
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -65,6 +66,7 @@ struct Saved<'a> {
     linked: &'a [LinkedEpisodes],
     links: &'a [Link],
     sequences: &'a [Sequences],
+    series: &'a [Series],
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -86,6 +88,7 @@ struct Loaded {
     linked: Vec<LinkedEpisodes>,
     links: Vec<Link>,
     sequences: Vec<Sequences>,
+    series: Vec<Series>,
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -124,6 +127,7 @@ impl Evaluator {
             linked: &self.linked,
             links: &self.links,
             sequences: &self.sequences,
+            series: &self.series,
             max_ts: self.max_ts,
             watermark: self.watermark,
             settled: self.settled,
@@ -163,7 +167,8 @@ impl Evaluator {
             && s.linked.len() == evaluator.linked.len()
             && s.links.len() == evaluator.links.len()
             && s.memories.len() == evaluator.memories.len()
-            && s.sequences.len() == evaluator.sequences.len();
+            && s.sequences.len() == evaluator.sequences.len()
+            && s.series.len() == evaluator.series.len();
         if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
@@ -179,6 +184,7 @@ impl Evaluator {
             linked: s.linked,
             links: s.links,
             sequences: s.sequences,
+            series: s.series,
             max_ts: s.max_ts,
             watermark: s.watermark,
             settled: s.settled,

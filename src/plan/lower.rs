@@ -7,7 +7,7 @@ use super::ReferenceData;
 use super::link::Links;
 use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
-use super::scalar::{Cond, Scalar};
+use super::scalar::{Cond, OutagePlan, Scalar};
 use super::sequence::{OWN, Slots};
 use super::set::ValueSet;
 use super::text::TextMatcher;
@@ -202,6 +202,16 @@ impl Lower<'_> {
             }
             ExprKind::Exists(a) => Cond::Exists(self.scalar(a)),
             ExprKind::Memory(m) => Cond::Memory(self.question(e, m)),
+            ExprKind::Outage(series) => Cond::Memory(self.outage(e, *series)),
+            ExprKind::WindowOutage(o) => {
+                let every = self.program.series.get(o.series.0 as usize).map_or(1, |s| s.every.0);
+                Cond::Outage(OutagePlan {
+                    series: o.series.0 as usize,
+                    keys: o.keys.clone(),
+                    length: o.length.0,
+                    every,
+                })
+            }
             _ => Cond::Value(self.scalar(e)),
         }
     }
@@ -241,6 +251,8 @@ impl Lower<'_> {
             | ExprKind::InList(..)
             | ExprKind::Text { .. }
             | ExprKind::Exists(_)
+            | ExprKind::Outage(_)
+            | ExprKind::WindowOutage(_)
             | ExprKind::Memory(_) => Scalar::Truth(Box::new(self.cond(e))),
         }
     }

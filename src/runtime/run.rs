@@ -68,6 +68,8 @@ pub struct Summary {
     pub links_lost: Vec<(String, u64, u64)>,
     /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
     pub dropped: Vec<(String, u64)>,
+    /// Rules with cohorts and series that had too many of them or of keys, and how many values or events they left out.
+    pub baselines_lost: Vec<(String, u64)>,
     /// Keys that no field has, as far as they are remembered.
     pub unknown_names: BTreeSet<String>,
 }
@@ -205,7 +207,8 @@ pub fn run(
     drop(pipeline);
     progress(Progress { bytes: read.stored_bytes, records });
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, links_lost, dropped, committing } = running.end(&read, flush)?;
+    let Ended { books, undecided, memory_lost, links_lost, dropped, baselines_lost, committing } =
+        running.end(&read, flush)?;
     unknown_names.extend(std::mem::take(&mut read.unknown_names));
     let unknown_names = unknown_names.into_iter().take(UNKNOWN_NAMES_MAX).collect();
     let ReadSoFar { consumed, bytes, nothing_new, .. } = read;
@@ -225,6 +228,7 @@ pub fn run(
         memory_lost,
         links_lost,
         dropped,
+        baselines_lost,
         unknown_names,
     })
 }
@@ -447,6 +451,7 @@ impl Running<'_> {
             memory_lost: self.session.memory_lost(),
             links_lost: self.session.links_lost(),
             dropped: self.session.dropped(),
+            baselines_lost: self.session.baselines_lost(),
             committing: self.committing,
         })
     }
@@ -459,6 +464,7 @@ struct Ended {
     memory_lost: Vec<(String, u64)>,
     links_lost: Vec<(String, u64, u64)>,
     dropped: Vec<(String, u64)>,
+    baselines_lost: Vec<(String, u64)>,
     committing: std::time::Duration,
 }
 

@@ -308,6 +308,10 @@ impl Session {
         self.evaluator.dropped()
     }
 
+    pub(super) fn baselines_lost(&self) -> Vec<(String, u64)> {
+        self.evaluator.baselines_lost()
+    }
+
     pub(super) fn undecided(&self) -> Vec<(String, u64)> {
         self.evaluator.undecided()
     }

@@ -320,7 +320,7 @@ fn conditions_and_values_of_a_rule() {
 /// Beyond the events that are held, evidence names fewer; what is counted stays exact.
 #[test]
 fn events_held_for_evidence() {
-    let text = windowed("per account over 4h every 1h let n = count() when n >= 5000");
+    let text = windowed("per account over 4h every 1h let calls = count() when calls >= 5000");
     let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
     let found = |held: usize| {
         let mut evaluator =

@@ -79,6 +79,14 @@ fn rules_that_ask_memory_pass_their_tests() {
     pass(&pack);
 }
 
+/// Cases of earlier windows and of the fleet, told as the tests of rules.
+#[test]
+fn rules_that_look_back_pass_their_tests() {
+    let pack = load("tests/data/baselines", None);
+    clean(&pack);
+    pass(&pack);
+}
+
 #[test]
 fn the_broken_example_is_refused_with_several_messages() {
     let pack = load("examples/broken", None);

@@ -24,7 +24,7 @@ pub(crate) use count::Counts;
 use ends::{First, Last};
 use extremum::Extremum;
 use pace::{Idle, Speed};
-use quantile::Quantile;
+pub(crate) use quantile::{Quantile, RELATIVE_ERROR};
 use spread::Spread;
 use tally::Tally;
 use total::{Count, Share, Sum};
@@ -65,6 +65,8 @@ pub(crate) enum Accumulator {
     Rate(Box<Counts>, i64),
     LongestIdle(Box<Idle>),
     TopSpeed(Box<Speed>),
+    /// Kept elsewhere: see [`super::history`] and [`super::cohort`].
+    Baseline,
 }
 
 impl Accumulator {
@@ -86,6 +88,7 @@ impl Accumulator {
             Fold::Rate { least } => Accumulator::Rate(Box::default(), least),
             Fold::LongestIdle => Accumulator::LongestIdle(Box::default()),
             Fold::TopSpeed => Accumulator::TopSpeed(Box::default()),
+            Fold::Baseline { .. } => Accumulator::Baseline,
         }
     }
 
@@ -153,7 +156,11 @@ impl Accumulator {
             Accumulator::Rate(c, _) => c.expire(first),
             Accumulator::LongestIdle(i) => i.expire(first),
             Accumulator::TopSpeed(s) => s.expire(first),
-            Accumulator::Count(_) | Accumulator::Sum(_) | Accumulator::Average(..) | Accumulator::Share(_) => {}
+            Accumulator::Count(_)
+            | Accumulator::Sum(_)
+            | Accumulator::Average(..)
+            | Accumulator::Share(_)
+            | Accumulator::Baseline => {}
         }
     }
 
@@ -185,16 +192,28 @@ impl Accumulator {
             }
             Accumulator::LongestIdle(i) => Val::Num(i.longest(span.start, span.end)),
             Accumulator::TopSpeed(s) => known(s.greatest()),
+            Accumulator::Baseline => Val::Unknown,
         }
     }
 
     /// How far what it comes to now may be off; `None` where it is exact.
     pub(crate) fn bound(&self) -> Option<Bound> {
+        let exact = match self {
+            Accumulator::Distinct(d, _) => d.is_exact(),
+            Accumulator::Quantile(q, _) => q.is_exact(),
+            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => t.is_exact(),
+            _ => true,
+        };
+        if exact { None } else { self.bound_of_estimates() }
+    }
+
+    /// How far it may be off wherever it is an estimate.
+    pub(crate) fn bound_of_estimates(&self) -> Option<Bound> {
         match self {
-            Accumulator::Distinct(d, _) if !d.is_exact() => Some(Bound::StandardError(registers::STANDARD_ERROR)),
-            Accumulator::Quantile(q, _) if !q.is_exact() => Some(Bound::Within(quantile::RELATIVE_ERROR)),
-            Accumulator::TopShare(t, _) if !t.is_exact() => Some(Bound::AtMost),
-            Accumulator::Entropy(t, _) if !t.is_exact() => Some(Bound::AtLeast),
+            Accumulator::Distinct(..) => Some(Bound::StandardError(registers::STANDARD_ERROR)),
+            Accumulator::Quantile(..) => Some(Bound::Within(RELATIVE_ERROR)),
+            Accumulator::TopShare(..) => Some(Bound::AtMost),
+            Accumulator::Entropy(..) => Some(Bound::AtLeast),
             _ => None,
         }
     }
@@ -221,7 +240,7 @@ impl HeapBytes for Accumulator {
             Accumulator::Spread(s) => size_of::<Spread>() + s.heap_bytes(),
             Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => size_of::<Tally>() + t.heap_bytes(),
             Accumulator::First(f) => size_of::<First>() + f.heap_bytes(),
-            Accumulator::Last(_) => 0,
+            Accumulator::Last(_) | Accumulator::Baseline => 0,
             Accumulator::Rate(c, _) => size_of::<Counts>() + c.heap_bytes(),
             Accumulator::LongestIdle(i) => size_of::<Idle>() + i.heap_bytes(),
             Accumulator::TopSpeed(s) => size_of::<Speed>() + s.heap_bytes(),

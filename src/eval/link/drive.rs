@@ -87,7 +87,7 @@ impl Evaluator {
     ) {
         let at = w.number as usize;
         let (Some(windows), Some(episodes)) = (self.windows.get_mut(at), self.linked.get_mut(at)) else { return };
-        let bench = Bench { events: &self.events, interner: &self.interner };
+        let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
         let mut ended = Vec::new();
         windows.judge_linked(step, plan, w, &bench, linked, changes, episodes, &mut ended);
         for LinkedEnded { name, episode, exempted, closed, merged } in ended {

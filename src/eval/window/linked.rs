@@ -5,22 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, Group, Windows, because, contributors, estimates, recorded};
+use super::{Bench, Group, Windows, because, contributors, estimates_of, recorded};
 use crate::eval::accumulate::{Counts, Span};
+use crate::eval::back::outage_within;
 use crate::eval::episode::{Episode, Track};
 use crate::eval::events::Events;
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::lane::Lane;
 use crate::eval::link::{Changes, EdgeSeen, Link, LinkGroup};
+use crate::eval::series::Series;
 use crate::event::FieldId;
 use crate::hir::LinkValue;
 use crate::plan::link::LinkPlan;
 use crate::plan::rule::{RulePlan, WindowPlan};
-use crate::plan::scalar::{Env, Val};
+use crate::plan::scalar::{Env, OutagePlan, Val};
 use crate::template::FingerprintKey;
 use crate::time::Timestamp;
-use crate::value::{MICROS, Value};
+use crate::value::{MICROS, Truth, Value};
 use crate::violation::{EVIDENCE_EDGES_MAX, Scalar};
 
 /// The episodes of one rule by the group that they belong to.
@@ -226,7 +228,7 @@ impl Windows {
                     self.remove(slot);
                     continue;
                 }
-                let next = group.changes(w).unwrap_or(step + 1).max(step + 1);
+                let next = group.changes(w, step).unwrap_or(step + 1).max(step + 1);
                 group.due = next;
                 self.due.entry(next).or_default().push(slot);
             }
@@ -265,8 +267,16 @@ impl Windows {
             }
             let mut whole = Lane::new(w);
             lanes().for_each(|lane| whole.absorb(lane, bench.interner));
-            let env =
-                LinkedEnv { lane: &whole, name: &name, w, interner: bench.interner, span, group, plan: linked.plan };
+            let env = LinkedEnv {
+                lane: &whole,
+                name: &name,
+                w,
+                interner: bench.interner,
+                series: bench.series,
+                span,
+                group,
+                plan: linked.plan,
+            };
             w.when.eval(&env).is_true().then_some(whole)
         };
         let net = judged(false);
@@ -282,7 +292,16 @@ impl Windows {
             let Episodes { name, open, exempted: other } = under_way;
             let slot = if exempted { other } else { open };
             if let Some(lane) = &lane {
-                let env = LinkedEnv { lane, name, w, interner: bench.interner, span, group, plan: linked.plan };
+                let env = LinkedEnv {
+                    lane,
+                    name,
+                    w,
+                    interner: bench.interner,
+                    series: bench.series,
+                    span,
+                    group,
+                    plan: linked.plan,
+                };
                 let e = hold(slot, step, plan, w, &env, lane, || took_out(plan, &shares));
                 e.join(id, linked, bench.interner);
                 for share in &shares {
@@ -351,7 +370,7 @@ fn hold<'s>(
     let e = slot.get_or_insert_with(|| {
         let tracks = w.values.iter().map(|v| {
             let now = recorded(&v.scalar.eval(env));
-            let estimates = estimates(v, lane).collect();
+            let estimates = estimates_of(v, lane).collect();
             Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
         });
         let began = Timestamp(env.span.start);
@@ -367,7 +386,7 @@ fn hold<'s>(
     episode.handed_out = None;
     for (v, track) in w.values.iter().zip(&mut episode.tracks) {
         track.last = recorded(&v.scalar.eval(env));
-        track.estimates.extend(estimates(v, lane));
+        track.estimates.extend(estimates_of(v, lane));
         let better = match (&track.peak, &track.last) {
             (Some(Scalar::Num(old)), Some(Scalar::Num(new))) if v.peaks_low() => new < old,
             (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => new > old,
@@ -477,6 +496,7 @@ struct LinkedEnv<'a> {
     name: &'a str,
     w: &'a WindowPlan,
     interner: &'a Interner,
+    series: &'a [Series],
     span: Span,
     group: Option<&'a LinkGroup>,
     plan: &'a LinkPlan,
@@ -493,6 +513,10 @@ impl Env for LinkedEnv<'_> {
 
     fn key(&self, _: u16) -> Val<'_> {
         Val::Text(self.name.into())
+    }
+
+    fn outage(&self, o: &OutagePlan) -> Truth {
+        outage_within(self.series, o, &[], self.span.end)
     }
 
     fn link(&self, value: LinkValue) -> Val<'_> {

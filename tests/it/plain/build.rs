@@ -84,6 +84,7 @@ pub fn aggregate(function: Function, filter: Option<Expr>) -> Aggregate {
         Function::Quantile(of, _) | Function::First(of) | Function::Last(of) => of.ty.clone(),
         Function::Entropy(_) | Function::Rate | Function::TopSpeed(_) => Type::Decimal,
         Function::LongestIdle => Type::Duration,
+        Function::Baseline(b) => b.of.ty.clone(),
     };
     Aggregate { function, filter, ty, span: Span::default() }
 }
@@ -177,6 +178,7 @@ pub fn program(rules: Vec<Rule>, first: Timestamp, second: Timestamp) -> Program
         lists: Vec::new(),
         tables: vec![table("account", field(FieldId::ACCOUNT), &[])],
         links: Vec::new(),
+        series: Vec::new(),
         rules,
     }
 }

@@ -316,7 +316,7 @@ pub fn estimates(w: &Windowed, value: &Expr, looks: &[Look<'_>]) -> Vec<Estimate
     let mut open = vec![value];
     while let Some(e) = open.pop() {
         if let ExprKind::Aggregate(i) = e.kind {
-            found.extend(looks.iter().filter_map(|look| look.bounds[usize::from(i)]).map(|bound| (i, bound)));
+            found.extend(looks.iter().flat_map(|look| look.bounds[usize::from(i)].clone()));
         }
         open.extend(children(e));
     }
