@@ -122,11 +122,13 @@ fn value(cx: &mut Checker<'_>, written: &ast::Expr) -> Option<Expr> {
     let wrong = |message: String, help: &str| Diagnostic::new(Code::WRONG_ARGUMENTS, e.span, message).help(help);
     if expr::is_constant(&e) {
         let message = format!("`{shown}` is the same for all events");
-        return cx.fail(wrong(message, "name a value of events, such as `payment_fingerprint`").label("ties everybody"));
+        return cx
+            .fail(wrong(message, "name a value of events, such as `payment_fingerprint`").label("ties everybody"));
     }
     if matches!(e.kind, ExprKind::Field(FieldId::ACCOUNT)) {
         let message = "accounts cannot be tied by `account`, which no two of them share".to_string();
-        return cx.fail(wrong(message, "name what they might share, such as `payment_fingerprint`").label("ties nobody"));
+        return cx
+            .fail(wrong(message, "name what they might share, such as `payment_fingerprint`").label("ties nobody"));
     }
     if *membership::item_type(&e.ty) == Type::Bool {
         let message = format!("`{shown}` is true or false, and would tie half of all accounts");
@@ -162,13 +164,16 @@ fn cap(cx: &mut Checker<'_>, written: &ast::Family) -> Option<u32> {
         Ok(n) if (2..=LINK_CAP_MAX).contains(&n) => Some(n),
         Ok(n) if n < 2 => {
             let message = format!("values shared by more than {n} accounts are ignored, and so all that could tie");
-            cx.fail(Diagnostic::new(Code::WRONG_ARGUMENTS, cap.span, message).label("ties nobody").help(
-                "write how many accounts may honestly share one value: `shared by more than 25 accounts`",
-            ))
+            cx.fail(
+                Diagnostic::new(Code::WRONG_ARGUMENTS, cap.span, message)
+                    .label("ties nobody")
+                    .help("write how many accounts may honestly share one value: `shared by more than 25 accounts`"),
+            )
         }
         _ => {
             let message = format!("values shared by {} accounts, the limit is {LINK_CAP_MAX}", cap.value);
-            let help = format!("write `shared by more than {LINK_CAP_MAX} accounts` or less: every two of them are tied");
+            let help =
+                format!("write `shared by more than {LINK_CAP_MAX} accounts` or less: every two of them are tied");
             cx.fail(Diagnostic::new(Code::RULE_TOO_COSTLY, cap.span, message).help(help))
         }
     }
@@ -285,7 +290,8 @@ pub(super) fn check_rule(
         let n = step.0.max(1);
         let (problem, help) = if within.0 % n != 0 {
             let name = &link.name;
-            let problem = format!("a step of {step} does not divide the {within} in which `{name}` is tied by `{family}`");
+            let problem =
+                format!("a step of {step} does not divide the {within} in which `{name}` is tied by `{family}`");
             (problem, "write a step that divides the times of the link, such as `every 15m`")
         } else if within.0 / n > limits::STEPS_MAX {
             let steps = within.0 / n;

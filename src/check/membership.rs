@@ -122,7 +122,14 @@ pub(super) fn list(cx: &mut Checker<'_>, path: &ast::Path) -> Option<ListId> {
     cx.fail(diagnostic)
 }
 
-pub(super) fn in_list(cx: &mut Checker<'_>, operand: Expr, shown: &str, id: ListId, place: Span, span: Span) -> Option<Expr> {
+pub(super) fn in_list(
+    cx: &mut Checker<'_>,
+    operand: Expr,
+    shown: &str,
+    id: ListId,
+    place: Span,
+    span: Span,
+) -> Option<Expr> {
     let list = cx.program.lists.get(id.0 as usize)?;
     let whole = |t: &Type| matches!(t, Type::Integer | Type::Tokens);
     let one = item_type(&operand.ty);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, later, limits, link, lints, memory, names, order, sequence,
-    tests, window, wording,
+    Checker, actions, because, call, clause, cost, expr, growing, later, limits, link, lints, memory, names, order,
+    sequence, tests, window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
@@ -369,7 +369,15 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
                 }
                 if link.is_some() {
                     let fine = link::check_rule(cx, &scope, rule, step, &aggregates);
-                    return fine.then_some(Shape::Windowed(Windowed { per, link, length, step, gap, aggregates, when }));
+                    return fine.then_some(Shape::Windowed(Windowed {
+                        per,
+                        link,
+                        length,
+                        step,
+                        gap,
+                        aggregates,
+                        when,
+                    }));
                 }
                 let growing = growing::is_growing(&when, &aggregates);
                 if !actions::block_needs_growth(cx, rule, growing) {

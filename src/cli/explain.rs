@@ -240,7 +240,10 @@ fn ties(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     }
     let cut = l.text("cut_since");
     if !cut.is_empty() {
-        writeln!(out, "  The link had to forget or ignore values since {cut}, for want of room: accounts may be missing.")?;
+        writeln!(
+            out,
+            "  The link had to forget or ignore values since {cut}, for want of room: accounts may be missing."
+        )?;
     }
     let into = r.text("merged_into_group");
     if !into.is_empty() {

@@ -109,7 +109,10 @@ impl Report<'_> {
         }
         for (link, edges, values) in &s.links_lost {
             let (link, edges, values) = (printable(link), grouped(*edges), grouped(*values));
-            writeln!(out, "link        {link}: {edges} edges were forgotten, up to {values} values ignored for want of room")?;
+            writeln!(
+                out,
+                "link        {link}: {edges} edges were forgotten, up to {values} values ignored for want of room"
+            )?;
         }
         for (rule, n) in &s.dropped {
             let rule = printable(rule);

@@ -231,7 +231,9 @@ impl Evaluator {
         self.router.take_ties(&self.rules, event, &mut self.interner);
         let router = &self.router;
         let account = match event.get(FieldId::ACCOUNT) {
-            Value::Text(a) if !router.words.is_empty() || !router.tied.is_empty() || pending.is_some() => self.interner.intern(a.as_bytes()),
+            Value::Text(a) if !router.words.is_empty() || !router.tied.is_empty() || pending.is_some() => {
+                self.interner.intern(a.as_bytes())
+            }
             _ => NO_ACCOUNT,
         };
         self.stage.push(Arrival {

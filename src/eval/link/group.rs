@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Link;
+use super::ties::bit;
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::route::word_text;
@@ -150,7 +151,8 @@ impl Link {
                 }
             }
         }
-        for account in before.iter().filter_map(|id| self.groups.get(id)).flat_map(|g| g.members.clone()).collect::<Vec<_>>()
+        for account in
+            before.iter().filter_map(|id| self.groups.get(id)).flat_map(|g| g.members.clone()).collect::<Vec<_>>()
         {
             if let Some(a) = self.accounts.get_mut(account as usize) {
                 a.group = None;
@@ -206,11 +208,11 @@ impl Link {
             for (f, edge) in &a.counted {
                 let edge = self.families.get(usize::from(*f)).and_then(|edges| edges.edge(*edge));
                 if edge.is_some_and(|e| common.is_shared(*f, e.value)) {
-                    families |= 1 << f;
+                    families |= bit(*f);
                 }
             }
-            for (f, n) in tied.iter_mut().enumerate() {
-                *n += u32::from(families >> f & 1);
+            for (f, n) in (0u8..).zip(&mut tied) {
+                *n += u32::from(families & bit(f) != 0);
             }
         }
         let earliest = self.earliest(&members, interner);
@@ -225,9 +227,8 @@ impl Link {
         let common = self.common(members);
         let mut best: Option<(i64, u64)> = None;
         self.each_edge(members, |f, e, symbol| {
-            let earlier = |(first, founder): (i64, u64)| {
-                (e.first, interner.get(symbol)) < (first, interner.get(founder))
-            };
+            let earlier =
+                |(first, founder): (i64, u64)| (e.first, interner.get(symbol)) < (first, interner.get(founder));
             if common.is_shared(f, e.value) && best.is_none_or(earlier) {
                 best = Some((e.first, symbol));
             }

@@ -12,8 +12,10 @@ use fineprint::value::{MICROS, Type};
 use proptest::prelude::*;
 
 use super::build::*;
-use super::generate::{Choices, Coming, Numbers, Setting, aggregate_of, comings, condition, over_window, setting, validity};
-use super::generate::{window_condition};
+use super::generate::window_condition;
+use super::generate::{
+    Choices, Coming, Numbers, Setting, aggregate_of, comings, condition, over_window, setting, validity,
+};
 
 const ACCOUNTS: [&str; 8] = ["ann", "bob", "Ann", "cy", "dee", "eve", "ſam", "flo"];
 
@@ -119,11 +121,8 @@ fn rule_of(c: &mut Choices<'_>, setting: &Setting, number: usize, step: Duration
     }
     let of_window = window_condition(c, &aggregates, &[], &[], 1);
     let members = expr(Type::Integer, ExprKind::Link(LinkValue::Members));
-    let many = compare(
-        c.pick(&[Compare::GreaterEqual, Compare::Less]),
-        members,
-        num(Type::Integer, c.pick(&[2, 3, 4])),
-    );
+    let many =
+        compare(c.pick(&[Compare::GreaterEqual, Compare::Less]), members, num(Type::Integer, c.pick(&[2, 3, 4])));
     let share = expr(Type::Percentage, ExprKind::Link(LinkValue::TiedShare(c.below(families) as u16)));
     let share = compare(Compare::Greater, share, num(Type::Percentage, MICROS / 2));
     let when = match c.below(9) {

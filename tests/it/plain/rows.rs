@@ -44,9 +44,7 @@ pub fn in_force(from: Option<Timestamp>, until: Option<Timestamp>, at: Timestamp
 pub fn holds(constant: &Const, value: &Val) -> bool {
     match (constant, value) {
         (Const::Net(net), Val::Ip(ip)) => net_holds(net, *ip),
-        (Const::Net(net), Val::Net(inner)) => {
-            net.prefix_len() <= inner.prefix_len() && net_holds(net, inner.network())
-        }
+        (Const::Net(net), Val::Net(inner)) => net.prefix_len() <= inner.prefix_len() && net_holds(net, inner.network()),
         _ => Val::from(constant) == *value,
     }
 }
