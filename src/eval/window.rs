@@ -1,6 +1,7 @@
 //! The windows of one rule: the state of each group, which groups are due at which step, and the judgement itself. A group
 //! is judged only at steps at which its windows can have changed.
 
+mod joined;
 mod linked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +33,8 @@ use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
 use crate::violation::{Bound, Scalar};
 
-pub(crate) use linked::{Linked, LinkedEnded, LinkedEpisode, LinkedEpisodes, MergedInto};
+pub(crate) use joined::LinkedEpisode;
+pub(crate) use linked::{Judging, Linked, LinkedEpisodes, MergedInto};
 
 /// The state of one group.
 #[derive(Debug, Serialize, Deserialize)]

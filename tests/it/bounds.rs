@@ -11,6 +11,7 @@ use fineprint::diagnostic::{Code, Diagnostic};
 use fineprint::eval::{EvalOptions, Evaluator};
 use fineprint::event::decode::decode;
 use fineprint::fixture;
+use fineprint::hir::{LINK_CAP_MAX, LINK_FAMILIES_MAX};
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, SEGMENT_BYTES_MAX};
 use fineprint::pack::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
 use fineprint::plan::{ReferenceData, RuleSet};
@@ -62,8 +63,25 @@ fn declarations() {
     beyond(limits::LISTS_MAX as u64, Code::TOO_MANY, "10000 lists", lists);
     let tables = |n| each(n, |i| format!("table t{i} keyed by account from \"t.csv\" {{ a: string }}"));
     bound(limits::TABLES_MAX as u64, Code::TOO_MANY, "1000 tables", tables);
+    let links = |n| each(n, |i| format!("link k{i} of account {{ tied by payment_fingerprint within 1d }}"));
+    bound(limits::LINKS_MAX as u64, Code::TOO_MANY, "100 links", links);
     // Empty rules are wrong rules, and count.
     beyond(limits::RULES_MAX as u64, Code::TOO_MANY, "20000 rules", |n| each(n, |i| format!("rule r{i} {{ }}")));
+}
+
+#[test]
+fn families_and_caps_of_links() {
+    const FIELDS: [&str; 9] =
+        ["org", "model", "endpoint", "ip", "country", "user_agent", "session", "provider", "device_fp"];
+    let families = |n: u64| {
+        let tied = FIELDS[..n as usize].iter().map(|f| format!("tied by {f} within 1d ")).collect::<String>();
+        format!("link k of account {{ {tied} needs at least 2 of these }}")
+    };
+    bound(LINK_FAMILIES_MAX as u64, Code::TOO_MANY, "the limit is 8", families);
+    let cap = |n: u64| {
+        format!("link k of account {{ tied by org within 1d, ignoring values shared by more than {n} accounts }}")
+    };
+    bound(u64::from(LINK_CAP_MAX), Code::RULE_TOO_COSTLY, "the limit is 1000", cap);
 }
 
 #[test]

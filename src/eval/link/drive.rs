@@ -1,9 +1,10 @@
 //! The evaluator's part in links: what it hands to them, and what it hands out of the rules that group by them.
 
+use super::record::Told;
 use super::{Changes, Room, of_link};
 use crate::eval::Evaluator;
 use crate::eval::finding::Subject;
-use crate::eval::window::{Bench, Linked, LinkedEnded, MergedInto};
+use crate::eval::window::{Bench, Judging, Linked};
 use crate::plan::RuleSet;
 use crate::plan::link::{LinkPlan, ViewPlan};
 use crate::plan::rule::{RulePlan, WindowPlan};
@@ -56,7 +57,7 @@ impl Evaluator {
                 };
                 let linked = Linked { link, plan, key: &rules.data().fingerprint_key };
                 for (leader, rule_plan, w) in of_view(rules, number) {
-                    self.judge_linked(rules, leader, rule_plan, w, step, linked, &changes);
+                    self.judge_linked(rules, leader, (rule_plan, w), step, linked, &changes);
                 }
             }
         }
@@ -74,13 +75,11 @@ impl Evaluator {
         of_rules.chain(link).min()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, of which each names another thing")]
     fn judge_linked(
         &mut self,
         rules: &RuleSet,
         leader: u32,
-        plan: &RulePlan,
-        w: &WindowPlan,
+        (plan, w): (&RulePlan, &WindowPlan),
         step: i64,
         linked: Linked<'_>,
         changes: &Changes,
@@ -89,23 +88,14 @@ impl Evaluator {
         let (Some(windows), Some(episodes)) = (self.windows.get_mut(at), self.linked.get_mut(at)) else { return };
         let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
         let mut ended = Vec::new();
-        windows.judge_linked(step, plan, w, &bench, linked, changes, episodes, &mut ended);
-        for LinkedEnded { name, episode, exempted, closed, merged } in ended {
+        windows.judge_linked(&Judging { step, plan, w, bench: &bench, linked }, changes, episodes, &mut ended);
+        for e in ended {
+            let told = Told { name: &e.name, episode: &e.episode, exempted: e.exempted, closed: Some(e.closed) };
             for (rule, plan) in rules.members(leader) {
                 let subject = Subject { program: rules.program(), rule, plan };
-                let into = merged.as_ref();
-                let mut v = subject.linked(
-                    w,
-                    linked.plan,
-                    &name,
-                    &episode,
-                    exempted,
-                    Some(closed),
-                    &self.events,
-                    &self.interner,
-                );
-                if let Some(MergedInto { group, first }) = into {
-                    subject.merged(w, &mut v, group, *first, exempted);
+                let mut v = subject.linked(w, linked.plan, told, &bench);
+                if let Some(into) = &e.merged {
+                    subject.merged(w, &mut v, into, e.exempted);
                 }
                 v.cut_by(linked.link.lost_since());
                 self.finished.push(v);
@@ -121,7 +111,7 @@ impl Evaluator {
             let Some(episodes) = self.linked.get_mut(w.number as usize).filter(|e| e.any()) else { continue };
             let judged = self.settled.div_euclid(w.step);
             let lost = self.links.get(number as usize).and_then(|link| link.lost_since());
-            let (events, interner) = (&self.events, &self.interner);
+            let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
             episodes.each(|name, e, exempted| {
                 if e.episode.holds {
                     e.episode.last = e.episode.last.max(judged);
@@ -132,7 +122,8 @@ impl Evaluator {
                 e.episode.handed_out = Some(e.episode.last);
                 for (rule, plan_of_rule) in rules.members(leader) {
                     let subject = Subject { program: rules.program(), rule, plan: plan_of_rule };
-                    let mut v = subject.linked(w, plan, name, e, exempted, None, events, interner);
+                    let told = Told { name, episode: e, exempted, closed: None };
+                    let mut v = subject.linked(w, plan, told, &bench);
                     v.cut_by(lost);
                     out.push(v);
                 }

@@ -105,7 +105,7 @@ impl Edges {
 
     /// Edges that are held.
     pub(super) fn len(&self) -> usize {
-        self.edges.len() - self.free_edges.len()
+        self.edges.len().saturating_sub(self.free_edges.len())
     }
 
     /// The first step that is held.
@@ -162,10 +162,10 @@ impl Edges {
                 (self.add_edge(value, account, ts), Taken::New)
             }
         };
-        let next_row = self.first_row + self.rows.len() as u64;
+        let next_row = self.first_row.saturating_add(self.rows.len() as u64);
         let Some(e) = self.edges.get_mut(edge as usize) else { return Taken::Lost };
         let value = e.value;
-        e.uses += 1;
+        e.uses = e.uses.saturating_add(1);
         e.last = e.last.max(ts);
         let at = e.row.checked_sub(self.first_row).and_then(|at| usize::try_from(at).ok());
         match at.and_then(|at| self.rows.get_mut(at)) {
@@ -176,7 +176,7 @@ impl Edges {
             }
         }
         if let Some(shared) = self.values.get_mut(value as usize) {
-            shared.uses += 1;
+            shared.uses = shared.uses.saturating_add(1);
         }
         self.touch(value);
         taken
@@ -185,7 +185,7 @@ impl Edges {
     /// Drops the first row if it lies before a step; the edge that it was of, and whether that is gone with it.
     pub(super) fn drop_before(&mut self, pane: i64) -> Option<(u32, bool)> {
         let row = self.rows.pop_front_if(|row| row.pane < pane)?;
-        self.first_row += 1;
+        self.first_row = self.first_row.saturating_add(1);
         let edge = self.edges.get_mut(row.edge as usize)?;
         edge.uses = edge.uses.saturating_sub(u64::from(row.n));
         let (value, gone) = (edge.value, edge.uses == 0);

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Link;
+use super::ties::bit;
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::route::word_text;
@@ -207,11 +208,11 @@ impl Link {
             for (f, edge) in &a.counted {
                 let edge = self.families.get(usize::from(*f)).and_then(|edges| edges.edge(*edge));
                 if edge.is_some_and(|e| common.is_shared(*f, e.value)) {
-                    families |= 1 << f;
+                    families |= bit(*f);
                 }
             }
-            for (f, n) in tied.iter_mut().enumerate() {
-                *n += u32::from(families >> f & 1);
+            for (f, n) in (0u8..).zip(&mut tied) {
+                *n += u32::from(families & bit(f) != 0);
             }
         }
         let earliest = self.earliest(&members, interner);

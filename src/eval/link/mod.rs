@@ -9,6 +9,7 @@ mod drive;
 mod family;
 mod group;
 mod record;
+mod ties;
 mod values;
 
 use hashbrown::HashMap;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::group::{Changes, EdgeSeen, LinkGroup};
 pub(crate) use self::values::{of_link, ties_to_state};
 
-use self::family::{Edges, NONE, Shared, Taken};
+use self::family::{Edges, NONE, Taken};
 use super::footprint::HeapBytes;
 use super::intern::Interner;
 use crate::hir::LINK_CAP_MAX;
@@ -98,7 +99,7 @@ impl Link {
         }
         if self.lost_edges > lost_before {
             // From the end of the step on.
-            self.lost_since.get_or_insert((pane + 1).saturating_mul(view.step));
+            self.lost_since.get_or_insert(pane.saturating_add(1).saturating_mul(view.step));
         }
     }
 
@@ -120,7 +121,7 @@ impl Link {
             }
             let oldest = self.families.get(f).and_then(Edges::first_pane).filter(|oldest| *oldest < pane);
             match oldest {
-                Some(oldest) => self.lost_edges += self.drop_before(f, oldest + 1),
+                Some(oldest) => self.lost_edges += self.drop_before(f, oldest.saturating_add(1)),
                 None => {
                     self.lost_edges += 1;
                     self.emptied.push(account);
@@ -164,7 +165,7 @@ impl Link {
             let account = edges.edge(edge).map_or(NONE, |e| e.account);
             edges.remove(edge);
             if let Some(a) = self.accounts.get_mut(account as usize) {
-                a.edges -= 1;
+                a.edges = a.edges.saturating_sub(1);
                 if a.edges == 0 {
                     self.emptied.push(account);
                 }
@@ -210,7 +211,7 @@ impl Link {
         let leaves = self.families.iter().zip(&plan.families).filter_map(|(edges, family)| {
             edges.first_pane().map(|pane| pane.saturating_add(family.within / view.step).saturating_add(1))
         });
-        leaves.chain(self.pending.map(|pane| pane + 1)).min()
+        leaves.chain(self.pending.map(|pane| pane.saturating_add(1))).min()
     }
 
     /// Tells the groups at the end of a step; what became of those before.
@@ -316,61 +317,6 @@ impl Link {
         if let Some(edges) = self.families.get_mut(f) {
             edges.forget_if_unused(value);
         }
-    }
-
-    /// Finds the ties of accounts anew; the accounts, at either end, of which any became another.
-    fn tie(&mut self, changed: &[u32], needs: u32) -> Vec<u32> {
-        let mut moved = Vec::new();
-        let mut scratch: HashMap<u32, u8, foldhash::fast::FixedState> = HashMap::default();
-        for account in changed {
-            let now = self.neighbours(*account, needs, &mut scratch);
-            let Some(a) = self.accounts.get_mut(*account as usize) else { continue };
-            let before = std::mem::replace(&mut a.ties, now);
-            let now = a.ties.clone();
-            let lost = before.iter().filter(|b| now.binary_search(b).is_err()).map(|b| (*b, false));
-            let won = now.iter().filter(|n| before.binary_search(n).is_err()).map(|n| (*n, true));
-            for (other, is_won) in lost.chain(won) {
-                moved.extend([*account, other]);
-                let Some(other) = self.accounts.get_mut(other as usize) else { continue };
-                match other.ties.binary_search(account) {
-                    Ok(at) if !is_won => {
-                        other.ties.remove(at);
-                    }
-                    Err(at) if is_won => other.ties.insert(at, *account),
-                    _ => {}
-                }
-            }
-        }
-        moved.sort_unstable();
-        moved.dedup();
-        moved
-    }
-
-    /// The accounts with which an account shares values of enough families.
-    fn neighbours(
-        &self,
-        account: u32,
-        needs: u32,
-        scratch: &mut HashMap<u32, u8, foldhash::fast::FixedState>,
-    ) -> Vec<u32> {
-        let Some(a) = self.accounts.get(account as usize) else { return Vec::new() };
-        let own = a.counted.iter().fold(0u8, |all, (f, _)| all | 1 << f);
-        if own.count_ones() < needs {
-            return Vec::new();
-        }
-        scratch.clear();
-        for (f, edge) in &a.counted {
-            let Some(edges) = self.families.get(usize::from(*f)) else { continue };
-            let value: Option<&Shared> = edges.edge(*edge).and_then(|e| edges.value(e.value));
-            for other in value.into_iter().flat_map(|v| &v.holders).filter_map(|holder| edges.edge(*holder)) {
-                *scratch.entry(other.account).or_insert(0) |= 1 << f;
-            }
-        }
-        scratch.remove(&account);
-        let tied = scratch.iter().filter(|(_, families)| families.count_ones() >= needs).map(|(other, _)| *other);
-        let mut tied: Vec<u32> = tied.collect();
-        tied.sort_unstable();
-        tied
     }
 
     fn forget_if_unused(&mut self, account: u32) {

@@ -1,28 +1,27 @@
 //! The record of a violation of a rule that groups by a link.
 
-use crate::eval::events::Events;
 use crate::eval::finding::{Subject, considered, estimate, id, observed};
-use crate::eval::intern::Interner;
-use crate::eval::window::LinkedEpisode;
+use crate::eval::window::{Bench, LinkedEpisode, MergedInto};
 use crate::plan::link::LinkPlan;
 use crate::plan::rule::WindowPlan;
 use crate::time::Timestamp;
 use crate::violation::{LinkEdge, LinkEvidence, Merged, Observed, Status, Violation};
 
+/// An episode and what is to be told of it.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    /// By what its group is known.
+    pub(super) name: &'a str,
+    pub(super) episode: &'a LinkedEpisode,
+    pub(super) exempted: bool,
+    /// The step at which it ended.
+    pub(super) closed: Option<i64>,
+}
+
 impl Subject<'_> {
-    /// The violation of an episode of a group; `closed` is the step at which it ended.
-    #[expect(clippy::too_many_arguments, reason = "one call, of which each names another thing")]
-    pub(super) fn linked(
-        &self,
-        w: &WindowPlan,
-        link: &LinkPlan,
-        name: &str,
-        e: &LinkedEpisode,
-        exempted: bool,
-        closed: Option<i64>,
-        events: &Events,
-        interner: &Interner,
-    ) -> Violation {
+    /// The violation of an episode of a group.
+    pub(super) fn linked(&self, w: &WindowPlan, link: &LinkPlan, told: Told<'_>, bench: &Bench<'_>) -> Violation {
+        let Told { name, episode: e, exempted, closed } = told;
         let end = |step: i64| Timestamp(step.saturating_mul(w.step));
         let episode = &e.episode;
         let mut v = self.record(self.linked_id(w, name, episode.first), end(episode.first));
@@ -35,7 +34,7 @@ impl Subject<'_> {
         };
         v.window = Some((episode.began, v.opened_at));
         v.group = vec![(link.name.clone(), name.to_string())];
-        let text = |symbol: u64| String::from_utf8_lossy(interner.get(symbol)).into_owned();
+        let text = |symbol: u64| String::from_utf8_lossy(bench.interner.get(symbol)).into_owned();
         v.accounts = e.members.iter().map(|a| text(*a)).collect();
         v.accounts.sort();
         v.values = w
@@ -47,7 +46,7 @@ impl Subject<'_> {
                 ..observed(p, t.crossing.clone(), t.peak.clone(), t.last.clone())
             })
             .collect();
-        v.evidence = e.gathered(events).evidence();
+        v.evidence = e.gathered(bench.events).evidence();
         let family = |n: u8| link.families.get(usize::from(n)).map_or_else(String::new, |f| f.name.clone());
         let edges = e.edges.iter().map(|tie| LinkEdge {
             family: family(tie.family),
@@ -72,13 +71,13 @@ impl Subject<'_> {
     }
 
     /// Says of a violation that its group became part of another.
-    pub(super) fn merged(&self, w: &WindowPlan, v: &mut Violation, group: &str, first: Option<i64>, exempted: bool) {
+    pub(super) fn merged(&self, w: &WindowPlan, v: &mut Violation, into: &MergedInto, exempted: bool) {
         if !exempted {
             v.status = Status::Merged;
         }
         if let Some(link) = &mut v.link {
-            let violation = first.map(|first| self.linked_id(w, group, first));
-            link.merged_into = Some(Merged { group: group.to_string(), violation });
+            let violation = into.first.map(|first| self.linked_id(w, &into.group, first));
+            link.merged_into = Some(Merged { group: into.group.clone(), violation });
         }
     }
 

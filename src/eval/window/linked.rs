@@ -5,25 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, Group, Windows, because, contributors, estimates_of, recorded};
+use super::joined::{LinkedEpisode, hold};
+use super::{Bench, Group, Windows};
 use crate::eval::accumulate::{Counts, Span};
 use crate::eval::back::outage_within;
-use crate::eval::episode::{Episode, Track};
-use crate::eval::events::Events;
+use crate::eval::episode::Episode;
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::lane::Lane;
-use crate::eval::link::{Changes, EdgeSeen, Link, LinkGroup};
+use crate::eval::link::{Changes, Link, LinkGroup};
 use crate::eval::series::Series;
 use crate::event::FieldId;
 use crate::hir::LinkValue;
 use crate::plan::link::LinkPlan;
 use crate::plan::rule::{RulePlan, WindowPlan};
-use crate::plan::scalar::{Env, OutagePlan, Val};
+use crate::plan::scalar::{Env, OutagePlan, Val, divide_rounded};
 use crate::template::FingerprintKey;
 use crate::time::Timestamp;
 use crate::value::{MICROS, Truth, Value};
-use crate::violation::{EVIDENCE_EDGES_MAX, Scalar};
 
 /// The episodes of one rule by the group that they belong to.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -42,37 +41,6 @@ struct Episodes {
     exempted: Option<Box<LinkedEpisode>>,
 }
 
-/// An episode of a link group, with what ties its accounts.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct LinkedEpisode {
-    pub(crate) episode: Episode,
-    /// Symbols of the accounts of the group at its true steps.
-    pub(crate) members: BTreeSet<u64>,
-    /// Edges of the group at its true steps, in order of their coming, up to a bound.
-    pub(crate) edges: Vec<Tie>,
-    /// All of them, by a hash.
-    edges_seen: BTreeSet<u128>,
-    /// The edges became others since they were looked at.
-    edges_stale: bool,
-    /// Per account, the step before which its events are in the evidence.
-    included: BTreeMap<u64, i64>,
-    /// Numbers of events before which others may still come in: an account may join with what it did before.
-    recent: BTreeSet<u64>,
-}
-
-/// An edge as evidence keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Tie {
-    pub(crate) family: u8,
-    pub(crate) value: String,
-    /// Symbol of the account.
-    pub(crate) account: u64,
-    pub(crate) popularity: u64,
-    pub(crate) uses: u64,
-    pub(crate) first: i64,
-    pub(crate) last: i64,
-}
-
 /// Where an episode went on.
 #[derive(Debug, Clone)]
 pub(crate) struct MergedInto {
@@ -89,6 +57,16 @@ pub(crate) struct LinkedEnded {
     pub(crate) exempted: bool,
     pub(crate) closed: i64,
     pub(crate) merged: Option<MergedInto>,
+}
+
+/// One step of a rule that groups by a link.
+#[derive(Clone, Copy)]
+pub(crate) struct Judging<'a> {
+    pub(crate) step: i64,
+    pub(crate) plan: &'a RulePlan,
+    pub(crate) w: &'a WindowPlan,
+    pub(crate) bench: &'a Bench<'a>,
+    pub(crate) linked: Linked<'a>,
 }
 
 /// The link as a judgement sees it.
@@ -122,21 +100,19 @@ impl LinkedEpisodes {
     /// Marks every symbol in use.
     pub(crate) fn mark(&self, mark: &mut impl FnMut(u64)) {
         for e in self.groups.values().flat_map(|g| g.open.iter().chain(&g.exempted)) {
-            e.members.iter().chain(e.included.keys()).for_each(|symbol| mark(*symbol));
-            e.edges.iter().for_each(|tie| mark(tie.account));
-            e.episode.gathered.accounts.iter().for_each(|a| mark(*a));
+            e.mark(mark);
         }
     }
 }
 
 /// What one account counted, as far as its windows hold it.
-struct Share<'w> {
-    symbol: u64,
-    group: &'w Group,
+pub(super) struct Share<'w> {
+    pub(super) symbol: u64,
+    pub(super) group: &'w Group,
 }
 
 impl Share<'_> {
-    fn lane(&self, excepted_too: bool) -> &Lane {
+    pub(super) fn lane(&self, excepted_too: bool) -> &Lane {
         match self.group.more.as_ref().and_then(|m| m.raw.as_ref()) {
             Some(raw) if excepted_too => raw,
             _ => &self.group.net,
@@ -149,15 +125,12 @@ impl Windows {
     /// and those that are due.
     pub(crate) fn judge_linked(
         &mut self,
-        step: i64,
-        plan: &RulePlan,
-        w: &WindowPlan,
-        bench: &Bench<'_>,
-        linked: Linked<'_>,
+        at: &Judging<'_>,
         changes: &Changes,
         episodes: &mut LinkedEpisodes,
         ended: &mut Vec<LinkedEnded>,
     ) {
+        let Judging { step, w, bench, linked, .. } = *at;
         let mut touched = self.pass(step, w, bench, linked.link);
         touched.extend(changes.changed.iter().chain(&changes.gone));
         while let Some(due) = episodes.due.first_entry().filter(|due| *due.key() <= step) {
@@ -194,7 +167,7 @@ impl Windows {
             }
         }
         for id in touched {
-            self.judge_group(id, step, plan, w, bench, linked, episodes, ended);
+            self.judge_group(id, at, episodes, ended);
         }
         for (into, mut ends) in merged {
             let group = episodes.groups.get(&into);
@@ -236,17 +209,8 @@ impl Windows {
         touched
     }
 
-    fn judge_group(
-        &self,
-        id: u32,
-        step: i64,
-        plan: &RulePlan,
-        w: &WindowPlan,
-        bench: &Bench<'_>,
-        linked: Linked<'_>,
-        episodes: &mut LinkedEpisodes,
-        ended: &mut Vec<LinkedEnded>,
-    ) {
+    fn judge_group(&self, id: u32, at: &Judging<'_>, episodes: &mut LinkedEpisodes, ended: &mut Vec<LinkedEnded>) {
+        let Judging { step, plan, w, bench, linked } = *at;
         let shares: Vec<Share<'_>> = linked.link.members(id).filter_map(|symbol| self.share(symbol)).collect();
         let group = linked.link.group(id);
         if group.is_none() && !episodes.groups.contains_key(&id) {
@@ -302,10 +266,10 @@ impl Windows {
                     group,
                     plan: linked.plan,
                 };
-                let e = hold(slot, step, plan, w, &env, lane, || took_out(plan, &shares));
+                let e = hold(slot, at, &env, lane, || took_out(plan, &shares));
                 e.join(id, linked, bench.interner);
                 for share in &shares {
-                    e.include(step, share, exempted, w, bench.events, &self.trail);
+                    e.include(at, share, exempted, &self.trail);
                 }
                 if e.episode.first == step {
                     e.cross(bench.events);
@@ -356,148 +320,14 @@ fn took_out(plan: &RulePlan, shares: &[Share<'_>]) -> Vec<u64> {
     (0..n).map(|i| each(i).sum()).collect()
 }
 
-/// Opens an episode, or takes note that it still holds.
-fn hold<'s>(
-    slot: &'s mut Option<Box<LinkedEpisode>>,
-    step: i64,
-    plan: &RulePlan,
-    w: &WindowPlan,
-    env: &LinkedEnv<'_>,
-    lane: &Lane,
-    took_out: impl FnOnce() -> Vec<u64>,
-) -> &'s mut LinkedEpisode {
-    let fresh = slot.is_none();
-    let e = slot.get_or_insert_with(|| {
-        let tracks = w.values.iter().map(|v| {
-            let now = recorded(&v.scalar.eval(env));
-            let estimates = estimates_of(v, lane).collect();
-            Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
-        });
-        let began = Timestamp(env.span.start);
-        let episode = Episode::new(step, began, tracks.collect(), because(plan, env), took_out());
-        Box::new(LinkedEpisode::new(episode))
-    });
-    if fresh {
-        return e;
-    }
-    let episode = &mut e.episode;
-    episode.last = step;
-    episode.holds = true;
-    episode.handed_out = None;
-    for (v, track) in w.values.iter().zip(&mut episode.tracks) {
-        track.last = recorded(&v.scalar.eval(env));
-        track.estimates.extend(estimates_of(v, lane));
-        let better = match (&track.peak, &track.last) {
-            (Some(Scalar::Num(old)), Some(Scalar::Num(new))) if v.peaks_low() => new < old,
-            (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => new > old,
-            (None, Some(Scalar::Num(_))) => true,
-            _ => false,
-        };
-        if better {
-            track.peak = track.last.clone();
-        }
-    }
-    e
-}
-
-impl LinkedEpisode {
-    fn new(episode: Episode) -> LinkedEpisode {
-        LinkedEpisode {
-            episode,
-            members: BTreeSet::new(),
-            edges: Vec::new(),
-            edges_seen: BTreeSet::new(),
-            edges_stale: true,
-            included: BTreeMap::new(),
-            recent: BTreeSet::new(),
-        }
-    }
-
-    /// Takes in the accounts and edges of the group at a true step.
-    fn join(&mut self, id: u32, linked: Linked<'_>, interner: &Interner) {
-        if !std::mem::take(&mut self.edges_stale) {
-            return;
-        }
-        self.members.extend(linked.link.members(id));
-        for edge in linked.link.edges(id, linked.plan, linked.key, interner) {
-            let EdgeSeen { family, value, account, popularity, uses, first, last } = edge;
-            let account_text = interner.get(account);
-            let mut bytes = vec![family];
-            bytes.extend((value.len() as u64).to_be_bytes());
-            bytes.extend(value.as_bytes());
-            bytes.extend(account_text);
-            let is_new = self.edges_seen.insert(xxhash_rust::xxh3::xxh3_128(&bytes));
-            if is_new && self.edges.len() < EVIDENCE_EDGES_MAX {
-                self.edges.push(Tie { family, value, account, popularity, uses, first, last });
-            }
-        }
-    }
-
-    /// How many edges the group had at its true steps.
-    pub(crate) fn edges_in_all(&self) -> u64 {
-        self.edges_seen.len() as u64
-    }
-
-    /// Takes in the events that an account counted and that are not in the evidence yet.
-    fn include(
-        &mut self,
-        step: i64,
-        share: &Share<'_>,
-        exempted: bool,
-        w: &WindowPlan,
-        events: &Events,
-        trail: &super::Trail,
-    ) {
-        let from = self.included.insert(share.symbol, step).unwrap_or(i64::MIN).max(step - w.panes);
-        if from >= step {
-            return;
-        }
-        let found = contributors(trail, share.group.trail, exempted, from..step, w, events);
-        let counted = share.lane(exempted).contributed(w, from..step);
-        self.episode.gathered.forget(counted.saturating_sub(found.len() as u64));
-        self.recent.extend(found);
-    }
-
-    /// Names the last events of the first true window.
-    fn cross(&mut self, events: &Events) {
-        let mut last: Vec<u64> = self.recent.iter().rev().take(crate::violation::EVIDENCE_CROSSING).copied().collect();
-        last.reverse();
-        let named = last.iter().filter_map(|number| events.get(*number)).map(|e| (e.ts, e.id));
-        self.episode.gathered.crossed(named);
-    }
-
-    /// Gathers the events before a number: no other can come in before them any more.
-    fn settle(&mut self, before: u64, events: &Events) {
-        while let Some(number) = self.recent.first().copied().filter(|n| *n < before) {
-            self.recent.pop_first();
-            match events.get(number) {
-                Some(event) => self.episode.gathered.add(event),
-                None => self.episode.gathered.forget(1),
-            }
-        }
-    }
-
-    /// All evidence so far.
-    pub(crate) fn gathered(&self, events: &Events) -> crate::eval::episode::Gathered {
-        let mut all = self.episode.gathered.clone();
-        for number in &self.recent {
-            match events.get(*number) {
-                Some(event) => all.add(event),
-                None => all.forget(1),
-            }
-        }
-        all
-    }
-}
-
 /// A link group at a step as the environment of expressions.
-struct LinkedEnv<'a> {
+pub(super) struct LinkedEnv<'a> {
     lane: &'a Lane,
     name: &'a str,
     w: &'a WindowPlan,
     interner: &'a Interner,
     series: &'a [Series],
-    span: Span,
+    pub(super) span: Span,
     group: Option<&'a LinkGroup>,
     plan: &'a LinkPlan,
 }
@@ -530,7 +360,7 @@ impl Env for LinkedEnv<'_> {
             }
             LinkValue::TiedShare(family) => {
                 let tied = group.tied.get(usize::from(family)).copied().unwrap_or(0);
-                let share = crate::plan::scalar::divide_rounded(i128::from(tied) * i128::from(MICROS), members.into());
+                let share = divide_rounded(i128::from(tied) * i128::from(MICROS), members.into());
                 share.and_then(|n| i64::try_from(n).ok()).map_or(Val::Unknown, Val::Num)
             }
         }
@@ -543,13 +373,7 @@ impl Env for LinkedEnv<'_> {
 
 impl HeapBytes for LinkedEpisodes {
     fn heap_bytes(&self) -> usize {
-        let episode = |e: &LinkedEpisode| {
-            size_of::<LinkedEpisode>()
-                + e.edges.heap_bytes()
-                + e.edges_seen.len() * size_of::<u128>()
-                + (e.members.len() + e.recent.len() + 2 * e.included.len()) * size_of::<u64>()
-        };
         let all = self.groups.values().flat_map(|g| g.open.iter().chain(&g.exempted));
-        all.map(|e| episode(e)).sum()
+        all.map(|e| size_of::<LinkedEpisode>() + e.heap_bytes()).sum()
     }
 }

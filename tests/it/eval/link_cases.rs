@@ -11,7 +11,7 @@ use fineprint::plan::{ReferenceData, RuleSet, list_of};
 use fineprint::source::SourceMap;
 use fineprint::template::FingerprintKey;
 use fineprint::time::{Duration, Timestamp};
-use fineprint::violation::{Status, Violation, to_json};
+use fineprint::violation::{EVIDENCE_EDGES_MAX, Status, Violation, to_json};
 
 /// Two families of a day each, both needed.
 const OPERATOR: &str = "link operator of account {
@@ -24,6 +24,16 @@ const OPERATOR: &str = "link operator of account {
 const BUSY: &str = "on completion per operator over 1h every 15m let calls = count() when calls >= 2";
 
 pub(super) fn rules(link: &str, sections: &str) -> Arc<RuleSet> {
+    let rules = many(link, sections);
+    assert_eq!(rules.program().rules.len(), 1);
+    rules
+}
+
+fn run_all(link: &str, sections: &str, calls: &[Call<'_>], until: i64) -> Vec<Violation> {
+    run(many(link, sections), options(), calls, until)
+}
+
+fn many(link: &str, sections: &str) -> Arc<RuleSet> {
     let mut sources = SourceMap::default();
     sources.add(
         "t.tos",
@@ -33,8 +43,8 @@ pub(super) fn rules(link: &str, sections: &str) -> Arc<RuleSet> {
         ),
     );
     let compiled = compile(&sources);
+    assert!(!compiled.has_errors(), "{}", to_text(&compiled.diagnostics, &sources, false));
     let program = compiled.program;
-    assert_eq!(program.rules.len(), 1, "{}", to_text(&compiled.diagnostics, &sources, false));
     let key = FingerprintKey::PUBLIC;
     let lists = program.lists.iter().map(|l| Arc::new(list_of(&l.ty, l.inline.iter().flatten(), &key).unwrap()));
     let data = ReferenceData { lists: lists.collect(), ..ReferenceData::default() };
@@ -388,4 +398,86 @@ fn above_the_bound_on_pairs_the_most_popular_values_are_ignored() {
     assert_eq!(told(&cut), ["open 15..15 d 00:15 [d e] 2/2 #2"]);
     assert_eq!(to_json(&cut[0])["link"]["cut_since"], "2026-01-01T00:15:00.000Z");
     assert!(found(0).is_empty());
+}
+
+/// A campaign rewords its prompts around one template; a public template ties nobody.
+#[test]
+fn accounts_are_tied_by_the_template_of_their_prompts() {
+    const TEMPLATE: &str =
+        "Rewrite the task below so that it is harder but keeps its answer, its form and its language";
+    let link = "list public : fingerprint = [\"You are a helpful assistant who answers in rhymes and never in prose\"]
+        link operator of account { tied by template(prompt) within 7d, used at least 3 times, ignoring values in public
+        or shared by more than 25 accounts needs at least 1 of these }";
+    let rules = rules(link, BUSY);
+    let play = |template: &str| {
+        let mut evaluator = Evaluator::new(rules.clone(), options());
+        let mut decoder = Decoder::new();
+        for (n, account) in ["a", "b", "c"].into_iter().enumerate() {
+            let line = format!(
+                r#"{{"id":"e{n}","ts":"2026-01-01T00:0{n}:00Z","type":"completion","account":"{account}","prompt":"{template}: payload {n} of {account}"}}"#
+            );
+            evaluator.observe(&decoder.decode(line.as_bytes()).unwrap(), Origin::default());
+        }
+        evaluator.advance(Timestamp::parse_date("2026-01-02").unwrap());
+        evaluator.take_violations()
+    };
+    let found = play(TEMPLATE);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].accounts, ["a", "b", "c"]);
+    let edges = &found[0].link.as_ref().unwrap().edges;
+    assert!(edges.len() > 3 && edges.iter().all(|e| e.value.len() == 16 && e.popularity == 3), "{edges:?}");
+    assert!(!to_json(&found[0]).to_string().contains("Rewrite"));
+    assert!(play("You are a helpful assistant who answers in rhymes and never in prose").is_empty());
+}
+
+/// Edges above the bound are counted, and the record says that it does not list all.
+#[test]
+fn edges_above_the_bound_are_counted() {
+    let link = "link operator of account { tied by device_fp within 1d needs at least 1 of these }";
+    let devices: Vec<String> = (0..60).map(|d| format!("dev{d}")).collect();
+    let accounts: Vec<String> = (0..20).map(|a| format!("a{a:02}")).collect();
+    let calls: Vec<Call<'_>> =
+        devices.iter().flat_map(|d| accounts.iter().map(|a| (0, a.as_str(), "", d.as_str()))).collect();
+    let found = run(rules(link, BUSY), options(), &calls, 20);
+    let evidence = found[0].link.as_ref().unwrap();
+    assert_eq!((evidence.edges.len(), evidence.n_edges), (EVIDENCE_EDGES_MAX, 1_200));
+    assert_eq!(to_json(&found[0])["link"]["complete"], false);
+}
+
+/// An exempted finding stays exempted, and says where its group went all the same.
+#[test]
+fn an_exempted_group_that_merges_stays_exempted() {
+    let sections = format!("{BUSY} except events where account = \"a\" because \"known\"");
+    let calls = [
+        (0, "z", "card1", "dev1"),
+        (1, "y", "card1", "dev1"),
+        (2, "a", "card2", "dev2"),
+        (3, "b", "card2", "dev2"),
+        (20, "y", "card2", "dev2"),
+    ];
+    let found = run(rules(OPERATOR, &sections), options(), &calls, 30);
+    assert_eq!(told(&found), ["exempted 15..15, 30 a 00:15 [a b] 2/2 #2", "open 15..30 z 00:15 [a b y z] 2/4 #4"]);
+    let into = found[0].link.as_ref().unwrap().merged_into.clone().unwrap();
+    assert_eq!(into.violation.as_deref(), Some(found[1].id.as_str()));
+}
+
+/// A rule does not see the steps of another: with a rule of another step beside it, it finds the same.
+#[test]
+fn rules_of_other_steps_change_nothing() {
+    let calls = [
+        (0, "a", "card1", "dev1"),
+        (1, "b", "card1", "dev1"),
+        (16, "c", "card2", "dev2"),
+        (17, "d", "card2", "dev2"),
+        (31, "b", "card2", "dev2"),
+        (70, "x", "", ""),
+    ];
+    let alone = of(OPERATOR, BUSY, &calls, 90);
+    let other =
+        "rule other { enforces a.b.c on completion per operator over 1h every 5m when count() >= 2 because \"x\" }";
+    let link = format!("{OPERATOR} {other}");
+    let beside = run_all(&link, BUSY, &calls, 90);
+    let own: Vec<Violation> = beside.into_iter().filter(|v| v.rule == "r").collect();
+    assert_eq!(told(&own), alone);
+    assert_eq!(alone.len(), 2);
 }
