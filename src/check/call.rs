@@ -46,7 +46,7 @@ const EVALUATED: &[Signature] = &[
     aggregate("share", "share(refused)"),
     aggregate("quantile", "quantile(latency, 95%)"),
     aggregate("spread", "spread(output_tokens)"),
-    aggregate("top_share", "top_share(model)"),
+    aggregate("top_share", "top_share(model, 3)"),
     aggregate("entropy", "entropy(model)"),
     aggregate("first", "first(ts)"),
     aggregate("last", "last(ts)"),
@@ -384,7 +384,8 @@ fn function(
             let e = of_type(cx, e, signature, "a number", amount)?;
             Some((Function::Spread(e), Type::Percentage))
         }
-        "top_share" | "entropy" | "first" | "last" => {
+        "top_share" => top_share(cx, scope, c, signature, span),
+        "entropy" | "first" | "last" => {
             let e = one(cx, scope, c, signature, span).and_then(|e| single(cx, e))?;
             if let ("first" | "last", Some(field)) = (signature.name, because::content(&e, &[])) {
                 let message = format!("`{}` would write the text of `{field}` into the log", signature.name);
@@ -394,7 +395,6 @@ fn function(
             }
             let ty = e.ty.clone();
             Some(match signature.name {
-                "top_share" => (Function::TopShare(e), Type::Percentage),
                 "entropy" => (Function::Entropy(e), Type::Decimal),
                 "first" => (Function::First(e), ty),
                 _ => (Function::Last(e), ty),
@@ -415,6 +415,34 @@ fn function(
         }
         _ => distinct(cx, scope, c, signature, span).map(|f| (f, Type::Integer)),
     }
+}
+
+/// `top_share(model)`, `top_share(model, 3)`
+fn top_share(
+    cx: &mut Checker<'_>,
+    scope: &mut Scope,
+    c: &Call,
+    signature: &Signature,
+    span: Span,
+) -> Option<(Function, Type)> {
+    let values = values(cx, c, signature)?;
+    let (of, most) = match values.as_slice() {
+        [of] => (of, 1),
+        [of, most] => match expr::value(cx, scope, most)?.kind {
+            ExprKind::Const(Const::Num(n)) if (1..=limits::TOP_VALUES_MAX).contains(&n) => (of, n),
+            _ => {
+                let most = wording::text(most);
+                let message = format!("`{most}` is not a number of values from 1 to {}", limits::TOP_VALUES_MAX);
+                return cx.fail(wrong(signature, span, message));
+            }
+        },
+        _ => {
+            let message = format!("`top_share` takes a value and a number, found {}", counted(values.len()));
+            return cx.fail(wrong(signature, span, message));
+        }
+    };
+    let e = expr::value(cx, scope, of).and_then(|e| single(cx, e))?;
+    Some((Function::TopShare(e, u32::try_from(most).unwrap_or(1)), Type::Percentage))
 }
 
 fn quantile(

@@ -25,7 +25,7 @@ fn cell_bytes(function: &Function) -> u64 {
         Function::Min(_) | Function::Max(_) | Function::First(_) => 16,
         Function::Sum(_) | Function::Share(_) => 24,
         Function::Average(_) | Function::Distinct { .. } | Function::LongestIdle | Function::TopSpeed(_) => 32,
-        Function::TopShare(_) | Function::Entropy(_) => 32,
+        Function::TopShare(..) | Function::Entropy(_) => 32,
         Function::Spread(_) => 64,
         Function::Quantile(..) => 32,
         Function::Last(_) | Function::Baseline(_) => 0,
@@ -62,7 +62,7 @@ fn grows_with_values(function: &Function) -> bool {
         (matches!(function, Function::Distinct { .. }), matches!(function, Function::Quantile(..)));
     // What groups alike came to is kept once for all of them, for each different cohort.
     let cohorts = matches!(function, Function::Baseline(b) if !b.by().is_empty());
-    distinct || buckets || cohorts || matches!(function, Function::TopShare(_) | Function::Entropy(_))
+    distinct || buckets || cohorts || matches!(function, Function::TopShare(..) | Function::Entropy(_))
 }
 
 /// The cost of a rule. A rule on single events keeps nothing.

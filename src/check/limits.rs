@@ -56,6 +56,8 @@ pub const SESSION_STEPS: i64 = 12;
 pub const SESSION_DEFAULT: Duration = Duration(7 * DAY_NS);
 /// The same in gaps, where that is shorter: what one group may hold grows with the steps of a session.
 pub const SESSION_GAPS_DEFAULT: i64 = 500;
+/// Values whose share `top_share` tells together.
+pub const TOP_VALUES_MAX: i64 = 100;
 /// Earlier windows of a baseline.
 pub const BASELINE_WINDOWS_MAX: i64 = 1_000;
 /// Steps times aggregates of a rule, and earlier windows: what one group may hold.

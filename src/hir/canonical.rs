@@ -225,6 +225,7 @@ impl Writer<'_> {
         let args: Vec<&Expr> = function.arguments().iter().collect();
         match function {
             Function::Quantile(_, share) => self.call(&format!("quantile:{share}"), &args),
+            Function::TopShare(_, n) if *n > 1 => self.call(&format!("top_share:{n}"), &args),
             Function::Baseline(b) => {
                 let _ = write!(self.out, "({}:{}:{}:{} ", b.word(), b.share, b.windows, b.least);
                 self.expr(&b.of);

@@ -337,8 +337,8 @@ pub enum Function {
     /// Standard deviation of the known values (of all of them, not of a sample) by the absolute value of their mean:
     /// [`Type::Percentage`], rounded down to a millionth; unknown where the mean is zero.
     Spread(Expr),
-    /// Share of the commonest among the known values: [`Type::Percentage`]. An estimate where many differ.
-    TopShare(Expr),
+    /// Share of the so many commonest among the known values: [`Type::Percentage`]. An estimate where many differ.
+    TopShare(Expr, u32),
     /// Shannon entropy of the known values in bits: [`Type::Decimal`]. An estimate where many differ.
     Entropy(Expr),
     /// The earliest known value, by (time, id).
@@ -369,7 +369,7 @@ impl Function {
             Function::Share(_) => "share",
             Function::Quantile(..) => "quantile",
             Function::Spread(_) => "spread",
-            Function::TopShare(_) => "top_share",
+            Function::TopShare(..) => "top_share",
             Function::Entropy(_) => "entropy",
             Function::First(_) => "first",
             Function::Last(_) => "last",
@@ -391,7 +391,7 @@ impl Function {
             | Function::Share(e)
             | Function::Quantile(e, _)
             | Function::Spread(e)
-            | Function::TopShare(e)
+            | Function::TopShare(e, _)
             | Function::Entropy(e)
             | Function::First(e)
             | Function::Last(e)

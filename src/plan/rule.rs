@@ -135,6 +135,8 @@ pub(crate) enum Fold {
     Spread,
     TopShare {
         symbols: bool,
+        /// Of how many values.
+        of: u32,
     },
     Entropy {
         symbols: bool,
@@ -172,7 +174,7 @@ impl Fold {
     pub(crate) fn keeps_symbols(self) -> bool {
         match self {
             Fold::Distinct { symbols }
-            | Fold::TopShare { symbols }
+            | Fold::TopShare { symbols, .. }
             | Fold::Entropy { symbols }
             | Fold::First { symbols }
             | Fold::Last { symbols } => symbols,
@@ -379,10 +381,10 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 (Fold::Quantile { share: *share }, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
             }
             Function::Spread(e) => (Fold::Spread, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
-            Function::TopShare(e) | Function::Entropy(e) | Function::First(e) | Function::Last(e) => {
+            Function::TopShare(e, _) | Function::Entropy(e) | Function::First(e) | Function::Last(e) => {
                 let symbols = is_symbol(&e.ty);
                 let fold = match &aggregate.function {
-                    Function::TopShare(_) => Fold::TopShare { symbols },
+                    Function::TopShare(_, of) => Fold::TopShare { symbols, of: *of },
                     Function::Entropy(_) => Fold::Entropy { symbols },
                     Function::First(_) => Fold::First { symbols },
                     _ => Fold::Last { symbols },
@@ -571,7 +573,7 @@ fn may_be_estimated(function: &Function) -> bool {
         function,
         Function::Distinct { .. }
             | Function::Quantile(..)
-            | Function::TopShare(_)
+            | Function::TopShare(..)
             | Function::Entropy(_)
             | Function::Baseline(_)
     )

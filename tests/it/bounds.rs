@@ -11,13 +11,16 @@ use fineprint::diagnostic::{Code, Diagnostic};
 use fineprint::eval::{EvalOptions, Evaluator};
 use fineprint::event::decode::decode;
 use fineprint::fixture;
-use fineprint::hir::{LINK_CAP_MAX, LINK_FAMILIES_MAX};
+use fineprint::hir::{
+    Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, LINK_CAP_MAX, LINK_FAMILIES_MAX, SERIES_KEYS_MAX, SERIES_STEPS_MAX,
+    SERIES_VALUES_MIN, Series, Shape, USUAL_VALUES_MIN,
+};
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, SEGMENT_BYTES_MAX};
 use fineprint::pack::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::reference::{LIST_ROWS_MAX, ListData, ListError, Row, TableData, TableError, TableRow};
 use fineprint::source::SourceMap;
-use fineprint::time::Timestamp;
+use fineprint::time::{Duration, Timestamp};
 use fineprint::value::Type;
 
 const POLICY: &str = "policy example.terms version 2026-01-01 {\n  clause limits \"Limits may not be evaded.\"\n}\n";
@@ -128,6 +131,74 @@ fn windows() {
         let when = (0..n).map(|i| format!("(count() where status = {i}) > 1")).collect::<Vec<_>>().join(" or ");
         windowed(&format!("per account over 10000s every 1s when {when}"))
     });
+}
+
+#[test]
+fn earlier_windows() {
+    let back = |n: u64| windowed(&format!("per account over each 60s when count() > usual(count(), over {n}m)"));
+    bound(limits::BASELINE_WINDOWS_MAX as u64, Code::BAD_WINDOW, "more than 1000", back);
+    let days = |n: u64| windowed(&format!("per account over each 24h when count() > usual(count(), over {n}d)"));
+    bound(90, Code::BAD_WINDOW, "longer than 90d", days);
+    // The fewest: three windows, and a quarter of many.
+    let few = |n: u64| windowed(&format!("per account over each 24h when count() > usual(count(), over {n}d)"));
+    assert!(said(&compiled(&few(u64::from(USUAL_VALUES_MIN) - 1)).diagnostics)[0].message.contains("at least 3"));
+    assert!(said(&compiled(&few(u64::from(USUAL_VALUES_MIN))).diagnostics).is_empty());
+    assert_eq!([3, 12, 13, 1_000].map(Baseline::least_of), [3, 3, 4, 250]);
+    bound(limits::TOP_VALUES_MAX as u64, Code::WRONG_ARGUMENTS, "from 1 to 100", |n| {
+        windowed(&format!("per account over 1h when top_share(model, {n}) > 50%"))
+    });
+}
+
+#[test]
+fn series() {
+    let series = |n: u64| each(n, |i| format!("series s{i} {{ on completion every 1h value count() }}"));
+    bound(limits::SERIES_MAX as u64, Code::TOO_MANY, "100 series", series);
+    let every = |n: u64| format!("series s {{ on completion every {n}h value count() }}");
+    bound(24, Code::BAD_WINDOW, "longer than 1d", every);
+    let within = |n: u64| {
+        let series = "series s { on completion every 1s value count() outage below 20% of its median }";
+        format!("{series}\n{}", windowed(&format!("over {n}s every 1s when count() > 1 and not during outage of s")))
+    };
+    bound(limits::STEPS_MAX as u64, Code::BAD_WINDOW, "more than 10000", within);
+    // A median over a week, of at most 1,008 steps.
+    let steps = [1, 600, 601, 3_600, 86_400].map(|s| Series::steps_of(Duration::from_secs(s)));
+    assert_eq!(steps, [SERIES_STEPS_MAX, 1_008, 1_006, 168, 7]);
+    assert_eq!([7, 12, 168, 1_008].map(Series::least_of), [SERIES_VALUES_MIN, 3, 42, 252]);
+}
+
+/// Beyond the bound no cohort is begun and no key of a series; what that cost is counted, what is there stays.
+#[test]
+fn cohorts_and_keys_of_a_series() {
+    let text = "series s { on completion per model every 1h value count() outage below 20% of its median }\n\
+                rule r { enforces example.terms.limits on completion per account over each 1h\n\
+                let out = count() where during outage of s\n\
+                when count() > cohort(count(), by plan, over 3h) and out >= 0 because \"x\" }";
+    let left_out = |cohorts: usize, keys: usize| {
+        let mut evaluator = Evaluator::new(Arc::new(rule_set(text, Vec::new()).unwrap()), EvalOptions::default());
+        let mut tell = |id: usize, hour: u32, plan: usize, model: usize| {
+            let line = format!(
+                r#"{{"id":"{id:06}","ts":"2026-03-02T{hour:02}:00:00Z","type":"completion","account":"a{id}","plan":"p{plan}","model":"m{model}"}}"#
+            );
+            evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+        };
+        (0..cohorts.max(keys)).for_each(|i| tell(i, 8, i.min(cohorts - 1), i.min(keys - 1)));
+        (9..14).for_each(|hour| tell(900_000 + hour as usize, hour, 0, 0));
+        evaluator.finish();
+        evaluator.baselines_lost()
+    };
+    assert_eq!(left_out(COHORTS_MAX, SERIES_KEYS_MAX), []);
+    let lost = |name: &str| (name.to_string(), 1);
+    assert_eq!(left_out(COHORTS_MAX + 1, SERIES_KEYS_MAX), [lost("r")]);
+    assert_eq!(left_out(1, SERIES_KEYS_MAX + 1), [lost("s")]);
+}
+
+/// Of nine groups in a window nothing is told, of ten it is.
+#[test]
+fn groups_of_a_cohort() {
+    let compiled = compiled(&windowed("per account over each 1h when count() > cohort(count(), by plan, over 1h)"));
+    let Shape::Windowed(w) = &compiled.program.rules[0].shape else { panic!() };
+    let least = w.aggregates.iter().find_map(|a| a.function.baseline()).unwrap().least;
+    assert_eq!(least, COHORT_GROUPS_MIN);
 }
 
 #[test]

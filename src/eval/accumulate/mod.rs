@@ -58,7 +58,7 @@ pub(crate) enum Accumulator {
     Distinct(Box<Cardinality>, bool),
     Quantile(Box<Quantile>, i64),
     Spread(Box<Spread>),
-    TopShare(Box<Tally>, bool),
+    TopShare(Box<Tally>, bool, u32),
     Entropy(Box<Tally>, bool),
     First(Box<First>),
     Last(Last),
@@ -81,7 +81,7 @@ impl Accumulator {
             Fold::Distinct { symbols } => Accumulator::Distinct(Box::default(), symbols),
             Fold::Quantile { share } => Accumulator::Quantile(Box::default(), share),
             Fold::Spread => Accumulator::Spread(Box::default()),
-            Fold::TopShare { symbols } => Accumulator::TopShare(Box::default(), symbols),
+            Fold::TopShare { symbols, of } => Accumulator::TopShare(Box::default(), symbols, of),
             Fold::Entropy { symbols } => Accumulator::Entropy(Box::default(), symbols),
             Fold::First { .. } => Accumulator::First(Box::default()),
             Fold::Last { .. } => Accumulator::Last(Last::default()),
@@ -128,7 +128,7 @@ impl Accumulator {
             (Accumulator::Distinct(d, symbols), Some(w)) => d.add(pane, w, |w| hash(*symbols, w)),
             (Accumulator::Quantile(q, _), Some(w)) => q.add(pane, w as i64),
             (Accumulator::Spread(s), Some(w)) => s.add(pane, w as i64),
-            (Accumulator::TopShare(t, symbols) | Accumulator::Entropy(t, symbols), Some(w)) => {
+            (Accumulator::TopShare(t, symbols, _) | Accumulator::Entropy(t, symbols), Some(w)) => {
                 t.add(pane, w, |w| hash(*symbols, w))
             }
             (Accumulator::First(f), Some(w)) => f.add(pane, w),
@@ -150,7 +150,7 @@ impl Accumulator {
             Accumulator::Distinct(d, _) => d.expire(first),
             Accumulator::Quantile(q, _) => q.expire(first),
             Accumulator::Spread(s) => s.expire(first),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => t.expire(first),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.expire(first),
             Accumulator::First(f) => f.expire(first),
             Accumulator::Last(l) => l.expire(first),
             Accumulator::Rate(c, _) => c.expire(first),
@@ -181,7 +181,7 @@ impl Accumulator {
             Accumulator::Distinct(d, _) => fit(Some(d.value().into())),
             Accumulator::Quantile(q, share) => known(q.value(*share)),
             Accumulator::Spread(s) => known(s.value()),
-            Accumulator::TopShare(t, _) => fit(t.top_share()),
+            Accumulator::TopShare(t, _, of) => fit(t.top_share(*of)),
             Accumulator::Entropy(t, _) => fit(t.entropy()),
             Accumulator::First(f) => of_word(f.word()),
             Accumulator::Last(l) => of_word(l.word()),
@@ -201,7 +201,7 @@ impl Accumulator {
         let exact = match self {
             Accumulator::Distinct(d, _) => d.is_exact(),
             Accumulator::Quantile(q, _) => q.is_exact(),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => t.is_exact(),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.is_exact(),
             _ => true,
         };
         if exact { None } else { self.bound_of_estimates() }
@@ -222,7 +222,7 @@ impl Accumulator {
     pub(crate) fn words(&self, mut mark: impl FnMut(u64)) {
         match self {
             Accumulator::Distinct(d, _) => d.words(&mut mark),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => t.words(&mut mark),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.words(&mut mark),
             Accumulator::First(f) => f.words(&mut mark),
             Accumulator::Last(l) => l.word().into_iter().for_each(mark),
             _ => {}
@@ -238,7 +238,7 @@ impl HeapBytes for Accumulator {
             Accumulator::Distinct(d, _) => size_of::<Cardinality>() + d.heap_bytes(),
             Accumulator::Quantile(q, _) => size_of::<Quantile>() + q.heap_bytes(),
             Accumulator::Spread(s) => size_of::<Spread>() + s.heap_bytes(),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => size_of::<Tally>() + t.heap_bytes(),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => size_of::<Tally>() + t.heap_bytes(),
             Accumulator::First(f) => size_of::<First>() + f.heap_bytes(),
             Accumulator::Last(_) | Accumulator::Baseline => 0,
             Accumulator::Rate(c, _) => size_of::<Counts>() + c.heap_bytes(),

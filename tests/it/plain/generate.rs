@@ -445,7 +445,7 @@ pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
         }),
         9 => Function::Quantile(any_number(c), c.pick(&[500_000, 950_000, 1, 333_333, 999_999])),
         10 => Function::Spread(any_number(c)),
-        11 => Function::TopShare(any_value(c)),
+        11 => Function::TopShare(any_value(c), c.pick(&[1, 2, 3])),
         12 => Function::Entropy(any_value(c)),
         13 => Function::First(any_value(c)),
         14 => Function::Last(any_value(c)),
