@@ -168,13 +168,17 @@ impl Row {
             (Truth::True, ShapePlan::Windowed(w)) => {
                 let words = std::mem::take(&mut router.words);
                 let undecided = router.undecided.get(number as usize).copied();
-                router.record(rules, number, plan, w, event, interner);
+                let decided = router.record(rules, number, plan, w, event, interner);
                 // Counted when the answer is known.
                 if let (Some(place), Some(before)) = (router.undecided.get_mut(number as usize), undecided) {
                     *place = before;
                 }
                 let record = std::mem::replace(&mut router.words, words);
-                if record.is_empty() { Row::Undecided } else { Row::Record(record.into()) }
+                match decided {
+                    false => Row::Undecided,
+                    true if record.is_empty() => Row::Nothing,
+                    true => Row::Record(record.into()),
+                }
             }
         }
     }

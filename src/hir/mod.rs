@@ -2,10 +2,12 @@
 //! nothing of how a rule runs.
 
 mod canonical;
+mod keys;
 mod memory;
 mod sequence;
 
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
+pub use keys::key_type;
 pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
 pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
 
@@ -264,8 +266,12 @@ pub enum Shape {
 /// A windowed rule.
 #[derive(Debug, Clone)]
 pub struct Windowed {
-    /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group.
+    /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group. At most
+    /// one part is a list, a field or a template: then each of its values is a key.
     pub per: Vec<Expr>,
+    /// Whether a value of that part is a key: conditions that hold it against a list or against constants, all of which must
+    /// hold. An event of which no value is left belongs to no group.
+    pub only: Vec<Expr>,
     /// Length of the window; of a session, the time from its first event after which an event begins another.
     pub length: Duration,
     /// Distance between two ends; divides `length` but for sessions. Equal to it for a tumbling window.

@@ -52,7 +52,7 @@ pub(crate) struct Lower<'a> {
 }
 
 impl Lower<'_> {
-    fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
+    pub(super) fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
         self.data.lists.get(id.0 as usize).cloned().unwrap_or_else(|| Arc::new(ListData::empty(Type::String)))
     }
 

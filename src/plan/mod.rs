@@ -3,6 +3,7 @@
 mod index;
 mod inline;
 pub(crate) mod lower;
+pub(crate) mod many;
 pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod rule;

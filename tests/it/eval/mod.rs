@@ -5,6 +5,7 @@ mod aggregates;
 mod cases;
 mod commitment;
 mod many;
+mod merging;
 mod properties;
 mod remembered;
 mod sequences;

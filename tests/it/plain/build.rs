@@ -132,6 +132,7 @@ pub fn threshold(per: Vec<Expr>, length: i64, step: i64, of: Aggregate, at_least
     let when = compare(Compare::GreaterEqual, value.clone(), num(value.ty.clone(), at_least));
     Shape::Windowed(Windowed {
         per,
+        only: Vec::new(),
         length: Duration::from_secs(length),
         step: Duration::from_secs(step),
         gap: None,

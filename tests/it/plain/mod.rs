@@ -7,12 +7,13 @@ pub mod build;
 pub mod expr;
 pub mod generate;
 mod memory;
+mod merge;
 mod record;
 pub mod rows;
 pub mod sequence;
 pub mod steps;
 pub mod template;
-mod window;
+pub mod window;
 
 use std::collections::BTreeMap;
 
