@@ -19,20 +19,25 @@ pub mod memory;
 mod merkle;
 mod outcome;
 mod project;
+mod recall;
 mod route;
 mod sequence;
 mod session;
 mod snapshot;
 mod stage;
 mod trail;
+mod watch;
 mod window;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
+pub use recall::{Recalled, TestNames};
+pub use watch::{Look, Part};
 
 use self::ask::{Answering, Asking, Pending};
 use self::events::{Events, Held, NO_ACCOUNT};
@@ -141,6 +146,8 @@ pub struct Evaluator {
     finished: Vec<Violation>,
     outcomes: Outcomes,
     refused: Vec<Refused>,
+    /// Every judgement of a window, while somebody looks on.
+    watch: Option<RefCell<Vec<Look>>>,
 }
 
 impl Evaluator {
@@ -168,6 +175,7 @@ impl Evaluator {
             ended: Vec::new(),
             finished: Vec::new(),
             refused: Vec::new(),
+            watch: None,
         }
     }
 
@@ -408,7 +416,7 @@ impl Evaluator {
         let mut next = i64::MAX;
         for (leader, plan, w) in rules.leaders() {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
-            let bench = Bench { events: &self.events, interner: &self.interner };
+            let bench = Bench { events: &self.events, interner: &self.interner, watch: self.watch.as_ref() };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
                 if end > until {
                     next = next.min(end);

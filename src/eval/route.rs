@@ -21,6 +21,7 @@ use super::ask::Answers;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::intern::Interner;
+use super::recall::Told;
 
 /// Words before the key.
 pub(crate) const HEADER: usize = 3;
@@ -62,6 +63,11 @@ impl Env for EventEnv<'_, '_> {
         self.event.ts()
     }
 
+    fn kept_back(&self, field: FieldId) -> Option<i64> {
+        let (_, wordings) = self.wordings?;
+        wordings.kept_back.iter().find(|(known, _)| *known == field).map(|(_, chars)| *chars)
+    }
+
     fn memory(&self, question: u16) -> Truth {
         self.answers.get(question)
     }
@@ -91,6 +97,8 @@ pub(crate) struct Router {
     scratch: Vec<u8>,
     /// Values of a part of the key of which the event has several.
     values: Vec<u64>,
+    /// What is known of an event that comes back from a journal.
+    pub(super) told: Option<Told>,
     pub(super) taken: Taken,
 }
 
@@ -156,6 +164,10 @@ impl Router {
         self.taken.begin(self.generation, rules.words.len());
         let Some(index) = rules.index(event.kind()) else { return };
         self.texts.clear();
+        if let Some(told) = &self.told {
+            told.tell(rules, &mut self.memo, &mut self.wordings);
+            self.texts.extend_from_slice(&told.tests);
+        }
         for field in index.text_fields() {
             let texts = &mut self.texts;
             scan(rules, &mut self.memo, event, field, &mut |node| texts.push(node));

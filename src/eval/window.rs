@@ -7,6 +7,7 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::hash::BuildHasher;
@@ -23,13 +24,14 @@ use super::events::Events;
 use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::lane::Lane;
-use super::route::{HEADER, part_value};
+use super::route::{HEADER, part_text, part_value};
 use super::session::Session;
 use super::trail::{End, Trail};
+use super::watch::{Look, Part};
 use crate::event::FieldId;
 use crate::plan::many::ManyPlan;
 use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan, words};
-use crate::plan::scalar::{Env, Val};
+use crate::plan::scalar::{self as plan, Cond, Env, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
@@ -104,6 +106,8 @@ pub(crate) struct Windows {
 pub(crate) struct Bench<'a> {
     pub(crate) events: &'a Events,
     pub(crate) interner: &'a Interner,
+    /// Where each judgement is noted, if somebody looks on.
+    pub(crate) watch: Option<&'a RefCell<Vec<Look>>>,
 }
 
 impl Windows {
@@ -351,6 +355,7 @@ impl Windows {
                 continue;
             }
             let holds = group.holds(step, w, bench.interner);
+            group.watched(step, w, bench);
             group.holding = holds.contains(&true);
             let next = group.changes(w).map_or(step + 1, |next| next.max(step + 1));
             let next = if w.clocked && group.is_hot(w) { step + 1 } else { next };
@@ -538,6 +543,13 @@ impl Group {
         [net, !net && raw.is_some_and(|raw| holds(raw, &self.key, w, interner, span))]
     }
 
+    /// Notes what its window comes to, if somebody looks on.
+    fn watched(&self, step: i64, w: &WindowPlan, bench: &Bench<'_>) {
+        if let Some(watch) = bench.watch {
+            watch.borrow_mut().push(look(&self.net, &self.key, w, bench.interner, self.span(step, w)));
+        }
+    }
+
     /// Judges the group at a step; further steps at which it is due.
     fn judge(
         &mut self,
@@ -555,6 +567,9 @@ impl Group {
         let net = holds(&self.net, key, w, interner, span);
         let raw = !net && raw_lane.as_ref().is_some_and(|raw| holds(raw, key, w, interner, span));
         let took_out = self.took_out();
+        if let Some(watch) = bench.watch {
+            watch.borrow_mut().push(look(&self.net, key, w, interner, span));
+        }
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
                 && e.holds
@@ -607,6 +622,33 @@ impl Group {
 /// Whether a condition holds over a window. Over no events it never does.
 fn holds(lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span) -> bool {
     lane.events() > 0 && w.when.eval(&WindowEnv { lane, key, w, interner, span }).is_true()
+}
+
+/// What a window comes to, condition by condition.
+fn look(lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span) -> Look {
+    let env = WindowEnv { lane, key, w, interner, span };
+    let parts = match &w.when {
+        Cond::And(all) => all.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let part = |cond: &Cond| {
+        let value = match cond {
+            Cond::Compare(_, value, plan::Scalar::Const(_)) | Cond::Compare(_, plan::Scalar::Const(_), value) => {
+                recorded(&value.eval(&env))
+            }
+            _ => None,
+        };
+        Part { truth: cond.eval(&env), value }
+    };
+    Look {
+        group: w.per.iter().zip(key).map(|(part, word)| part_text(*word, part, interner)).collect(),
+        start: Timestamp(span.start),
+        end: Timestamp(span.end),
+        events: lane.events(),
+        holds: holds(lane, key, w, interner, span),
+        parts: parts.iter().map(part).collect(),
+        values: w.values.iter().map(|v| recorded(&v.scalar.eval(&env))).collect(),
+    }
 }
 
 /// The episode that begins at a step.

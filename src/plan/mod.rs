@@ -156,6 +156,16 @@ impl RuleSet {
         })
     }
 
+    /// The same rules, for looking on: every window is judged, also one with too few events for its condition to hold.
+    pub fn judging_all(mut self) -> RuleSet {
+        for rule in &mut self.rules {
+            if let ShapePlan::Windowed(w) = &mut rule.shape {
+                w.events_needed = 1;
+            }
+        }
+        self
+    }
+
     /// What the rules mean.
     pub fn program(&self) -> &Program {
         &self.program
