@@ -86,8 +86,7 @@ impl<'c, 'a> Conditions<'c, 'a> {
     pub(super) fn new(case: &'c Case<'a>) -> Result<Self, DeriveError> {
         let rule = case.rule;
         let filters: Vec<&Expr> = rule.filter.iter().flat_map(parts).collect();
-        let mut probes: Vec<Rule> =
-            filters.iter().enumerate().map(|(i, e)| probe(rule, format!("f{i}"), e)).collect();
+        let mut probes: Vec<Rule> = filters.iter().enumerate().map(|(i, e)| probe(rule, format!("f{i}"), e)).collect();
         probes.extend(rule.exceptions.iter().enumerate().map(|(i, x)| probe(rule, format!("x{i}"), &x.filter)));
         let mut groups = None;
         if let Shape::Windowed(w) = &rule.shape {
@@ -154,7 +153,8 @@ impl<'c, 'a> Conditions<'c, 'a> {
             }
         }
         if let Shape::Windowed(w) = &rule.shape {
-            let counts = |(i, a): (usize, &crate::hir::Aggregate)| a.filter.is_none() || held.contains(&format!("c{i}"));
+            let counts =
+                |(i, a): (usize, &crate::hir::Aggregate)| a.filter.is_none() || held.contains(&format!("c{i}"));
             if !w.aggregates.iter().enumerate().any(counts) {
                 return Reason::NotCounted;
             }

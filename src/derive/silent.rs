@@ -62,7 +62,8 @@ impl Case<'_> {
         let mut reasons = Reasons::new();
         for (i, recalled) in self.events.iter().enumerate() {
             let ts = recalled.event.ts();
-            let within = if v.window.is_some() { from <= ts && ts < v.updated_at } else { from <= ts && ts <= v.updated_at };
+            let within =
+                if v.window.is_some() { from <= ts && ts < v.updated_at } else { from <= ts && ts <= v.updated_at };
             let own = matches!(recalled.event.get(FieldId::ACCOUNT), Value::Text(a) if accounts.contains(a));
             if !within || !rule_looks(self, i, own, &groups, &mut conditions) {
                 continue;

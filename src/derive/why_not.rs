@@ -11,20 +11,26 @@ use crate::event::FieldId;
 use crate::hir::{Const, Expr, ExprKind, Shape, Windowed};
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
-use crate::violation::Scalar;
+use crate::violation::{Scalar, Status};
 
 /// What a rule made of an account.
 #[derive(Debug, Default)]
 pub struct WhyNot {
     /// Why its events counted or not.
     pub events: Reasons,
-    /// Ids of the rule's findings that name it.
+    /// Ids of the rule's violations that name it.
     pub found: Vec<String>,
+    /// Ids of what would name it without an exception.
+    pub exempted: Vec<String>,
     /// Where the rule came nearest; `None` where it looked at nothing of the account's.
     pub nearest: Option<Nearest>,
     /// How many windows of its groups were judged, or events looked at.
     pub judged: u64,
 }
+
+/// How far a window is from holding, the least first: conditions that do not hold, the greatest shortfall of one, its end, its
+/// group.
+type Distance = (usize, u64, Timestamp, Vec<String>);
 
 /// Where a rule came nearest.
 #[derive(Debug, Default)]
@@ -64,8 +70,9 @@ impl Case<'_> {
     pub fn why_not(&self, account: &str) -> Result<WhyNot, DeriveError> {
         let mut conditions = Conditions::new(self)?;
         let of_account = |value: Value<'_>| matches!(value, Value::Text(a) if a == account);
-        let own: Vec<usize> =
-            (0..self.events.len()).filter(|i| self.events.get(*i).is_some_and(|r| of_account(r.event.get(FieldId::ACCOUNT)))).collect();
+        let own: Vec<usize> = (0..self.events.len())
+            .filter(|i| self.events.get(*i).is_some_and(|r| of_account(r.event.get(FieldId::ACCOUNT))))
+            .collect();
         let mut why = WhyNot::default();
         let (mut groups, mut looked_at) = (BTreeSet::new(), Vec::new());
         for i in &own {
@@ -80,7 +87,12 @@ impl Case<'_> {
             note(&mut why.events, reason, recalled.event.id());
         }
         let names = |v: &&crate::violation::Violation| v.accounts.iter().any(|a| a == account);
-        why.found = self.found_at_end.iter().filter(names).map(|v| v.id.clone()).collect();
+        for v in self.found_at_end.iter().filter(names) {
+            match v.status {
+                Status::Exempted => why.exempted.push(v.id.clone()),
+                Status::Open | Status::Closed | Status::Merged => why.found.push(v.id.clone()),
+            }
+        }
         match &self.rule.shape {
             Shape::Windowed(w) => self.nearest_window(w, &groups, &mut conditions, &mut why)?,
             Shape::Single => self.nearest_event(&looked_at, &mut conditions, &mut why),
@@ -103,12 +115,14 @@ impl Case<'_> {
             .events
             .iter()
             .zip(&self.looked_at)
-            .map(|(r, looked_at)| *looked_at && conditions.groups(r).is_some_and(|own| own.iter().any(|g| groups.contains(g))))
+            .map(|(r, looked_at)| {
+                *looked_at && conditions.groups(r).is_some_and(|own| own.iter().any(|g| groups.contains(g)))
+            })
             .collect();
         let (_, looks) = self.run(self.rule.clone(), Looking::OnAll, |i, _| within.get(i).copied().unwrap_or(false))?;
         let looks = looks.into_iter().filter(|look| look.events > 0 && groups.contains(&look.group));
         let parts = parts(&w.when);
-        let mut best: Option<((usize, u64, Timestamp, Vec<String>), Look)> = None;
+        let mut best: Option<(Distance, Look)> = None;
         for look in looks {
             why.judged += 1;
             let far = look.parts.iter().zip(parts).filter(|(p, _)| p.truth != Truth::True);

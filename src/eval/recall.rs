@@ -70,7 +70,9 @@ impl Recalled {
         match rest.byte() {
             Some(PROJECTION_VERSION) => {}
             Some(other) => {
-                return Err(format!("the journal has projections of version {other}, this program reads version {PROJECTION_VERSION}"));
+                return Err(format!(
+                    "the journal has projections of version {other}, this program reads version {PROJECTION_VERSION}"
+                ));
             }
             None => return Err("a projection of the journal is empty".to_string()),
         }

@@ -161,7 +161,10 @@ fn journaled(db: &Path, pack: &Pack) -> anyhow::Result<Vec<Recalled>> {
         ];
         let differ: Vec<&str> = parts.into_iter().filter(|(_, a, b)| a != b).map(|(name, ..)| name).collect();
         if !differ.is_empty() {
-            let what = format!("the log was written under other {}: its journal cannot be read with these", differ.join(" and "));
+            let what = format!(
+                "the log was written under other {}: its journal cannot be read with these",
+                differ.join(" and ")
+            );
             let help = format!("name those of the run with `--rules`, `--lists` and `--accounts`, {events}");
             return Err(Wrong::new(what, help).into());
         }
@@ -178,7 +181,8 @@ fn journaled(db: &Path, pack: &Pack) -> anyhow::Result<Vec<Recalled>> {
     let mut found = Vec::new();
     let mut progress = Progress::new(None);
     for projection in journal::read(&dir, Some(&position))? {
-        let recalled = Recalled::read(&projection?.record).map_err(|why| Wrong::new(why, format!("run again, {events}")))?;
+        let recalled =
+            Recalled::read(&projection?.record).map_err(|why| Wrong::new(why, format!("run again, {events}")))?;
         found.push(recalled);
         if found.len().is_multiple_of(4_096) {
             progress.update(0, found.len() as u64);
@@ -202,7 +206,8 @@ pub(super) struct Derived {
 /// Recomputes a finding of which the record is known; `None` where nothing of it was found again.
 pub(super) fn derive(case: &Case<'_>, record: &Value, from: &'static str) -> anyhow::Result<Derived> {
     let id = record.get("id").and_then(Value::as_str).unwrap_or_default();
-    let states: Vec<&Violation> = [&case.found, &case.found_at_end].into_iter().flatten().filter(|v| v.id == id).collect();
+    let states: Vec<&Violation> =
+        [&case.found, &case.found_at_end].into_iter().flatten().filter(|v| v.id == id).collect();
     let differences = |v: &Violation| -> Vec<String> {
         let again = to_json(v);
         let keys = record.as_object().into_iter().flatten();
@@ -279,16 +284,25 @@ impl Derived {
         let read = format!("Recomputed from {} events of {}", grouped(self.n_events as u64), self.from);
         match &self.differs {
             None => {
-                writeln!(out, "{read}: the rule finds no such violation in them. They are not those of the run, or were read")?;
+                writeln!(
+                    out,
+                    "{read}: the rule finds no such violation in them. They are not those of the run, or were read"
+                )?;
                 return writeln!(out, "with another `--lateness` or `--fingerprint-key`; nothing more can be said.");
             }
             Some(differs) if differs.is_empty() => writeln!(out, "{read}: the same as in the record.")?,
             Some(differs) => {
                 let differs = differs.iter().map(|d| format!("`{}`", printable(d))).collect::<Vec<_>>().join(", ");
-                writeln!(out, "{read}: not the same as in the record, but in {differs}. What follows is what was recomputed.")?;
+                writeln!(
+                    out,
+                    "{read}: not the same as in the record, but in {differs}. What follows is what was recomputed."
+                )?;
             }
         }
-        writeln!(out, "Events of its groups and accounts, from the beginning of its first window to its last true step:")?;
+        writeln!(
+            out,
+            "Events of its groups and accounts, from the beginning of its first window to its last true step:"
+        )?;
         reasons_text(out, &self.reasons)?;
         if !self.silence.bounds.is_empty() {
             writeln!(out, "Silent with another bound, all else as it was (each tried):")?;
@@ -333,7 +347,8 @@ pub(super) fn why_not_json(rule: &str, account: &str, why: &WhyNot, from: &str) 
         })
     });
     json!({
-        "rule": rule, "account": account, "from": from, "violations": why.found, "events": reasons_json(&why.events),
+        "rule": rule, "account": account, "from": from, "violations": why.found,
+        "exempted": why.exempted, "events": reasons_json(&why.events),
         "judged": why.judged, "nearest": nearest,
     })
 }
@@ -364,6 +379,9 @@ fn why_not_sentences(out: &mut String, rule: &str, account: &str, why: &WhyNot, 
         [] => writeln!(out, "Rule `{rule}` found nothing of account `{account}`.")?,
         ids => writeln!(out, "Rule `{rule}` did find account `{account}`: {}", ids.join(", "))?,
     }
+    if !why.exempted.is_empty() {
+        writeln!(out, "Without an exception it would have: {}", why.exempted.join(", "))?;
+    }
     writeln!(out, "Its events in {from}:")?;
     reasons_text(out, &why.events)?;
     match &why.nearest {
@@ -375,7 +393,9 @@ fn why_not_sentences(out: &mut String, rule: &str, account: &str, why: &WhyNot, 
 fn nearest_sentences(out: &mut String, n: &Nearest, judged: u64) -> std::fmt::Result {
     let whole = if n.holds { "The condition held" } else { "The rule came nearest" };
     match &n.event {
-        Some(id) => writeln!(out, "{whole} at event {} of {} ({} looked at):", printable(id), n.window.0, grouped(judged))?,
+        Some(id) => {
+            writeln!(out, "{whole} at event {} of {} ({} looked at):", printable(id), n.window.0, grouped(judged))?
+        }
         None => {
             let group = n.group.iter().map(|g| printable(g).into_owned()).collect::<Vec<_>>().join(", ");
             let group = if group.is_empty() { String::new() } else { format!(" of group {group}") };
@@ -386,12 +406,16 @@ fn nearest_sentences(out: &mut String, n: &Nearest, judged: u64) -> std::fmt::Re
     for c in &n.conditions {
         let written = printable(&c.written).into_owned();
         let value = match (&c.value, &c.bound) {
-            (Some(value), Some(bound)) => format!("  (it was {}, the rule asks {})", printable(value), printable(bound)),
+            (Some(value), Some(bound)) => {
+                format!("  (it was {}, the rule asks {})", printable(value), printable(bound))
+            }
             _ => String::new(),
         };
         let missing = match c.missing.as_slice() {
             [] => String::new(),
-            all => format!("  (missing: {})", all.iter().map(|m| printable(m).into_owned()).collect::<Vec<_>>().join(", ")),
+            all => {
+                format!("  (missing: {})", all.iter().map(|m| printable(m).into_owned()).collect::<Vec<_>>().join(", "))
+            }
         };
         writeln!(out, "  {:7}  {written}{value}{missing}", truth(c.truth))?;
     }

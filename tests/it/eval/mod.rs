@@ -7,6 +7,7 @@ mod commitment;
 mod many;
 mod merging;
 mod properties;
+mod recalled;
 mod remembered;
 mod sequences;
 mod sessions;
