@@ -56,7 +56,7 @@ impl Case<'_> {
     /// Where a variant of the rule cannot be run.
     pub fn reasons(&self, v: &Violation) -> Result<Reasons, DeriveError> {
         let mut conditions = Conditions::new(self)?;
-        let groups = self.groups_of(v, &mut conditions);
+        let groups = self.groups_of(v, &mut conditions)?;
         let accounts: BTreeSet<&str> = v.accounts.iter().map(String::as_str).collect();
         let from = v.window.map_or(v.opened_at, |(start, _)| start);
         let mut reasons = Reasons::new();
@@ -87,7 +87,7 @@ impl Case<'_> {
     /// Where a variant of the rule cannot be run.
     pub fn silence(&self, v: &Violation) -> Result<Silence, DeriveError> {
         let mut conditions = Conditions::new(self)?;
-        let groups = self.groups_of(v, &mut conditions);
+        let groups = self.groups_of(v, &mut conditions)?;
         let scope = self.scope(&groups, &mut conditions);
         let mut silence = Silence { without: self.without(v, &scope)?, ..Silence::default() };
         if let Shape::Windowed(w) = &self.rule.shape {
@@ -100,17 +100,26 @@ impl Case<'_> {
         Ok(silence)
     }
 
-    /// The groups of a finding: its own, or of a merged one all of its events.
-    fn groups_of(&self, v: &Violation, conditions: &mut Conditions<'_, '_>) -> BTreeSet<Vec<String>> {
+    /// The groups of a finding: its own; of a merged one those of its events whose condition held while it did.
+    fn groups_of(
+        &self,
+        v: &Violation,
+        conditions: &mut Conditions<'_, '_>,
+    ) -> Result<BTreeSet<Vec<String>>, DeriveError> {
         let own: Vec<String> = v.group.iter().map(|(_, value)| value.clone()).collect();
         let mut groups = BTreeSet::from([own]);
         if matches!(&self.rule.shape, Shape::Windowed(w) if w.merges()) {
             let named: BTreeSet<&str> = v.evidence.events.iter().map(|e| e.id.as_str()).collect();
+            let (_, looks) = self.run(self.rule.clone(), Looking::On, |_, _| true)?;
+            let held = looks.into_iter().filter(|l| l.holds && v.opened_at <= l.end && l.end <= v.updated_at);
+            let held: BTreeSet<Vec<String>> = held.map(|look| look.group).collect();
             for recalled in self.events.iter().filter(|r| named.contains(r.event.id())) {
-                groups.extend(conditions.groups(recalled).into_iter().flatten());
+                // What is exempted held with the events that an exception takes out, and is not looked at.
+                let all = conditions.groups(recalled).into_iter().flatten();
+                groups.extend(all.filter(|group| held.is_empty() || held.contains(group)));
             }
         }
-        groups
+        Ok(groups)
     }
 
     /// Whether such a finding is among those of another run: of the same group, or of a merged one of the same accounts, at a
