@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use reasons::{EXAMPLES_MAX, Reason, Reasons};
-pub use silent::{ACCOUNTS_TRIED_MAX, Bound, EVENTS_RUN_MAX, Silence, Without};
+pub use silent::{ACCOUNTS_TRIED_MAX, Bound, EVENTS_RUN_MAX, Effort, Silence, Without};
 pub use variant::not_derivable;
 pub use why_not::{Condition, Nearest, WhyNot};
 

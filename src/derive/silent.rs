@@ -16,6 +16,21 @@ pub const ACCOUNTS_TRIED_MAX: usize = 50;
 /// Events that all such runs take in together: above it no further account is tried.
 pub const EVENTS_RUN_MAX: usize = 5_000_000;
 
+/// How much is tried to say without which account a finding would not be.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Accounts at most.
+    pub accounts: usize,
+    /// Events that all runs take in together, at most.
+    pub events: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Effort { accounts: ACCOUNTS_TRIED_MAX, events: EVENTS_RUN_MAX }
+    }
+}
+
 /// What would have kept a finding silent.
 #[derive(Debug, Default)]
 pub struct Silence {
@@ -85,11 +100,11 @@ impl Case<'_> {
     ///
     /// # Errors
     /// Where a variant of the rule cannot be run.
-    pub fn silence(&self, v: &Violation) -> Result<Silence, DeriveError> {
+    pub fn silence(&self, v: &Violation, effort: Effort) -> Result<Silence, DeriveError> {
         let mut conditions = Conditions::new(self)?;
         let groups = self.groups_of(v, &mut conditions)?;
         let scope = self.scope(&groups, &mut conditions);
-        let mut silence = Silence { without: self.without(v, &scope)?, ..Silence::default() };
+        let mut silence = Silence { without: self.without(v, &scope, effort)?, ..Silence::default() };
         if let Shape::Windowed(w) = &self.rule.shape {
             let (_, looks) = self.run(self.rule.clone(), Looking::On, |i, _| scope.get(i).copied().unwrap_or(false))?;
             let looks: Vec<Look> = looks.into_iter().filter(|look| groups.contains(&look.group)).collect();
@@ -194,7 +209,7 @@ impl Case<'_> {
         Ok(Bound { written, silent: Ok(silent), reached: told })
     }
 
-    fn without(&self, v: &Violation, scope: &[bool]) -> Result<Without, DeriveError> {
+    fn without(&self, v: &Violation, scope: &[bool], effort: Effort) -> Result<Without, DeriveError> {
         let mut events: BTreeMap<&str, usize> = v.accounts.iter().map(|a| (a.as_str(), 0)).collect();
         for (recalled, _) in self.events.iter().zip(scope).filter(|(_, within)| **within) {
             if let Value::Text(account) = recalled.event.get(FieldId::ACCOUNT)
@@ -207,7 +222,7 @@ impl Case<'_> {
         order.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
         let mut without = Without { of: order.len(), ..Without::default() };
         let each = scope.iter().filter(|within| **within).count().max(1);
-        let most = ACCOUNTS_TRIED_MAX.min(EVENTS_RUN_MAX / each);
+        let most = effort.accounts.min(effort.events / each);
         for (account, _) in order.into_iter().take(most) {
             let passes = |i: usize, r: &Recalled| {
                 let own = matches!(r.event.get(FieldId::ACCOUNT), Value::Text(a) if a == account);

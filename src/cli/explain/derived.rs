@@ -13,7 +13,9 @@ use crate::cli::run::mapping;
 use crate::cli::terminal::{grouped, note, printable};
 use crate::cli::violations::{Log, time};
 use crate::cli::wrong::Wrong;
-use crate::derive::{ACCOUNTS_TRIED_MAX, Case, Nearest, Reason, Reasons, Silence, WhyNot, not_derivable};
+use crate::derive::{
+    ACCOUNTS_TRIED_MAX, Case, EVENTS_RUN_MAX, Effort, Nearest, Reason, Reasons, Silence, WhyNot, not_derivable,
+};
 use crate::diagnostic::nearest;
 use crate::eval::Recalled;
 use crate::feed::{Feed, Input};
@@ -221,7 +223,14 @@ pub(super) fn derive(case: &Case<'_>, record: &Value, from: &'static str) -> any
         let (reasons, silence) = (Reasons::new(), Silence::default());
         return Ok(Derived { differs: None, reasons, silence, n_events, n_late, from });
     };
-    Ok(Derived { differs: Some(differs), reasons: case.reasons(v)?, silence: case.silence(v)?, n_events, n_late, from })
+    Ok(Derived {
+        differs: Some(differs),
+        reasons: case.reasons(v)?,
+        silence: case.silence(v, Effort::default())?,
+        n_events,
+        n_late,
+        from,
+    })
 }
 
 fn reasons_json(reasons: &Reasons) -> Value {
@@ -319,8 +328,9 @@ impl Derived {
         let tried = match without.of.saturating_sub(without.tried) {
             0 => "each of them was tried".to_string(),
             n => format!(
-                "{} were tried, those with the most events, {n} were not (at most {ACCOUNTS_TRIED_MAX})",
-                without.tried
+                "{} were tried, those with the most events, {n} were not (at most {ACCOUNTS_TRIED_MAX}, and {} events in all runs)",
+                without.tried,
+                grouped(EVENTS_RUN_MAX as u64)
             ),
         };
         let clears: Vec<String> = without.clears.iter().map(|a| printable(a).into_owned()).collect();
