@@ -45,13 +45,13 @@ pub struct Case<'a> {
 
 /// Which windows a run notes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looking {
+enum Looking<'g> {
     /// None.
     Away,
-    /// Those of groups with enough events for the condition to hold.
-    On,
-    /// All.
-    OnAll,
+    /// Those of groups, with enough events for the condition to hold.
+    On(&'g BTreeSet<Vec<String>>),
+    /// All of groups.
+    OnAll(&'g BTreeSet<Vec<String>>),
 }
 
 /// Why a case cannot be made.
@@ -127,17 +127,17 @@ impl<'a> Case<'a> {
     fn run(
         &self,
         rule: Rule,
-        looking: Looking,
+        looking: Looking<'_>,
         passes: impl Fn(usize, &Recalled) -> bool,
     ) -> Result<(Vec<Violation>, Vec<Look>), DeriveError> {
         let rules = variant::alone(self.writer, vec![rule])?;
         let names = TestNames::between(self.writer, &rules);
-        let rules = if looking == Looking::OnAll { rules.judging_all() } else { rules };
+        let rules = if matches!(looking, Looking::OnAll(_)) { rules.judging_all() } else { rules };
         // Sorted: nothing comes late.
         let options = EvalOptions { lateness: Duration(0), ..EvalOptions::default() };
         let mut evaluator = Evaluator::new(Arc::new(rules), options);
-        if looking != Looking::Away {
-            evaluator.watch();
+        if let Looking::On(groups) | Looking::OnAll(groups) = looking {
+            evaluator.watch(groups.clone());
         }
         let looked_at = self.events.iter().zip(&self.looked_at).enumerate().filter(|(_, (_, looked_at))| **looked_at);
         for (i, (recalled, _)) in looked_at.filter(|(i, (recalled, _))| passes(*i, recalled)) {

@@ -106,8 +106,8 @@ impl Case<'_> {
         let scope = self.scope(&groups, &mut conditions);
         let mut silence = Silence { without: self.without(v, &scope, effort)?, ..Silence::default() };
         if let Shape::Windowed(w) = &self.rule.shape {
-            let (_, looks) = self.run(self.rule.clone(), Looking::On, |i, _| scope.get(i).copied().unwrap_or(false))?;
-            let looks: Vec<Look> = looks.into_iter().filter(|look| groups.contains(&look.group)).collect();
+            let (_, looks) =
+                self.run(self.rule.clone(), Looking::On(&groups), |i, _| scope.get(i).copied().unwrap_or(false))?;
             for (i, part) in parts(&w.when).iter().enumerate() {
                 silence.bounds.push(self.bound(v, (w, i, part), &looks, &scope)?);
             }
@@ -125,14 +125,13 @@ impl Case<'_> {
         let mut groups = BTreeSet::from([own]);
         if matches!(&self.rule.shape, Shape::Windowed(w) if w.merges()) {
             let named: BTreeSet<&str> = v.evidence.events.iter().map(|e| e.id.as_str()).collect();
-            let (_, looks) = self.run(self.rule.clone(), Looking::On, |_, _| true)?;
+            let of_events = self.events.iter().filter(|r| named.contains(r.event.id()));
+            let all: BTreeSet<Vec<String>> = of_events.filter_map(|r| conditions.groups(r)).flatten().collect();
+            let (_, looks) = self.run(self.rule.clone(), Looking::On(&all), |_, _| true)?;
             let held = looks.into_iter().filter(|l| l.holds && v.opened_at <= l.end && l.end <= v.updated_at);
             let held: BTreeSet<Vec<String>> = held.map(|look| look.group).collect();
-            for recalled in self.events.iter().filter(|r| named.contains(r.event.id())) {
-                // What is exempted held with the events that an exception takes out, and is not looked at.
-                let all = conditions.groups(recalled).into_iter().flatten();
-                groups.extend(all.filter(|group| held.is_empty() || held.contains(group)));
-            }
+            // What is exempted held with the events that an exception takes out, and is not looked at.
+            groups.extend(if held.is_empty() { all } else { held });
         }
         Ok(groups)
     }

@@ -119,8 +119,9 @@ impl Case<'_> {
                 *looked_at && conditions.groups(r).is_some_and(|own| own.iter().any(|g| groups.contains(g)))
             })
             .collect();
-        let (_, looks) = self.run(self.rule.clone(), Looking::OnAll, |i, _| within.get(i).copied().unwrap_or(false))?;
-        let looks = looks.into_iter().filter(|look| look.events > 0 && groups.contains(&look.group));
+        let (_, looks) =
+            self.run(self.rule.clone(), Looking::OnAll(groups), |i, _| within.get(i).copied().unwrap_or(false))?;
+        let looks = looks.into_iter().filter(|look| look.events > 0);
         let parts = parts(&w.when);
         let mut best: Option<(Distance, Look)> = None;
         for look in looks {

@@ -29,7 +29,6 @@ mod trail;
 mod watch;
 mod window;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
@@ -48,6 +47,7 @@ use self::outcome::Outcomes;
 use self::route::{EventEnv, Router, records};
 use self::sequence::{Applied, Sequences};
 use self::stage::{Arrival, Seen, Stage};
+use self::watch::Watch;
 use self::window::{Bench, Ended, Windows};
 use crate::event::{FieldId, UsageEvent};
 use crate::plan::RuleSet;
@@ -147,7 +147,7 @@ pub struct Evaluator {
     outcomes: Outcomes,
     refused: Vec<Refused>,
     /// Every judgement of a window, while somebody looks on.
-    watch: Option<RefCell<Vec<Look>>>,
+    watch: Option<Watch>,
 }
 
 impl Evaluator {

@@ -7,7 +7,6 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::hash::BuildHasher;
@@ -27,7 +26,7 @@ use super::lane::Lane;
 use super::route::{HEADER, part_text, part_value};
 use super::session::Session;
 use super::trail::{End, Trail};
-use super::watch::{Look, Part};
+use super::watch::{Look, Part, Watch};
 use crate::event::FieldId;
 use crate::plan::many::ManyPlan;
 use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan, words};
@@ -107,7 +106,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) events: &'a Events,
     pub(crate) interner: &'a Interner,
     /// Where each judgement is noted, if somebody looks on.
-    pub(crate) watch: Option<&'a RefCell<Vec<Look>>>,
+    pub(crate) watch: Option<&'a Watch>,
 }
 
 impl Windows {
@@ -546,7 +545,7 @@ impl Group {
     /// Notes what its window comes to, if somebody looks on.
     fn watched(&self, step: i64, w: &WindowPlan, bench: &Bench<'_>) {
         if let Some(watch) = bench.watch {
-            watch.borrow_mut().push(look(&self.net, &self.key, w, bench.interner, self.span(step, w)));
+            look(watch, &self.net, &self.key, w, bench.interner, self.span(step, w));
         }
     }
 
@@ -568,7 +567,7 @@ impl Group {
         let raw = !net && raw_lane.as_ref().is_some_and(|raw| holds(raw, key, w, interner, span));
         let took_out = self.took_out();
         if let Some(watch) = bench.watch {
-            watch.borrow_mut().push(look(&self.net, key, w, interner, span));
+            look(watch, &self.net, key, w, interner, span);
         }
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
@@ -624,8 +623,12 @@ fn holds(lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span
     lane.events() > 0 && w.when.eval(&WindowEnv { lane, key, w, interner, span }).is_true()
 }
 
-/// What a window comes to, condition by condition.
-fn look(lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span) -> Look {
+/// Notes what a window comes to, condition by condition, if its group is looked on at.
+fn look(watch: &Watch, lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span) {
+    let group: Vec<String> = w.per.iter().zip(key).map(|(part, word)| part_text(*word, part, interner)).collect();
+    if !watch.looks_at(&group) {
+        return;
+    }
     let env = WindowEnv { lane, key, w, interner, span };
     let parts = match &w.when {
         Cond::And(all) => all.as_slice(),
@@ -640,15 +643,15 @@ fn look(lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span)
         };
         Part { truth: cond.eval(&env), value }
     };
-    Look {
-        group: w.per.iter().zip(key).map(|(part, word)| part_text(*word, part, interner)).collect(),
+    watch.note(Look {
+        group,
         start: Timestamp(span.start),
         end: Timestamp(span.end),
         events: lane.events(),
         holds: holds(lane, key, w, interner, span),
         parts: parts.iter().map(part).collect(),
         values: w.values.iter().map(|v| recorded(&v.scalar.eval(&env))).collect(),
-    }
+    });
 }
 
 /// The episode that begins at a step.

@@ -171,6 +171,12 @@ fn journaled(db: &Path, pack: &Pack) -> anyhow::Result<Vec<Recalled>> {
             return Err(Wrong::new(what, help).into());
         }
     }
+    if log.wait(log.store.was_read_under_other_rules())? {
+        let what = "the log went on under changed rules: a part of its journal was written by those before, and these cannot read it";
+        let help =
+            "name the events with `--events FILE…`, or read the inputs again: `fineprint run --rules-changed reset`";
+        return Err(Wrong::new(what, help).into());
+    }
     let mut dir = db.as_os_str().to_owned();
     dir.push(".journal");
     let dir = PathBuf::from(dir);

@@ -226,6 +226,12 @@ fn what_cannot_be_recomputed_says_why() {
         assert!(called.err.contains(says), "{words}: {}", called.err);
         assert!(called.out.is_empty(), "{words}: {}", called.out);
     }
+    // A journal of two generations of rules is read by neither.
+    bench.write("more.jsonl", lines(&[event(4_000, "ann", "")]));
+    assert!(matches!(bench.call("run --rules rules --db kept.db e.jsonl").code, 0 | 1));
+    assert!(matches!(bench.call("run --rules other --db kept.db --rules-changed keep more.jsonl").code, 0 | 1));
+    let kept = bench.call(&format!("explain {id} --db kept.db --rules other"));
+    assert!(kept.code == 3 && kept.err.contains("went on under changed rules"), "{kept:?}");
     // From the events it can be known.
     let told = bench.call(&format!("explain {same} --db v.db --rules rules --events e.jsonl"));
     assert!(told.out.contains("the same as in the record"), "{}", told.out);
