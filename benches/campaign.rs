@@ -8,7 +8,7 @@
 //!
 //! `cargo bench --bench campaign`; `-- merged` ends behind the first table, which says how many violations a rule by template
 //! makes of one campaign.
-#![allow(clippy::print_stdout, clippy::indexing_slicing, missing_docs, reason = "a benchmark")]
+#![allow(clippy::print_stdout, clippy::indexing_slicing, clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 mod common;
 
