@@ -2,6 +2,8 @@
 //! is judged only at steps at which its windows can have changed.
 
 mod cluster;
+mod look;
+mod many;
 mod overlap;
 mod sparse;
 #[cfg(test)]
@@ -14,8 +16,8 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+use self::cluster::Clusters;
 pub(crate) use self::cluster::Merge;
-use self::cluster::{Clusters, Court};
 use self::sparse::Sparse;
 use super::accumulate::{Accumulator, Counts, Span};
 use super::episode::{Episode, Track};
@@ -23,14 +25,13 @@ use super::events::Events;
 use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::lane::Lane;
-use super::route::{HEADER, part_text, part_value};
+use super::route::{HEADER, part_value};
 use super::session::Session;
 use super::trail::{End, Trail};
-use super::watch::{Look, Part, Watch};
+use super::watch::Watch;
 use crate::event::FieldId;
-use crate::plan::many::ManyPlan;
-use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan, words};
-use crate::plan::scalar::{self as plan, Cond, Env, Val};
+use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
+use crate::plan::scalar::{Env, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
@@ -116,16 +117,6 @@ impl Windows {
         groups.into_iter().chain(self.clusters.next_due()).min()
     }
 
-    /// Since when events had to be forgotten before they had left their windows.
-    pub(crate) fn lost_since(&self) -> Option<i64> {
-        self.sparse.lost_since()
-    }
-
-    /// How many values of events were forgotten so.
-    pub(crate) fn lost(&self) -> u64 {
-        self.sparse.lost()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -160,45 +151,6 @@ impl Windows {
         let slot = self.find(key).unwrap_or_else(|| self.insert(w, key));
         self.count(slot, w, n_exceptions, record, (ts, number), interner);
         self.schedule(slot, w, ts.div_euclid(w.step));
-    }
-
-    /// Takes in a record of an event for each of its values. A key has a group once its window holds enough events.
-    fn apply_many(
-        &mut self,
-        w: &WindowPlan,
-        many: &ManyPlan,
-        n_exceptions: usize,
-        record: &[u64],
-        (ts, number): (i64, u64),
-        interner: &Interner,
-    ) {
-        let Some((fixed, values)) = record.split_at_checked(HEADER + words(w)) else { return };
-        let (pane, mut key) =
-            (ts.div_euclid(w.step), Key::from_slice(fixed.get(HEADER..HEADER + w.per.len()).unwrap_or(&[])));
-        let first = pane + 1 - w.panes;
-        self.sparse.expire(w, first);
-        for value in values {
-            if let Some(part) = key.get_mut(many.at) {
-                *part = *value;
-            }
-            if let Some(slot) = self.find(&key) {
-                self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
-                self.schedule(slot, w, pane);
-            } else if w.events_needed <= 1 {
-                let slot = self.insert(w, &key);
-                self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
-                self.schedule(slot, w, pane);
-            } else if self.sparse.add(w, many, fixed, (ts, number), *value) >= w.events_needed {
-                let own = self.sparse.of(w, many, &key, first);
-                if own.len() as u64 >= w.events_needed {
-                    let slot = self.insert(w, &key);
-                    for e in &own {
-                        self.count(slot, w, n_exceptions, &e.record, (e.ts, e.number), interner);
-                    }
-                    self.schedule(slot, w, pane);
-                }
-            }
-        }
     }
 
     fn find(&self, key: &[u64]) -> Option<u32> {
@@ -333,47 +285,6 @@ impl Windows {
                 self.due.entry(next).or_default().push(slot);
             }
         }
-    }
-
-    /// The same in a rule that merges groups: which hold, then what becomes of them together.
-    #[expect(clippy::too_many_arguments, reason = "the step, the rule in its three forms, and where to read and write")]
-    fn judge_merging(
-        &mut self,
-        step: i64,
-        slots: &[u32],
-        many: &ManyPlan,
-        plan: &RulePlan,
-        w: &WindowPlan,
-        bench: &Bench<'_>,
-        ended: &mut Vec<Ended>,
-    ) {
-        let mut touched = self.clusters.take_due(step);
-        for slot in slots {
-            let Some(Some(group)) = self.groups.get_mut(*slot as usize) else { continue };
-            if group.due != step {
-                continue;
-            }
-            let holds = group.holds(step, w, bench.interner);
-            group.watched(step, w, bench);
-            group.holding = holds.contains(&true);
-            let next = group.changes(w).map_or(step + 1, |next| next.max(step + 1));
-            let next = if w.clocked && group.is_hot(w) { step + 1 } else { next };
-            self.clusters.note(many.at, &group.key, *slot, holds, &mut touched);
-            if group.is_empty() {
-                self.clusters.leave(many.at, &group.key);
-                self.remove(*slot);
-            } else {
-                group.due = next;
-                self.due.entry(next).or_default().push(*slot);
-            }
-        }
-        let court = Court { plan, w, bench, groups: &self.groups, trail: &self.trail };
-        self.clusters.judge(step, touched, &court, ended);
-    }
-
-    /// All merged violations under way.
-    pub(crate) fn clusters(&mut self) -> &mut Clusters {
-        &mut self.clusters
     }
 
     /// Calls `f` with each group that has an episode.
@@ -542,13 +453,6 @@ impl Group {
         [net, !net && raw.is_some_and(|raw| holds(raw, &self.key, w, interner, span))]
     }
 
-    /// Notes what its window comes to, if somebody looks on.
-    fn watched(&self, step: i64, w: &WindowPlan, bench: &Bench<'_>) {
-        if let Some(watch) = bench.watch {
-            look(watch, &self.net, &self.key, w, bench.interner, self.span(step, w));
-        }
-    }
-
     /// Judges the group at a step; further steps at which it is due.
     fn judge(
         &mut self,
@@ -567,7 +471,7 @@ impl Group {
         let raw = !net && raw_lane.as_ref().is_some_and(|raw| holds(raw, key, w, interner, span));
         let took_out = self.took_out();
         if let Some(watch) = bench.watch {
-            look(watch, &self.net, key, w, interner, span);
+            look::look(watch, &self.net, key, w, interner, span);
         }
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
@@ -621,37 +525,6 @@ impl Group {
 /// Whether a condition holds over a window. Over no events it never does.
 fn holds(lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span) -> bool {
     lane.events() > 0 && w.when.eval(&WindowEnv { lane, key, w, interner, span }).is_true()
-}
-
-/// Notes what a window comes to, condition by condition, if its group is looked on at.
-fn look(watch: &Watch, lane: &Lane, key: &Key, w: &WindowPlan, interner: &Interner, span: Span) {
-    let group: Vec<String> = w.per.iter().zip(key).map(|(part, word)| part_text(*word, part, interner)).collect();
-    if !watch.looks_at(&group) {
-        return;
-    }
-    let env = WindowEnv { lane, key, w, interner, span };
-    let parts = match &w.when {
-        Cond::And(all) => all.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let part = |cond: &Cond| {
-        let value = match cond {
-            Cond::Compare(_, value, plan::Scalar::Const(_)) | Cond::Compare(_, plan::Scalar::Const(_), value) => {
-                recorded(&value.eval(&env))
-            }
-            _ => None,
-        };
-        Part { truth: cond.eval(&env), value }
-    };
-    watch.note(Look {
-        group,
-        start: Timestamp(span.start),
-        end: Timestamp(span.end),
-        events: lane.events(),
-        holds: holds(lane, key, w, interner, span),
-        parts: parts.iter().map(part).collect(),
-        values: w.values.iter().map(|v| recorded(&v.scalar.eval(&env))).collect(),
-    });
 }
 
 /// The episode that begins at a step.
