@@ -13,6 +13,7 @@ mod merging;
 mod properties;
 mod recalled;
 mod remembered;
+mod routed;
 mod sequences;
 mod sessions;
 mod templates;
