@@ -6,6 +6,7 @@ use super::baseline::Baselines;
 use super::lower::{Lower, WordId, WordPlan, is_symbol};
 use super::memory::RuleMemory;
 use super::node::NodeId;
+use super::room::RoomPlan;
 use super::scalar::{Cond, Scalar};
 use super::sequence::{SLOTS_MAX, SequencePlan};
 use super::series::SeriesPlan;
@@ -76,6 +77,8 @@ pub(crate) struct WindowPlan {
     /// Column of the number of events that any aggregate counts; `None` where every event is counted.
     pub(crate) contributed: Option<u16>,
     pub(crate) when: Cond,
+    /// What its groups are accounted at.
+    pub(crate) room: RoomPlan,
     /// With fewer events in the window `when` cannot hold; at least 1.
     pub(crate) events_needed: u64,
     pub(crate) values: Vec<ValuePlan>,
@@ -449,14 +452,16 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     let values = values(cx, rule, w);
     let view = w.link.map(|id| super::link::view(cx, id, step));
     let events_needed = events_needed(&when, &aggregates).max(1);
+    // A session may begin anywhere in a step, and it is over when its last event is further back than the gap.
+    let panes = w.gap.map_or(w.length.0 / step, |gap| w.length.0.saturating_add(gap.0) / step + 2).max(1);
     WindowPlan {
         number,
+        room: RoomPlan::new(&aggregates, row, panes, u64::try_from(baselines.reach()).unwrap_or(0)),
         per,
         length: w.length,
         step,
         gap: w.gap.map(|gap| gap.0),
-        // A session may begin anywhere in a step, and it is over when its last event is further back than the gap.
-        panes: w.gap.map_or(w.length.0 / step, |gap| w.length.0.saturating_add(gap.0) / step + 2).max(1),
+        panes,
         clocked: w.aggregates.iter().any(|a| match a.function {
             Function::LongestIdle => true,
             Function::Rate => w.gap.is_some(),

@@ -380,6 +380,7 @@ pub fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
         forgotten: 0,
         undecided: 0,
         memory_cut_since: None,
+        state_cut_at: None,
     }
 }
 
