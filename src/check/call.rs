@@ -1,5 +1,6 @@
 //! Functions of one event and aggregates over a window: their arguments and the type of their result.
 
+mod baseline;
 mod template;
 
 use super::expr::{self, node};
@@ -45,7 +46,7 @@ const EVALUATED: &[Signature] = &[
     aggregate("share", "share(refused)"),
     aggregate("quantile", "quantile(latency, 95%)"),
     aggregate("spread", "spread(output_tokens)"),
-    aggregate("top_share", "top_share(model)"),
+    aggregate("top_share", "top_share(model, 3)"),
     aggregate("entropy", "entropy(model)"),
     aggregate("first", "first(ts)"),
     aggregate("last", "last(ts)"),
@@ -53,6 +54,8 @@ const EVALUATED: &[Signature] = &[
     aggregate("longest_idle", "longest_idle(ts)"),
     aggregate("top_speed", "top_speed(country)"),
     aggregate(TIED_SHARE, "tied_share(payment_fingerprint)"),
+    aggregate("usual", "usual(count(), over 30d)"),
+    aggregate("cohort", "cohort(count(), by plan, over 7d)"),
 ];
 
 /// Functions of the language that this version only names.
@@ -60,8 +63,6 @@ const LATER: &[Signature] = &[
     event("fingerprint", "fingerprint(prompt)"),
     event("network_class", "network_class(ip)"),
     event("distance", "distance(ip)"),
-    aggregate("usual", "usual(count(), over 30d)"),
-    aggregate("cohort", "cohort(count(), over 30d)"),
 ];
 
 fn signatures() -> impl Iterator<Item = &'static Signature> {
@@ -126,6 +127,9 @@ pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Spa
     }
     if signature.aggregate {
         return match scope.place {
+            Place::Window if matches!(signature.name, "usual" | "cohort") => {
+                baseline::lower(cx, scope, c, signature, span)
+            }
             Place::Window => window_aggregate(cx, scope, c, signature, span),
             Place::Step(_) | Place::Match => {
                 let message = format!("`{}` counts over a window, but a sequence looks at its steps", c.name.text);
@@ -167,9 +171,7 @@ fn wrong(signature: &Signature, span: Span, message: String) -> Diagnostic {
 
 /// Names within the arguments of a call that is not evaluated.
 fn check_arguments(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call) {
-    let usual = matches!(c.name.text.as_str(), "usual" | "cohort");
-    let place = if usual { scope.place } else { Place::Aggregate };
-    scope.within(place, |scope| {
+    scope.within(Place::Aggregate, |scope| {
         for arg in &c.args {
             match arg {
                 Arg::Value(e) | Arg::Named(_, e) => {
@@ -303,12 +305,18 @@ fn window_aggregate(
         Some((function?, filter?))
     });
     let ((function, ty), filter) = lowered?;
+    enter(cx, scope, text, Aggregate { function, filter, ty, span })
+}
+
+/// Enters an aggregate of the rule.
+fn enter(cx: &mut Checker<'_>, scope: &mut Scope, text: String, aggregate: Aggregate) -> Option<Expr> {
+    let (ty, span) = (aggregate.ty.clone(), aggregate.span);
     if scope.aggregates.len() >= limits::AGGREGATES_MAX {
         let message = format!("more than {} aggregates in one rule", limits::AGGREGATES_MAX);
         return cx.fail(Diagnostic::new(Code::TOO_MANY, span, message).help("split the rule in two"));
     }
     let at = scope.aggregates.len();
-    scope.aggregates.push((text, Aggregate { function, filter, ty: ty.clone(), span }));
+    scope.aggregates.push((text, aggregate));
     Some(node(ty, ExprKind::Aggregate(at as u16), span))
 }
 
@@ -376,7 +384,8 @@ fn function(
             let e = of_type(cx, e, signature, "a number", amount)?;
             Some((Function::Spread(e), Type::Percentage))
         }
-        "top_share" | "entropy" | "first" | "last" => {
+        "top_share" => top_share(cx, scope, c, signature, span),
+        "entropy" | "first" | "last" => {
             let e = one(cx, scope, c, signature, span).and_then(|e| single(cx, e))?;
             if let ("first" | "last", Some(field)) = (signature.name, because::content(&e, &[])) {
                 let message = format!("`{}` would write the text of `{field}` into the log", signature.name);
@@ -386,7 +395,6 @@ fn function(
             }
             let ty = e.ty.clone();
             Some(match signature.name {
-                "top_share" => (Function::TopShare(e), Type::Percentage),
                 "entropy" => (Function::Entropy(e), Type::Decimal),
                 "first" => (Function::First(e), ty),
                 _ => (Function::Last(e), ty),
@@ -407,6 +415,34 @@ fn function(
         }
         _ => distinct(cx, scope, c, signature, span).map(|f| (f, Type::Integer)),
     }
+}
+
+/// `top_share(model)`, `top_share(model, 3)`
+fn top_share(
+    cx: &mut Checker<'_>,
+    scope: &mut Scope,
+    c: &Call,
+    signature: &Signature,
+    span: Span,
+) -> Option<(Function, Type)> {
+    let values = values(cx, c, signature)?;
+    let (of, most) = match values.as_slice() {
+        [of] => (of, 1),
+        [of, most] => match expr::value(cx, scope, most)?.kind {
+            ExprKind::Const(Const::Num(n)) if (1..=limits::TOP_VALUES_MAX).contains(&n) => (of, n),
+            _ => {
+                let most = wording::text(most);
+                let message = format!("`{most}` is not a number of values from 1 to {}", limits::TOP_VALUES_MAX);
+                return cx.fail(wrong(signature, span, message));
+            }
+        },
+        _ => {
+            let message = format!("`top_share` takes a value and a number, found {}", counted(values.len()));
+            return cx.fail(wrong(signature, span, message));
+        }
+    };
+    let e = expr::value(cx, scope, of).and_then(|e| single(cx, e))?;
+    Some((Function::TopShare(e, u32::try_from(most).unwrap_or(1)), Type::Percentage))
 }
 
 fn quantile(

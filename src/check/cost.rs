@@ -1,6 +1,8 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
-use crate::hir::{Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, Rule, Sequence, Shape};
+use crate::hir::{
+    Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, Rule, Sequence, Series, Shape, Whose,
+};
 
 /// The cost of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +13,8 @@ pub struct RuleCost {
     pub cells_per_key: u64,
     /// Bytes of one group at most, without what grows with different values.
     pub bytes_per_key: u64,
-    /// Whether the state also grows with the number of different values (`distinct`, `top_share`, `entropy`, `quantile`).
+    /// Whether the state also grows with the number of different values (`distinct`, `top_share`, `entropy`, `quantile`), or of
+    /// cohorts.
     pub grows_with_values: bool,
 }
 
@@ -22,10 +25,21 @@ fn cell_bytes(function: &Function) -> u64 {
         Function::Min(_) | Function::Max(_) | Function::First(_) => 16,
         Function::Sum(_) | Function::Share(_) => 24,
         Function::Average(_) | Function::Distinct { .. } | Function::LongestIdle | Function::TopSpeed(_) => 32,
-        Function::TopShare(_) | Function::Entropy(_) => 32,
+        Function::TopShare(..) | Function::Entropy(_) => 32,
         Function::Spread(_) => 64,
         Function::Quantile(..) => 32,
-        Function::Last(_) => 0,
+        Function::Last(_) | Function::Baseline(_) => 0,
+    }
+}
+
+/// Bytes of an earlier window that a group keeps for `usual`, with its number and which of its aggregates were estimates.
+const EARLIER_BYTES: u64 = 40;
+
+/// Earlier windows that a group keeps for a baseline. Cohorts keep theirs once for all groups.
+fn earlier(function: &Function) -> u64 {
+    match function {
+        Function::Baseline(b) if matches!(b.whose, Whose::Own) => u64::from(b.windows) + 2,
+        _ => 0,
     }
 }
 
@@ -36,6 +50,7 @@ fn own_bytes(function: &Function) -> u64 {
         Function::Last(_) => 16,
         // Values that are kept one by one.
         Function::Quantile(..) => 8 << 10,
+        Function::Baseline(b) => earlier(function) * EARLIER_BYTES + 16 * b.by().len() as u64,
         _ => 0,
     }
 }
@@ -45,7 +60,9 @@ fn grows_with_values(function: &Function) -> bool {
     // Above its bound, a quantile has buckets.
     let (distinct, buckets) =
         (matches!(function, Function::Distinct { .. }), matches!(function, Function::Quantile(..)));
-    distinct || buckets || matches!(function, Function::TopShare(_) | Function::Entropy(_))
+    // What groups alike came to is kept once for all of them, for each different cohort.
+    let cohorts = matches!(function, Function::Baseline(b) if !b.by().is_empty());
+    distinct || buckets || cohorts || matches!(function, Function::TopShare(..) | Function::Entropy(_))
 }
 
 /// The cost of a rule. A rule on single events keeps nothing.
@@ -58,9 +75,11 @@ pub fn cost(rule: &Rule) -> RuleCost {
     let panes = (window.length.0 / window.step.0.max(1)).unsigned_abs();
     let per_pane: u64 = window.aggregates.iter().map(|a| cell_bytes(&a.function)).sum();
     let own: u64 = window.aggregates.iter().map(|a| own_bytes(&a.function)).sum();
+    let counting = window.aggregates.iter().filter(|a| a.function.baseline().is_none()).count() as u64;
+    let earlier: u64 = window.aggregates.iter().map(|a| earlier(&a.function)).sum();
     RuleCost {
         panes,
-        cells_per_key: panes.saturating_mul(window.aggregates.len() as u64),
+        cells_per_key: panes.saturating_mul(counting).saturating_add(earlier),
         bytes_per_key: panes.saturating_mul(per_pane).saturating_add(own),
         grows_with_values: window.aggregates.iter().any(|a| grows_with_values(&a.function)),
     }
@@ -85,6 +104,21 @@ const EDGE_BYTES: u64 = 160;
 pub fn link_cost(link: &Link) -> LinkCost {
     let edges = (LINK_EDGES_MAX as u64).saturating_mul(link.families.len() as u64);
     LinkCost { edges, bytes: edges.saturating_mul(EDGE_BYTES), pairs: LINK_PAIRS_MAX }
+}
+
+/// Bytes of a step of a series that its median is over: its number and its value.
+const SERIES_STEP_BYTES: u64 = 24;
+
+/// The cost of a series: one step under way, and the steps of its median.
+pub fn cost_of_series(series: &Series) -> RuleCost {
+    let per_step: u64 = series.aggregates.iter().map(|a| cell_bytes(&a.function) + own_bytes(&a.function)).sum();
+    let panes = u64::from(series.steps);
+    RuleCost {
+        panes,
+        cells_per_key: panes,
+        bytes_per_key: panes.saturating_mul(SERIES_STEP_BYTES).saturating_add(per_step),
+        grows_with_values: series.aggregates.iter().any(|a| grows_with_values(&a.function)),
+    }
 }
 
 /// Bytes of an event that a partial match has taken: 64 for time, content hash, account and exceptions, 48 for an id of 36

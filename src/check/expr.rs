@@ -3,7 +3,7 @@
 
 use super::names::{self, Meaning};
 use super::scope::{Place, Scope};
-use super::{Checker, call, coerce, later, limits, link, membership, memory, operators, sequence, text, wording};
+use super::{Checker, call, coerce, limits, link, membership, memory, operators, sequence, series, text, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::hir::{Const, Expr, ExprKind, TableId};
@@ -143,7 +143,7 @@ fn kind(cx: &mut Checker<'_>, scope: &mut Scope, e: &ast::Expr) -> Option<Expr> 
         }
         K::Call(c) => call::lower(cx, scope, c, e.span),
         K::Memory { operand, ask, within } => memory::lower(cx, scope, operand, ask, within, e.span),
-        K::Outage(_) => cx.fail(later::diagnostic(e.span, "`during outage of`")),
+        K::Outage(name) => series::outage(cx, scope, name, e.span),
     }
 }
 
@@ -266,7 +266,12 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
                 .help(format!("name one of its columns: `{}.…`", name.text)),
         ),
         Some(Meaning::Link(_)) => cx.fail(link::no_value(name)),
-        Some(Meaning::Later | Meaning::Wrong) => None,
+        Some(Meaning::Series(_)) => cx.fail(
+            Diagnostic::new(Code::TYPE_MISMATCH, name.span, format!("`{}` is a series, not a value", name.text))
+                .label("a series")
+                .help(format!("ask for its outages: `during outage of {}`", name.text)),
+        ),
+        Some(Meaning::Wrong) => None,
         None if cx.is_broken_name(&name.text) => None,
         None => {
             let local: Vec<&str> = scope.lets.keys().map(String::as_str).collect();
@@ -284,6 +289,8 @@ pub(super) fn is_constant(e: &Expr) -> bool {
             x.kind,
             ExprKind::Field(_)
                 | ExprKind::Column(..)
+                | ExprKind::Outage(_)
+                | ExprKind::WindowOutage(_)
                 | ExprKind::Template(..)
                 | ExprKind::Aggregate(_)
                 | ExprKind::Link(_)
@@ -297,8 +304,14 @@ pub(super) fn is_constant(e: &Expr) -> bool {
 pub(super) fn is_of_window(e: &Expr) -> bool {
     let mut window = false;
     e.walk(&mut |x| {
-        window |=
-            matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::Link(_) | ExprKind::Key(_) | ExprKind::OfStep(..));
+        window |= matches!(
+            x.kind,
+            ExprKind::Aggregate(_)
+                | ExprKind::Link(_)
+                | ExprKind::Key(_)
+                | ExprKind::OfStep(..)
+                | ExprKind::WindowOutage(_)
+        );
     });
     window
 }
@@ -339,7 +352,7 @@ pub(super) fn column(
     } else {
         match cx.names.get(&table.text) {
             Some(Meaning::Table(id)) => id,
-            Some(Meaning::Wrong | Meaning::Later) => return None,
+            Some(Meaning::Wrong) => return None,
             Some(_) => {
                 let message = format!("`{}` is no table, it has no columns", table.text);
                 return cx.fail(

@@ -23,7 +23,7 @@ pub(crate) fn is_growing(e: &Expr, aggregates: &[Aggregate]) -> bool {
 /// Whether no aggregate has a part in it.
 fn is_fixed(e: &Expr) -> bool {
     let mut fixed = true;
-    e.walk(&mut |x| fixed &= !matches!(x.kind, ExprKind::Aggregate(_)));
+    e.walk(&mut |x| fixed &= !matches!(x.kind, ExprKind::Aggregate(_) | ExprKind::WindowOutage(_)));
     fixed || !is_of_window(e)
 }
 

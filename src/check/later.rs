@@ -14,18 +14,10 @@ pub(super) fn diagnostic(span: Span, what: &str) -> Diagnostic {
         .help("take it out of the file; a rule must not rely on it yet")
 }
 
-/// Reports series and limits, and the mistakes within them.
+/// Reports limits, and the mistakes within them.
 pub(super) fn declarations(cx: &mut Checker<'_>, items: &[&ast::Item]) {
     for item in items {
         match item {
-            ast::Item::Series(series) => {
-                cx.report(diagnostic(series.name.span, "`series`"));
-                on(cx, &series.on);
-                for key in &series.per {
-                    expr::value(cx, &mut Scope::new(Place::Event), key);
-                }
-                expr::value(cx, &mut Scope::new(Place::Window), &series.value);
-            }
             ast::Item::Limit(limit) => {
                 cx.report(diagnostic(limit.name.span, "`limit`"));
                 for path in &limit.enforces {

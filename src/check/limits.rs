@@ -12,6 +12,10 @@ pub const LISTS_MAX: usize = 10_000;
 pub const TABLES_MAX: usize = 1_000;
 /// Links.
 pub const LINKS_MAX: usize = 100;
+/// Series.
+pub const SERIES_MAX: usize = 100;
+/// Longest step of a series.
+pub const SERIES_EVERY_MAX: Duration = Duration(DAY_NS);
 /// Values of a list written in the rule file.
 pub const INLINE_VALUES_MAX: usize = 100_000;
 /// Nodes of one `let` or one rule after all `let`s are put in place: without it, `let`s that use one another twice double.
@@ -52,7 +56,11 @@ pub const SESSION_STEPS: i64 = 12;
 pub const SESSION_DEFAULT: Duration = Duration(7 * DAY_NS);
 /// The same in gaps, where that is shorter: what one group may hold grows with the steps of a session.
 pub const SESSION_GAPS_DEFAULT: i64 = 500;
-/// Steps times aggregates of a rule: what one group may hold.
+/// Values whose share `top_share` tells together.
+pub const TOP_VALUES_MAX: i64 = 100;
+/// Earlier windows of a baseline.
+pub const BASELINE_WINDOWS_MAX: i64 = 1_000;
+/// Steps times aggregates of a rule, and earlier windows: what one group may hold.
 pub const CELLS_PER_KEY_MAX: u64 = 40_000;
 
 /// Characters of a regular expression.

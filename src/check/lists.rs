@@ -135,6 +135,14 @@ pub(super) fn lower_keys(cx: &mut Checker<'_>, _items: &[&ast::Item]) {
             );
             continue;
         }
+        if !key.ty.is_text() && !matches!(key.ty, Type::Integer | Type::Ip | Type::Cidr) {
+            let message = format!("the table `{}` is keyed by {}", item.name.text, key.ty);
+            cx.report(
+                Diagnostic::new(Code::TYPE_MISMATCH, item.key.span, message)
+                    .help("key it by a text, a whole number, an address or a network"),
+            );
+            continue;
+        }
         if let Some(table) = cx.program.tables.get_mut(i + 1) {
             table.key = key;
         }

@@ -99,7 +99,7 @@ pub(super) fn list(cx: &mut Checker<'_>, path: &ast::Path) -> Option<ListId> {
     let name = path.text();
     match cx.names.get(&name) {
         Some(Meaning::List(id)) => return cx.program.lists.get(id.0 as usize).map(|_| id),
-        Some(Meaning::Wrong | Meaning::Later) => return None,
+        Some(Meaning::Wrong) => return None,
         _ if cx.is_broken_name(&name) => return None,
         _ => {}
     }

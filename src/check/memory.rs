@@ -73,7 +73,7 @@ pub(super) fn check_rule(cx: &mut Checker<'_>, written: &ast::Rule, rule: &Rule)
     let mut questions: BTreeSet<String> = BTreeSet::new();
     let (mut first, mut beyond) = (None, None);
     each(rule, &mut |e| {
-        first.get_or_insert(e.span);
+        first.get_or_insert((e.span, matches!(e.kind, ExprKind::Outage(_))));
         questions.insert(canonical_expr(&cx.program, e));
         if questions.len() > QUESTIONS_PER_RULE_MAX {
             beyond.get_or_insert(e.span);
@@ -88,23 +88,27 @@ pub(super) fn check_rule(cx: &mut Checker<'_>, written: &ast::Rule, rule: &Rule)
         );
         cx.report(Diagnostic::new(Code::TOO_MANY, span, message).help("split the rule"));
     }
-    let Some(asked) = first else { return };
+    let Some((asked, outage)) = first else { return };
+    let (what, label) = match outage {
+        true => ("asks for an outage, which is known", "asks for an outage"),
+        false => ("asks memory, which answers", "asks memory"),
+    };
     for a in written.actions.iter().filter(|a| !a.after_review && matches!(a.verb, ast::ActionVerb::Block(_))) {
-        let message = "a block at once, but this rule asks memory, which answers when the watermark has passed";
+        let message = format!("a block at once, but this rule {what} when the watermark has passed");
         cx.report(
             Diagnostic::new(Code::BLOCK_NEEDS_REVIEW, a.span, message)
                 .label("nobody would look at it before")
                 .help("write `action after review: block …`")
-                .also(asked, "asks memory"),
+                .also(asked, label),
         );
     }
 }
 
-/// Calls `f` with every question of a rule.
+/// Calls `f` with every question of a rule, those to series included: they are answered like those to memory.
 fn each<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
     crate::hir::each_expr(rule, &mut |e| {
         e.walk(&mut |e| {
-            if matches!(e.kind, ExprKind::Memory(_)) {
+            if matches!(e.kind, ExprKind::Memory(_) | ExprKind::Outage(_)) {
                 f(e);
             }
         });

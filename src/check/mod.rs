@@ -24,6 +24,7 @@ mod regexes;
 mod rule;
 mod scope;
 mod sequence;
+mod series;
 mod tests;
 mod text;
 mod window;
@@ -66,6 +67,7 @@ pub fn check_with(files: &[ast::File], options: &CheckOptions) -> (hir::Program,
     order::lower_lets(&mut cx);
     lists::lower_keys(&mut cx, &items);
     link::declare(&mut cx);
+    series::declare(&mut cx);
     later::declarations(&mut cx, &items);
     rule::lower_all(&mut cx, &items);
     diagnostic::sort(&mut cx.out);

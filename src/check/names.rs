@@ -19,8 +19,8 @@ pub(super) enum Meaning {
     Table(TableId),
     /// A link, with its number.
     Link(usize),
-    /// A series: declared, reported as not evaluated.
-    Later,
+    /// A series, with its number.
+    Series(usize),
     /// Declared, but reported as wrong: uses are not reported again.
     Wrong,
 }
@@ -37,6 +37,7 @@ pub(super) struct Names<'a> {
     pub(super) links: Vec<&'a ast::Link>,
     /// Lowered forms of `links`; `None` where it is wrong.
     pub(super) link_ids: Vec<Option<LinkId>>,
+    pub(super) series: Vec<&'a ast::Series>,
 }
 
 /// Words that mean something within expressions, and so cannot be names of values.
@@ -80,7 +81,13 @@ pub(super) fn collect<'a>(cx: &mut Checker<'a>, items: &[&'a ast::Item]) {
                     declare(cx, &x.name, meaning);
                 }
             }
-            ast::Item::Series(x) => declare(cx, &x.name, Meaning::Later),
+            ast::Item::Series(x) => {
+                if cx.within(cx.names.series.len() + 1, limits::SERIES_MAX, "series", x.name.span) {
+                    let meaning = Meaning::Series(cx.names.series.len());
+                    cx.names.series.push(x);
+                    declare(cx, &x.name, meaning);
+                }
+            }
             ast::Item::Rule(ast::Rule { name, .. })
             | ast::Item::Apply(ast::Apply { name, .. })
             | ast::Item::Limit(ast::Limit { name, .. }) => {

@@ -317,6 +317,9 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
         None => Place::Event,
     });
     let cut = cut(cx, &mut scope, rule);
+    if let Cut::Window { cutting, .. } = &cut {
+        scope.window = Some(*cutting);
+    }
     let lets = lets(cx, &mut scope, rule, matches!(cut, Cut::Wrong) && !windowed && steps.is_none());
     let on = on(cx, &mut scope, rule);
     let sequence = steps.and_then(|written| sequence::lower(cx, &mut scope, rule, written));

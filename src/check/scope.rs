@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::window::Cutting;
 use crate::hir;
 use crate::time::Duration;
 use crate::value::Type;
@@ -58,7 +59,15 @@ fn constants(e: &hir::Expr) -> usize {
 pub(super) fn depth(e: &hir::Expr) -> usize {
     use hir::ExprKind as K;
     1 + match &e.kind {
-        K::Const(_) | K::Field(_) | K::Column(..) | K::Template(..) | K::Aggregate(_) | K::Link(_) | K::Key(_) => 0,
+        K::Const(_)
+        | K::Field(_)
+        | K::Column(..)
+        | K::Outage(_)
+        | K::WindowOutage(_)
+        | K::Template(..)
+        | K::Aggregate(_)
+        | K::Link(_)
+        | K::Key(_) => 0,
         K::Not(a)
         | K::InSet(a, _)
         | K::InList(a, _)
@@ -91,6 +100,8 @@ pub(super) struct Scope {
     pub(super) keys: Vec<(String, Type)>,
     /// The link in `per`.
     pub(super) link: Option<LinkScope>,
+    /// How time is cut, in a rule over windows that was read.
+    pub(super) window: Option<Cutting>,
     /// The steps of a sequence by their names.
     pub(super) steps: Vec<StepName>,
     /// The rule's own `let`s; `None` where it is wrong.
@@ -113,6 +124,7 @@ impl Scope {
             place,
             keys: Vec::new(),
             link: None,
+            window: None,
             steps: Vec::new(),
             lets: BTreeMap::new(),
             aggregates: Vec::new(),

@@ -13,7 +13,7 @@ use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable, table};
 use super::violations::time;
 use super::wrong::Wrong;
-use crate::check::cost::{RuleCost, cost, link_cost};
+use crate::check::cost::{RuleCost, cost, cost_of_series, link_cost};
 use crate::diagnostic::{has_errors, to_json};
 use crate::hir::{Family, Link, PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape, Windowed};
 use crate::pack::{self, Pack, PackError, PackOptions};
@@ -124,7 +124,7 @@ fn costs(program: &Program) -> comfy_table::Table {
     let mut table = table(&["RULE", "SEVERITY", "MODE", "WINDOW", "STEP", "STEPS", "AGGREGATES", "PER", "BYTES"]);
     for rule in &program.rules {
         let (window, step, steps, aggregates, keys) = shape(rule);
-        let bytes = bytes(rule);
+        let bytes = bytes(&cost(rule));
         let name = printable(&rule.name).into_owned();
         table.add_row([
             name,
@@ -136,6 +136,22 @@ fn costs(program: &Program) -> comfy_table::Table {
             aggregates,
             keys,
             bytes,
+        ]);
+    }
+    for s in &program.series {
+        let cost = cost_of_series(s);
+        let name = format!("{} (series)", printable(&s.name));
+        let (step, steps, aggregates) = (s.every.to_string(), s.steps.to_string(), s.aggregates.len().to_string());
+        table.add_row([
+            name,
+            "-".into(),
+            "-".into(),
+            "-".into(),
+            step,
+            steps,
+            aggregates,
+            parts(s.per.len()),
+            bytes(&cost),
         ]);
     }
     table
@@ -162,12 +178,12 @@ fn link_costs(program: &Program) -> comfy_table::Table {
 }
 
 /// What one group takes at most; what grows with the number of different values comes on top.
-fn bytes(rule: &Rule) -> String {
-    match cost(rule) {
+fn bytes(cost: &RuleCost) -> String {
+    match cost {
         RuleCost { bytes_per_key: 0, grows_with_values: false, .. } => "-".to_string(),
         RuleCost { bytes_per_key, grows_with_values, .. } => {
-            let values = if grows_with_values { " + values" } else { "" };
-            format!("{}{values}", grouped(bytes_per_key))
+            let values = if *grows_with_values { " + values" } else { "" };
+            format!("{}{values}", grouped(*bytes_per_key))
         }
     }
 }

@@ -265,6 +265,9 @@ fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     if n("undecided") > 0 {
         writeln!(out, "  {} further events could not be decided, because a field was missing.", n("undecided"))?;
     }
+    if n("forgotten") > 0 {
+        writeln!(out, "  {} of them were forgotten for want of room: the root does not cover those.", n("forgotten"))?;
+    }
     let cut = e.text("memory_cut_since");
     if !cut.is_empty() {
         writeln!(out, "  The memory that the rule asks had to forget values since {cut}, for want of room.")?;

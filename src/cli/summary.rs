@@ -118,6 +118,10 @@ impl Report<'_> {
             let rule = printable(rule);
             writeln!(out, "dropped     {rule}: {} partial matches of sequences for want of room", grouped(*n))?;
         }
+        for (name, n) in &s.baselines_lost {
+            let name = printable(name);
+            writeln!(out, "left out    {name}: {} values of too many cohorts or keys", grouped(*n))?;
+        }
         let total: u64 = self.tallies.iter().map(|t| t.n_violations).sum();
         writeln!(out, "violations  {}", grouped(total))?;
         if total > 0 {
@@ -162,6 +166,7 @@ impl Report<'_> {
             "memory_lost": s.memory_lost.iter().map(|(r, n)| json!({ "rule": r, "sightings": n })).collect::<Vec<_>>(),
             "links_lost": s.links_lost.iter().map(|(l, edges, values)| json!({ "link": l, "edges": edges, "values": values })).collect::<Vec<_>>(),
             "partial_matches_dropped": s.dropped.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
+            "baselines_lost": s.baselines_lost.iter().map(|(r, n)| json!({ "name": r, "values": n })).collect::<Vec<_>>(),
             "violations": self.tallies.iter().map(tally_json).collect::<Vec<_>>(),
             "db": self.db.map(|p| p.display().to_string()),
         })

@@ -6,9 +6,11 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::finding::{Single, Subject};
-use super::intern::Interner;
+use super::intern::{Interner, LocalSymbols, Symbols};
 use super::memory::{Ask, Memories};
 use super::route::{EventEnv, Router, truth, write_bytes};
+use super::routed::to_state;
+use super::series::Series;
 use crate::event::UsageEvent;
 use crate::hir::QUESTIONS_PER_RULE_MAX;
 use crate::plan::RuleSet;
@@ -65,7 +67,7 @@ impl Pending {
         rules: &RuleSet,
         router: &mut Router,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) -> Option<Box<Pending>> {
         let mut pending = Pending::default();
         let env = EventEnv::new(event);
@@ -73,7 +75,7 @@ impl Pending {
         for (number, question) in rules.questions.iter().enumerate().filter(|(_, q)| q.looks_at(event.kind())) {
             let by = match &question.by {
                 None => Some(0),
-                Some(operand) => hash(operand, &env, &mut bytes),
+                Some(operand) => hash(std::slice::from_ref(operand), &env, &mut bytes),
             };
             let (Some(value), Some(by)) = (hash(&question.of, &env, &mut bytes), by) else { continue };
             let value = match question.ask {
@@ -85,7 +87,7 @@ impl Pending {
         let asking = std::mem::take(&mut router.asking);
         for number in &asking {
             if let Some(plan) = rules.rules.get(*number as usize) {
-                pending.fork(rules, router, *number, plan, event, interner);
+                pending.fork(rules, router, *number, plan, event, symbols);
             }
         }
         router.asking = asking;
@@ -99,7 +101,7 @@ impl Pending {
         number: u32,
         plan: &RulePlan,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) {
         let Some(memory) = &plan.memory else { return };
         let place = |q: &u16| self.asks.iter().position(|a| a.question == *q);
@@ -117,7 +119,7 @@ impl Pending {
             }
             router.answers = answers;
             router.memo.forget_nodes(&memory.nodes);
-            rows.push(Row::of(rules, router, number, plan, event, interner));
+            rows.push(Row::of(rules, router, number, plan, event, symbols));
         }
         router.answers = Answers::default();
         router.memo.forget_nodes(&memory.nodes);
@@ -135,6 +137,15 @@ impl Pending {
         records.chain(self.answered.as_deref()).flatten().for_each(|word| mark(*word));
     }
 
+    /// Its symbols as the interner of the state numbers them.
+    pub(crate) fn to_state(&mut self, rules: &RuleSet, symbols: &mut LocalSymbols, interner: &mut Interner) {
+        for row in self.forks.iter_mut().flat_map(|f| &mut f.rows) {
+            if let Row::Record(words) = row {
+                to_state(rules, words, symbols, interner);
+            }
+        }
+    }
+
     /// Records of windowed rules, once [`Answering::answer`] was called.
     pub(crate) fn words(&self) -> &[u64] {
         self.answered.as_deref().unwrap_or(&[])
@@ -148,7 +159,7 @@ impl Row {
         number: u32,
         plan: &RulePlan,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) -> Row {
         let answers = router.answers;
         let holds = {
@@ -159,7 +170,7 @@ impl Row {
             (Truth::False, _) => Row::Nothing,
             (Truth::Unknown, _) => Row::Undecided,
             // The checker refuses questions in sequences.
-            (Truth::True, ShapePlan::Sequence(_)) => Row::Nothing,
+            (Truth::True, ShapePlan::Sequence(_) | ShapePlan::Series(_)) => Row::Nothing,
             (Truth::True, ShapePlan::Single { values }) => {
                 let exceptions = router.exceptions(rules, plan, event);
                 let env = EventEnv { event, answers, wordings: Some((rules, &router.wordings)) };
@@ -168,7 +179,7 @@ impl Row {
             (Truth::True, ShapePlan::Windowed(w)) => {
                 let words = std::mem::take(&mut router.words);
                 let undecided = router.undecided.get(number as usize).copied();
-                router.record(rules, number, plan, w, event, interner);
+                router.record(rules, number, plan, w, event, symbols);
                 // Counted when the answer is known.
                 if let (Some(place), Some(before)) = (router.undecided.get_mut(number as usize), undecided) {
                     *place = before;
@@ -184,6 +195,8 @@ impl Row {
 pub(crate) struct Answering<'a> {
     pub(crate) rules: &'a RuleSet,
     pub(crate) memories: &'a mut Memories,
+    /// As of the event.
+    pub(crate) series: &'a [Series],
     pub(crate) sightings_max: usize,
     /// Per rule, how often it was undecided.
     pub(crate) undecided: &'a mut [u64],
@@ -206,7 +219,13 @@ impl Answering<'_> {
             return;
         }
         let asks = std::mem::take(&mut pending.asks);
-        let answers = self.memories.ask(&self.rules.questions, &asks, event.ts, self.sightings_max);
+        let (rules, series) = (self.rules, self.series);
+        let outage = |number: usize, key: u128| {
+            let (Some(s), Some(plan)) = (series.get(number), rules.series().nth(number)) else { return Truth::Unknown };
+            let step = event.ts.div_euclid(plan.w.step);
+            s.outage(key, step - 1..step)
+        };
+        let answers = self.memories.ask(&rules.questions, &asks, event.ts, self.sightings_max, outage);
         let mut words = Vec::new();
         for fork in std::mem::take(&mut pending.forks) {
             let digit = |at: &u16| answers.get(usize::from(*at)).map_or(1, |a| *a as usize);
@@ -230,11 +249,11 @@ impl Answering<'_> {
     }
 }
 
-/// Hash of a value of an event, the same in every run; `None` where it is unknown.
-fn hash(operand: &(Scalar, Type), env: &impl Env, bytes: &mut Vec<u8>) -> Option<u128> {
-    let (scalar, ty) = operand;
+/// Hash of a value of an event (or of the parts of a key), the same in every run; `None` where it is unknown.
+fn hash(parts: &[(Scalar, Type)], env: &impl Env, bytes: &mut Vec<u8>) -> Option<u128> {
     bytes.clear();
-    write_bytes(&scalar.eval(env), ty, bytes).then(|| xxh3_128(bytes))
+    let known = parts.iter().all(|(scalar, ty)| write_bytes(&scalar.eval(env), ty, bytes));
+    known.then(|| xxh3_128(bytes))
 }
 
 /// Hash of a value together with whom it belongs to.

@@ -155,6 +155,7 @@ impl Gathered {
             listed.dedup_by(|b, a| a.0 == b.0);
             listed.into_iter().map(|(n, role)| named(n, role)).collect()
         };
-        Evidence { count, root: self.tree.root(), events, complete, undecided: 0, memory_cut_since: None }
+        let (root, forgotten) = (self.tree.root(), self.forgotten);
+        Evidence { count, root, events, complete, forgotten, undecided: 0, memory_cut_since: None }
     }
 }

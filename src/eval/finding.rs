@@ -170,6 +170,7 @@ impl Subject<'_> {
             root: tree.root(),
             events: vec![EventRef { id: event.id.to_string(), ts: at, role: Role::All }],
             complete: true,
+            forgotten: 0,
             undecided: 0,
             memory_cut_since: None,
         };

@@ -68,6 +68,9 @@ impl Evaluator {
                 bytes: sequences.map_or(0, HeapBytes::heap_bytes),
             });
         }
+        for (series, s) in self.series.iter().zip(&self.rules.program().series) {
+            out.push(Footprint { part: s.name.clone(), groups: series.len(), bytes: series.heap_bytes() });
+        }
         out
     }
 }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::accumulate::{Accumulator, Span};
 use super::footprint::HeapBytes;
+use super::history::{Earlier, History};
 use super::intern::Interner;
 use super::route::HEADER;
 use super::session::ONE_STEP;
@@ -27,6 +28,8 @@ pub(crate) struct Lane {
     /// Events in all rows.
     events: u64,
     accumulators: Box<[Accumulator]>,
+    /// Earlier windows, in a rule that looks back to them.
+    history: Option<Box<History>>,
 }
 
 impl Lane {
@@ -38,6 +41,7 @@ impl Lane {
             closed: Packed::default(),
             events: 0,
             accumulators: w.aggregates.iter().map(|a| Accumulator::new(a.fold)).collect(),
+            history: (w.baselines.kept > 0).then(Box::default),
         }
     }
 
@@ -54,7 +58,7 @@ impl Lane {
             if plan.filter.is_some_and(|f| filters & (1 << f) == 0) {
                 continue;
             }
-            counted = true;
+            counted |= plan.counts;
             let input = usize::from(plan.input);
             let word = inputs.get(input).copied().filter(|_| known & (1 << input) != 0);
             let Column::At(column) = plan.column else {
@@ -195,12 +199,42 @@ impl Lane {
     pub(crate) fn accumulators(&self) -> &[Accumulator] {
         &self.accumulators
     }
+
+    /// Earlier windows.
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.history.as_deref()
+    }
+
+    /// Takes note of what the window came to, at a step with which one ends.
+    pub(crate) fn remember(&mut self, earlier: Earlier) {
+        if let Some(history) = &mut self.history {
+            history.push(earlier);
+        }
+    }
+
+    /// Drops earlier windows that are not looked back to any more at a step.
+    pub(crate) fn forget(&mut self, w: &WindowPlan, step: i64) {
+        if let Some(history) = &mut self.history {
+            history.expire(w, step);
+        }
+    }
+
+    /// Whether it has neither events nor earlier windows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events == 0 && self.history.as_ref().is_none_or(|h| h.is_empty())
+    }
+
+    /// Whether it holds as many events as another, and earlier windows alike.
+    pub(crate) fn is_like(&self, other: &Lane) -> bool {
+        self.events == other.events && self.history == other.history
+    }
 }
 
 impl HeapBytes for Lane {
     fn heap_bytes(&self) -> usize {
         let own: usize = self.accumulators.iter().map(HeapBytes::heap_bytes).sum();
-        self.closed.bytes.heap_bytes() + size_of_val(&*self.open) + size_of_val(&*self.accumulators) + own
+        let history = self.history.as_ref().map_or(0, |h| size_of::<History>() + h.heap_bytes());
+        self.closed.bytes.heap_bytes() + size_of_val(&*self.open) + size_of_val(&*self.accumulators) + own + history
     }
 }
 

@@ -95,6 +95,7 @@ impl Store {
             AskPlan::NewFor if self.get(ask.by).is_none_or(|s| s.last < from) => Truth::Unknown,
             AskPlan::NewFor if seen.is_some_and(|s| s.last >= from) => Truth::False,
             AskPlan::NewFor => is_new(),
+            AskPlan::Outage(_) => Truth::Unknown,
         }
     }
 
@@ -228,8 +229,15 @@ impl Memories {
     }
 
     /// The answers to the questions of one event at `ts`, and its own sightings remembered after that. Each memory holds
-    /// at most `most` sightings.
-    pub(crate) fn ask(&mut self, questions: &[QuestionPlan], asks: &[Ask], ts: i64, most: usize) -> Vec<Truth> {
+    /// at most `most` sightings. What is asked of a series, by its number and key, `outage` answers.
+    pub(crate) fn ask(
+        &mut self,
+        questions: &[QuestionPlan],
+        asks: &[Ask],
+        ts: i64,
+        most: usize,
+        outage: impl Fn(usize, u128) -> Truth,
+    ) -> Vec<Truth> {
         let mut answers = Vec::with_capacity(asks.len());
         for ask in asks {
             let at = usize::from(ask.question);
@@ -237,6 +245,10 @@ impl Memories {
                 answers.push(Truth::Unknown);
                 continue;
             };
+            if let AskPlan::Outage(series) = question.ask {
+                answers.push(outage(series, ask.value));
+                continue;
+            }
             store.expire(ts.saturating_sub(question.keep));
             answers.push(store.answer(question, ask, ts));
             store.feed(question, ask, ts, most);

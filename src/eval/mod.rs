@@ -7,12 +7,15 @@
 
 mod accumulate;
 mod ask;
+mod back;
 mod books;
+mod cohort;
 mod commitment;
 mod episode;
 pub mod events;
 mod finding;
 pub mod footprint;
+mod history;
 mod intern;
 mod lane;
 mod link;
@@ -21,7 +24,9 @@ mod merkle;
 mod outcome;
 mod project;
 mod route;
+mod routed;
 mod sequence;
+mod series;
 mod session;
 mod snapshot;
 mod stage;
@@ -34,16 +39,18 @@ pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
+pub use routed::{EventRouter, RoutedEvents};
 
 use self::ask::{Answering, Asking, Pending};
-use self::events::{Events, Held, NO_ACCOUNT};
-use self::finding::{Single, Subject};
-use self::intern::Interner;
+use self::events::{EVENTS_HELD_MAX, Events, Held, NO_ACCOUNT};
+use self::finding::Subject;
+use self::intern::{Interner, Symbols};
 use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
-use self::route::{EventEnv, Router, records};
+use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
+use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use crate::event::{FieldId, UsageEvent};
@@ -65,6 +72,8 @@ pub struct EvalOptions {
     pub as_of: Option<Timestamp>,
     /// Most sightings that each question to memory remembers.
     pub memory_sightings: usize,
+    /// Most events held for evidence; above it the oldest are forgotten: counts stay exact, evidence names fewer and says so.
+    pub events_held: usize,
     /// Most edges (an account with a value) that each family of a link holds.
     pub link_edges: usize,
     /// Most pairs of accounts that a link ties, over all values.
@@ -80,6 +89,7 @@ impl Default for EvalOptions {
             future: Duration(5 * MINUTE_NS),
             as_of: None,
             memory_sightings: MEMORY_SIGHTINGS_MAX,
+            events_held: EVENTS_HELD_MAX,
             link_edges: LINK_EDGES_MAX,
             link_pairs: LINK_PAIRS_MAX,
             delay_secret: None,
@@ -110,6 +120,36 @@ pub enum Outcome {
     Rejected(Refusal),
 }
 
+/// What decides whether an event is taken in, and when it is its turn.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    /// Hash of its id.
+    key: u128,
+    ts: i64,
+    content: u128,
+    ingest: Option<i64>,
+}
+
+impl Head {
+    fn of(event: &UsageEvent<'_>) -> Self {
+        let ingest = match event.get(FieldId::INGEST_TS) {
+            Value::Num(n) => Some(n),
+            _ => None,
+        };
+        Head { key: stage::key_of(event.id()), ts: event.ts().0, content: event.content(), ingest }
+    }
+}
+
+/// What was taken from an event that waits.
+struct Taken<'a> {
+    account: u64,
+    words: &'a [u64],
+    /// What ties its account to others.
+    tied: &'a [u64],
+    singles: Vec<Violation>,
+    pending: Option<Box<Pending>>,
+}
+
 /// A record that was refused after it had been taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -127,6 +167,8 @@ pub struct Evaluator {
     rules: Arc<RuleSet>,
     options: EvalOptions,
     books: Books,
+    /// Per rule, how often its filter or key was unknown.
+    undecided: Vec<u64>,
     router: Router,
     interner: Interner,
     stage: Stage,
@@ -140,6 +182,7 @@ pub struct Evaluator {
     links: Vec<Link>,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
+    series: Vec<Series>,
     /// Largest event time.
     max_ts: Option<i64>,
     /// Everything before this is final: no event is taken in, every step that ends by it is judged.
@@ -167,6 +210,8 @@ impl Evaluator {
         Evaluator {
             outcomes: Outcomes::new(&rules),
             memories: Memories::new(rules.questions.len()),
+            undecided: vec![0; rules.rules.len()],
+            series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
             options,
@@ -191,62 +236,74 @@ impl Evaluator {
 
     /// Takes in one event.
     pub fn observe(&mut self, event: &UsageEvent<'_>, origin: Origin) -> Outcome {
-        self.books.received += 1;
-        let ts = event.ts().0;
-        let known_until = match event.get(FieldId::INGEST_TS) {
-            Value::Num(n) => Some(n),
-            _ => self.options.as_of.map(|t| t.0),
+        let head = Head::of(event);
+        let late = match self.admit(&head, event.id()) {
+            Ok(late) => late,
+            Err(outcome) => return outcome,
         };
-        if known_until.is_some_and(|n| ts > n.saturating_add(self.options.future.0)) {
+        let rules = Arc::clone(&self.rules);
+        let singles = self.router.route(&rules, event, late, &mut self.interner);
+        let mut router = std::mem::take(&mut self.router);
+        let outcome = if late {
+            self.count_undecided(&router.undecided);
+            self.take_late(singles)
+        } else {
+            let pending = Pending::of(&rules, &mut router, event, &mut self.interner);
+            self.count_undecided(&router.undecided);
+            router.take_ties(&rules, event, &mut self.interner);
+            let account = match router.account(event, pending.is_some()) {
+                Some(account) => self.interner.intern(account.as_bytes()),
+                None => NO_ACCOUNT,
+            };
+            let taken = Taken { account, words: &router.words, tied: &router.tied, singles, pending };
+            self.take_in(&head, event.id(), origin, taken)
+        };
+        self.router = router;
+        outcome
+    }
+
+    /// Whether a record is taken in: whether it is late, or what became of it instead.
+    fn admit(&mut self, head: &Head, id: &str) -> Result<bool, Outcome> {
+        self.books.received += 1;
+        let known_until = head.ingest.or(self.options.as_of.map(|t| t.0));
+        if known_until.is_some_and(|n| head.ts > n.saturating_add(self.options.future.0)) {
             self.books.rejected_future += 1;
-            return Outcome::Rejected(Refusal::Future);
+            return Err(Outcome::Rejected(Refusal::Future));
         }
-        match self.stage.seen(event.id(), event.content(), self.watermark) {
+        match self.stage.seen(head.key, head.content, self.watermark) {
             Seen::New => {}
             Seen::Copy => {
                 self.books.duplicate += 1;
-                return Outcome::Duplicate;
+                return Err(Outcome::Duplicate);
             }
-            Seen::Larger { ts: waiting } if ts >= self.watermark => {
-                if let Some(origin) = self.stage.displace(event.id(), waiting) {
+            Seen::Larger { ts: waiting } if head.ts >= self.watermark => {
+                if let Some(origin) = self.stage.displace(id, waiting) {
                     self.books.evaluated -= 1;
                     self.books.rejected_conflicting += 1;
-                    self.refused.push(Refused { origin, id: event.id().to_string(), refusal: Refusal::Conflicting });
+                    self.refused.push(Refused { origin, id: id.to_string(), refusal: Refusal::Conflicting });
                 }
             }
             Seen::Smaller | Seen::Larger { .. } => {
                 self.books.rejected_conflicting += 1;
-                return Outcome::Rejected(Refusal::Conflicting);
+                return Err(Outcome::Rejected(Refusal::Conflicting));
             }
         }
-        let late = ts < self.watermark;
-        let singles = self.route(event, late);
-        if late {
-            self.books.late += 1;
-            self.finish_late(singles);
-            return Outcome::Late;
-        }
+        Ok(head.ts < self.watermark)
+    }
+
+    /// Takes in an event behind the watermark.
+    fn take_late(&mut self, singles: Vec<Violation>) -> Outcome {
+        self.books.late += 1;
+        self.finish_late(singles);
+        Outcome::Late
+    }
+
+    /// Makes an event wait for its turn.
+    fn take_in(&mut self, head: &Head, id: &str, origin: Origin, taken: Taken<'_>) -> Outcome {
         self.books.evaluated += 1;
-        let pending = Pending::of(&self.rules, &mut self.router, event, &mut self.interner);
-        self.router.take_ties(&self.rules, event, &mut self.interner);
-        let router = &self.router;
-        let account = match event.get(FieldId::ACCOUNT) {
-            Value::Text(a) if !router.words.is_empty() || !router.tied.is_empty() || pending.is_some() => {
-                self.interner.intern(a.as_bytes())
-            }
-            _ => NO_ACCOUNT,
-        };
-        self.stage.push(Arrival {
-            id: event.id(),
-            ts,
-            content: event.content(),
-            account,
-            origin,
-            words: &self.router.words,
-            tied: &self.router.tied,
-            singles,
-            pending,
-        });
+        let Taken { account, words, tied, singles, pending } = taken;
+        let Head { key, ts, content, .. } = *head;
+        self.stage.push(Arrival { key, id, ts, content, account, origin, words, tied, singles, pending });
         if self.max_ts.is_none_or(|max| ts > max) {
             self.max_ts = Some(ts);
             self.advance(Timestamp(ts.saturating_sub(self.options.lateness.0)));
@@ -254,40 +311,12 @@ impl Evaluator {
         Outcome::Evaluated
     }
 
-    /// Conditions on the event itself: fills the router's records, and returns the violations of rules on single events.
-    fn route(&mut self, event: &UsageEvent<'_>, late: bool) -> Vec<Violation> {
-        let rules = &self.rules;
-        self.router.words.clear();
-        self.router.matches(rules, event);
-        let mut singles = Vec::new();
-        let matched = std::mem::take(&mut self.router.matched);
-        for number in &matched {
-            let Some(plan) = rules.rules.get(*number as usize) else { continue };
-            match &plan.shape {
-                // Judged behind the watermark, where a late event is never seen.
-                _ if plan.memory.is_some() => self.router.asking.push(*number),
-                ShapePlan::Single { values } => {
-                    let exceptions = self.router.exceptions(rules, plan, event);
-                    let env = EventEnv { wordings: Some((rules, &self.router.wordings)), ..EventEnv::new(event) };
-                    let single = Single::new(plan, values, &env, exceptions);
-                    let account = match event.get(FieldId::ACCOUNT) {
-                        Value::Text(account) => Some(account),
-                        _ => None,
-                    };
-                    let seen = Asking { id: event.id(), ts: event.ts().0, content: event.content(), account };
-                    let each =
-                        rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
-                    singles.extend(each.map(|subject| subject.single(&single, seen)));
-                }
-                ShapePlan::Windowed(_) | ShapePlan::Sequence(_) if late => {}
-                ShapePlan::Sequence(s) => {
-                    self.router.sequence_record(rules, *number, plan, s, event, &mut self.interner);
-                }
-                ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),
+    fn count_undecided(&mut self, rules: &[u32]) {
+        for rule in rules {
+            if let Some(n) = self.undecided.get_mut(*rule as usize) {
+                *n += 1;
             }
         }
-        self.router.matched = matched;
-        singles
     }
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away.
@@ -301,16 +330,23 @@ impl Evaluator {
         }
     }
 
+    fn look(&mut self, event: &UsageEvent<'_>) {
+        self.router.matches(&self.rules, event);
+        let undecided = std::mem::take(&mut self.router.undecided);
+        self.count_undecided(&undecided);
+        self.router.undecided = undecided;
+    }
+
     /// Names of the rules whose filter holds for an event, without taking the event in: what a rule would look at.
     pub fn matching(&mut self, event: &UsageEvent<'_>) -> impl Iterator<Item = &str> {
-        self.router.matches(&self.rules, event);
+        self.look(event);
         let rules = &self.rules;
         self.router.matched.iter().flat_map(|n| rules.members(*n)).map(|(rule, _)| rule.name.as_str())
     }
 
     /// How many rules' filters hold for an event, without taking it in.
     pub fn count_matching(&mut self, event: &UsageEvent<'_>) -> usize {
-        self.router.matches(&self.rules, event);
+        self.look(event);
         self.router.matched.iter().map(|n| self.rules.members(*n).count()).sum()
     }
 
@@ -335,9 +371,10 @@ impl Evaluator {
         self.settle(self.watermark);
         self.follow_last_moment();
         // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
-        let Evaluator { rules, memories, router, interner, options, stage, .. } = self;
-        let mut answering =
-            Answering { rules, memories, sightings_max: options.memory_sightings, undecided: &mut router.undecided };
+        self.advance_series(self.watermark);
+        let Evaluator { rules, memories, series, undecided, interner, options, stage, .. } = self;
+        let sightings_max = options.memory_sightings;
+        let mut answering = Answering { rules, memories, series, sightings_max, undecided };
         let told = stage.tell(|id, e, pending, found| answering.answer(asking(id, e, interner), pending, found));
         self.finished.extend(told);
     }
@@ -359,7 +396,7 @@ impl Evaluator {
                 if self.next_due <= e.ts {
                     self.judge(e.ts);
                 }
-                self.stage.release(bucket.id(&e), e.ts, e.content);
+                self.stage.release(e.key, e.ts, e.content);
                 self.apply(&bucket, e);
             }
             rest.extend(events);
@@ -381,13 +418,15 @@ impl Evaluator {
         let (words, id) = (bucket.words(&e), bucket.id(&e));
         let mut e = e;
         self.finished.append(&mut e.singles);
+        self.advance_series(e.ts);
         let mut pending = e.pending.take();
         if let Some(pending) = &mut pending {
             let mut answering = Answering {
                 rules: &self.rules,
                 memories: &mut self.memories,
+                series: &self.series,
                 sightings_max: self.options.memory_sightings,
-                undecided: &mut self.router.undecided,
+                undecided: &mut self.undecided,
             };
             answering.answer(asking(id, &e, &self.interner), pending, &mut self.finished);
         }
@@ -406,7 +445,7 @@ impl Evaluator {
                 ShapePlan::Windowed(w) => {
                     let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
                     let held = Held { ts: e.ts, content: e.content, account: e.account, id };
-                    let number = *number.get_or_insert_with(|| self.events.push(held));
+                    let number = *number.get_or_insert_with(|| self.events.push(held, self.options.events_held));
                     windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
                     if let Some(step) = windows.next_due() {
                         self.next_due = self.next_due.min(step.saturating_mul(w.step));
@@ -419,21 +458,42 @@ impl Evaluator {
                     sequences.apply(plan, s, &applied, &self.interner);
                     self.next_due = self.next_due.min(sequences.next_due().unwrap_or(i64::MAX));
                 }
+                ShapePlan::Series(s) => {
+                    if let Some(series) = self.series.get_mut(s.w.number as usize) {
+                        series.apply(s, record, e.ts, &self.interner);
+                    }
+                }
                 ShapePlan::Sequence(_) | ShapePlan::Single { .. } => {}
             }
         }
     }
 
+    /// Brings the series to a moment: all events before it are applied.
+    fn advance_series(&mut self, ts: i64) {
+        for (series, plan) in self.series.iter_mut().zip(self.rules.series()) {
+            series.advance(plan, ts, &self.interner);
+        }
+    }
+
     /// Judges every due step that ends at or before `until`.
     fn judge(&mut self, until: i64) {
-        if self.next_due > until {
-            return;
+        // Series remember the steps of the longest window that asks, up to the moment that is judged: one moment at a time.
+        while !self.series.is_empty() && self.next_due <= until {
+            let moment = self.next_due;
+            self.advance_series(moment);
+            self.judge_due(moment);
         }
+        if self.next_due <= until {
+            self.judge_due(until);
+        }
+    }
+
+    fn judge_due(&mut self, until: i64) {
         let rules = Arc::clone(&self.rules);
         let mut next = i64::MAX;
         for (leader, plan, w) in rules.leaders().filter(|(_, _, w)| w.view.is_none()) {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
-            let bench = Bench { events: &self.events, interner: &self.interner };
+            let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
                 if end > until {
                     next = next.min(end);
@@ -476,6 +536,9 @@ impl Evaluator {
             }
         }
         self.linked.iter().for_each(|episodes| episodes.mark(&mut mark));
+        for (series, plan) in self.series.iter().zip(self.rules.series()) {
+            series.mark(plan, &mut mark);
+        }
         self.events.accounts().for_each(&mut mark);
         for (e, words, tied) in self.stage.iter() {
             tied.iter().for_each(|word| mark(*word));
@@ -546,12 +609,29 @@ impl Evaluator {
 
     /// Per rule, how many events could not be decided because a field was missing; rules without any are left out.
     pub fn undecided(&self) -> Vec<(String, u64)> {
-        let mut counts = self.router.undecided.clone();
+        let mut counts = self.undecided.clone();
         self.undecided_steps(&mut counts);
         let counted = counts.iter().enumerate().filter(|(_, n)| **n > 0);
-        let named =
-            counted.flat_map(|(leader, n)| self.rules.members(leader as u32).map(|(rule, _)| (rule.name.clone(), *n)));
+        let series = |at: usize| self.rules.program().series.get(at.checked_sub(self.rules.program().rules.len())?);
+        let named = counted.flat_map(|(leader, n)| {
+            let rules = self.rules.members(leader as u32).map(|(rule, _)| (rule.name.clone(), *n));
+            rules.chain(series(leader).map(|s| (s.name.clone(), *n)))
+        });
         named.collect()
+    }
+
+    /// Per rule with cohorts, how many values, and per series, how many events were left out because there were too many
+    /// cohorts or keys; those that lost none are left out.
+    pub fn baselines_lost(&self) -> Vec<(String, u64)> {
+        let mut lost = Vec::new();
+        for (leader, _, w) in self.rules.leaders() {
+            let n = self.windows.get(w.number as usize).map_or(0, Windows::cohorts_dropped);
+            lost.extend(self.rules.members(leader).map(|(rule, _)| (rule.name.clone(), n)));
+        }
+        let series = self.series.iter().zip(&self.rules.program().series);
+        lost.extend(series.map(|(state, s)| (s.name.clone(), state.dropped())));
+        lost.retain(|(_, n)| *n > 0);
+        lost
     }
 
     /// Per rule that asks memory, how many sightings its questions have forgotten for want of room; rules that lost none are

@@ -11,6 +11,7 @@ use super::link::Link;
 use super::memory::Memories;
 use super::outcome::Outcomes;
 use super::sequence::Sequences;
+use super::series::Series;
 use super::stage::Stage;
 use super::window::{LinkedEpisodes, Windows};
 use super::{Books, EvalOptions, Evaluator, Refused};
@@ -65,6 +66,7 @@ struct Saved<'a> {
     linked: &'a [LinkedEpisodes],
     links: &'a [Link],
     sequences: &'a [Sequences],
+    series: &'a [Series],
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -86,6 +88,7 @@ struct Loaded {
     linked: Vec<LinkedEpisodes>,
     links: Vec<Link>,
     sequences: Vec<Sequences>,
+    series: Vec<Series>,
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -115,7 +118,7 @@ impl Evaluator {
             version: SNAPSHOT_VERSION,
             bundle: self.rules.bundle_hash(),
             books: &self.books,
-            undecided: &self.router.undecided,
+            undecided: &self.undecided,
             interner: &self.interner,
             stage: &self.stage,
             memories: &self.memories,
@@ -124,6 +127,7 @@ impl Evaluator {
             linked: &self.linked,
             links: &self.links,
             sequences: &self.sequences,
+            series: &self.series,
             max_ts: self.max_ts,
             watermark: self.watermark,
             settled: self.settled,
@@ -158,19 +162,20 @@ impl Evaluator {
         s.windows.iter_mut().for_each(Windows::rebuild);
         s.links.iter_mut().for_each(Link::rebuild);
         s.memories.rebuild();
-        let mut evaluator = Evaluator::new(rules, options);
+        let evaluator = Evaluator::new(rules, options);
         let same = s.windows.len() == evaluator.windows.len()
             && s.linked.len() == evaluator.linked.len()
             && s.links.len() == evaluator.links.len()
             && s.memories.len() == evaluator.memories.len()
-            && s.sequences.len() == evaluator.sequences.len();
+            && s.sequences.len() == evaluator.sequences.len()
+            && s.series.len() == evaluator.series.len();
         if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
-        evaluator.router.undecided = s.undecided;
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
         Ok(Evaluator {
             books: s.books,
+            undecided: s.undecided,
             interner: s.interner,
             stage: s.stage,
             memories: s.memories,
@@ -179,6 +184,7 @@ impl Evaluator {
             linked: s.linked,
             links: s.links,
             sequences: s.sequences,
+            series: s.series,
             max_ts: s.max_ts,
             watermark: s.watermark,
             settled: s.settled,

@@ -12,21 +12,25 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::accumulate::{Accumulator, Counts, Span};
+use super::back::{Back, empty_values};
+use super::cohort::Cohorts;
 use super::episode::{Episode, Track};
 use super::events::Events;
 use super::footprint::HeapBytes;
+use super::history::next_end;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::route::{HEADER, word_value};
+use super::series::Series;
 use super::session::Session;
 use super::trail::{End, Trail};
 use crate::event::FieldId;
 use crate::plan::is_symbol;
-use crate::plan::rule::{Key, RulePlan, ValuePlan, WindowPlan};
-use crate::plan::scalar::{Env, Val};
+use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan};
+use crate::plan::scalar::{Env, OutagePlan, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
-use crate::value::{Type, Value};
+use crate::value::{Truth, Type, Value};
 use crate::violation::{Bound, Scalar};
 
 pub(crate) use joined::LinkedEpisode;
@@ -36,7 +40,7 @@ pub(crate) use linked::{Judging, Linked, LinkedEpisodes, MergedInto};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) key: Key,
-    net: Lane,
+    pub(super) net: Lane,
     /// The step at which it is due; `i64::MAX` for none.
     due: i64,
     /// Its last entry in the trail.
@@ -51,7 +55,7 @@ pub(crate) struct Group {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct More {
     /// All events, exceptions included; only while the window holds an excepted one.
-    raw: Option<Lane>,
+    pub(super) raw: Option<Lane>,
     /// Per exception, the events it takes out.
     took_out: Vec<Counts>,
     pub(crate) open: Option<Box<Episode>>,
@@ -87,12 +91,15 @@ pub(crate) struct Windows {
     /// Groups with an episode.
     with_episode: BTreeSet<u32>,
     trail: Trail,
+    /// What groups alike came to earlier, one a baseline.
+    cohorts: Vec<Cohorts>,
 }
 
 /// What a judgement needs beside the windows.
 pub(crate) struct Bench<'a> {
     pub(crate) events: &'a Events,
     pub(crate) interner: &'a Interner,
+    pub(crate) series: &'a [Series],
 }
 
 impl Windows {
@@ -161,7 +168,7 @@ impl Windows {
             group.trail = self.trail.push(number, group.trail, exceptions != 0);
         }
         // A window with too few events cannot hold, so its group is not judged; it is due only to be forgotten.
-        let due = if group.is_hot(w) { pane + 1 } else { group.changes(w).unwrap_or(pane + 1) };
+        let due = if group.is_hot(w) { pane + 1 } else { group.changes(w, pane).unwrap_or(pane + 1) };
         if due < group.due {
             group.due = due;
             self.due.entry(due).or_default().push(slot);
@@ -210,14 +217,22 @@ impl Windows {
         slots.dedup();
         let reached = bench.events.number_at((step - w.panes).saturating_mul(w.step));
         self.trail.forget_before(reached.max(bench.events.first()));
+        let empty = empty_values(w, step, bench.interner);
+        self.cohorts.resize_with(w.baselines.cohorts, Cohorts::default);
+        for (number, b, _) in w.baselines.of_cohorts() {
+            self.cohorts.iter_mut().skip(number).take(1).for_each(|c| c.advance(w, b, step));
+        }
+        let mut told = Vec::new();
         for slot in slots {
             let Some(Some(group)) = self.groups.get_mut(slot as usize) else { continue };
             if group.due != step {
                 continue;
             }
-            let closes = group.judge(step, plan, w, bench, &self.trail, ended);
+            let back = Back { step, empty: &empty, cohorts: &self.cohorts, series: bench.series };
+            let closes = group.judge(plan, w, bench, &self.trail, back, ended);
+            group.remember(w, bench, back, &mut told);
             // What changes it next, events apart: its windows do, or a cooldown runs out.
-            let next = closes.into_iter().flatten().chain(group.changes(w)).fold(i64::MAX, i64::min);
+            let next = closes.into_iter().flatten().chain(group.changes(w, step)).fold(i64::MAX, i64::min);
             let ticks = w.clocked && group.is_hot(w);
             let next = if ticks { step + 1 } else { next.max(step + 1) };
             let (empty, episode) = (group.is_empty(), group.has_episode());
@@ -233,6 +248,16 @@ impl Windows {
                 self.due.entry(next).or_default().push(slot);
             }
         }
+        for (number, window, told) in told {
+            if let Some(cohorts) = self.cohorts.get_mut(number) {
+                cohorts.tell(window, told);
+            }
+        }
+    }
+
+    /// Values of cohorts that were not begun for want of room.
+    pub(crate) fn cohorts_dropped(&self) -> u64 {
+        self.cohorts.iter().map(Cohorts::dropped).sum()
     }
 
     /// Calls `f` with each group that has an episode.
@@ -272,12 +297,15 @@ impl Windows {
 }
 
 /// A judged window as the environment of expressions.
-struct WindowEnv<'a> {
-    lane: &'a Lane,
-    key: &'a Key,
-    w: &'a WindowPlan,
-    interner: &'a Interner,
-    span: Span,
+#[derive(Clone, Copy)]
+pub(super) struct WindowEnv<'a> {
+    pub(super) lane: &'a Lane,
+    pub(super) key: &'a Key,
+    pub(super) w: &'a WindowPlan,
+    pub(super) interner: &'a Interner,
+    pub(super) span: Span,
+    /// Earlier windows.
+    pub(super) back: Back<'a>,
 }
 
 impl Env for WindowEnv<'_> {
@@ -286,7 +314,10 @@ impl Env for WindowEnv<'_> {
     }
 
     fn aggregate(&self, index: u16) -> Val<'_> {
-        self.lane.value(self.w, index, self.span, self.interner)
+        match self.w.aggregates.get(usize::from(index)).map(|a| a.fold) {
+            Some(Fold::Baseline { number }) => self.baseline(number).map_or(Val::Unknown, Val::Num),
+            _ => self.lane.value(self.w, index, self.span, self.interner),
+        }
     }
 
     fn key(&self, index: u16) -> Val<'_> {
@@ -297,15 +328,19 @@ impl Env for WindowEnv<'_> {
         }
     }
 
+    fn outage(&self, o: &OutagePlan) -> Truth {
+        self.outage_within(o)
+    }
+
     fn at(&self) -> Timestamp {
         Timestamp(self.span.end)
     }
 }
 
 impl Group {
-    /// Whether its windows hold no event.
+    /// Whether its windows hold no event, and none is looked back to.
     fn is_empty(&self) -> bool {
-        self.widest().events() == 0
+        self.widest().is_empty()
     }
 
     fn has_episode(&self) -> bool {
@@ -320,11 +355,13 @@ impl Group {
     /// Drops all steps before `first`.
     fn expire(&mut self, w: &WindowPlan, first: i64) {
         self.net.expire(w, first);
+        self.net.forget(w, first + w.panes);
         let Some(more) = &mut self.more else { return };
         more.took_out.iter_mut().for_each(|c| c.expire(first));
         if let Some(raw) = &mut more.raw {
             raw.expire(w, first);
-            if raw.events() == self.net.events() {
+            raw.forget(w, first + w.panes);
+            if raw.is_like(&self.net) {
                 more.raw = None;
             }
         }
@@ -355,15 +392,19 @@ impl Group {
         }
     }
 
-    /// The step at which its windows change, if no event comes: the session is over, or the first step leaves the window.
-    /// Where there are too few events to hold, the last.
-    fn changes(&self, w: &WindowPlan) -> Option<i64> {
+    /// The step after `at` at which its windows change, if no event comes: the session is over, or the first step leaves the
+    /// window; where there are too few events to hold, the last. Windows to look back to change when one ends.
+    fn changes(&self, w: &WindowPlan, at: i64) -> Option<i64> {
         if let Some(session) = &self.session {
             return Some(session.over_at(w));
         }
         let events = self.widest();
+        if events.events() == 0 {
+            return events.history().and_then(|h| h.gone_at(w));
+        }
         let leaves = if self.is_hot(w) { events.first_pane() } else { events.last_pane() };
-        leaves.map(|pane| pane + w.panes + 1)
+        let ends = (!w.baselines.is_empty()).then(|| next_end(w, at));
+        leaves.map(|pane| pane + w.panes + 1).into_iter().chain(ends).min()
     }
 
     /// Whether its windows hold enough events, or an episode is under way.
@@ -375,13 +416,14 @@ impl Group {
     /// Judges the group at a step; further steps at which it is due.
     fn judge(
         &mut self,
-        step: i64,
         plan: &RulePlan,
         w: &WindowPlan,
         bench: &Bench<'_>,
         trail: &Trail,
+        back: Back<'_>,
         ended: &mut Vec<Ended>,
     ) -> [Option<i64>; 2] {
+        let step = back.step;
         self.expire(w, step - w.panes);
         if self.session.as_ref().is_some_and(|session| session.over_at(w) <= step) {
             self.leave(w);
@@ -390,18 +432,11 @@ impl Group {
         let start = self.session.as_ref().map_or(end.saturating_sub(w.length.0), |session| session.first);
         let span = Span { start, end };
         let (key, interner) = (&self.key, bench.interner);
-        fn env<'a>(
-            lane: &'a Lane,
-            key: &'a Key,
-            w: &'a WindowPlan,
-            interner: &'a Interner,
-            span: Span,
-        ) -> WindowEnv<'a> {
-            WindowEnv { lane, key, w, interner, span }
-        }
         let raw_lane = self.more.as_mut().and_then(|m| m.raw.take());
-        let net = self.net.events() > 0 && w.when.eval(&env(&self.net, key, w, interner, span)).is_true();
-        let raw = !net && raw_lane.as_ref().is_some_and(|raw| w.when.eval(&env(raw, key, w, interner, span)).is_true());
+        let net_env = WindowEnv { lane: &self.net, key, w, interner, span, back };
+        let holds = |lane: &Lane| lane.events() > 0 && w.when.eval(&WindowEnv { lane, ..net_env }).is_true();
+        let net = holds(&self.net);
+        let raw = !net && raw_lane.as_ref().is_some_and(holds);
         let took_out: Vec<u64> = self.more.iter().flat_map(|m| &m.took_out).map(Counts::total).collect();
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
@@ -411,12 +446,12 @@ impl Group {
                 e.last = e.last.max(step - 1);
             }
             if holds {
-                let env = env(lane, key, w, interner, span);
+                let env = WindowEnv { lane, ..net_env };
                 match episode {
                     None => {
                         let tracks = w.values.iter().map(|v| {
                             let now = recorded(&v.scalar.eval(&env));
-                            let estimates = estimates(v, lane).collect();
+                            let estimates = estimates(v, &env).collect();
                             Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
                         });
                         let because = because(plan, &env);
@@ -428,7 +463,7 @@ impl Group {
                         e.holds = true;
                         for (v, track) in w.values.iter().zip(&mut e.tracks) {
                             track.last = recorded(&v.scalar.eval(&env));
-                            track.estimates.extend(estimates(v, lane));
+                            track.estimates.extend(estimates(v, &env));
                             let better = match (&track.peak, &track.last) {
                                 (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => {
                                     if v.peaks_low() {
@@ -483,10 +518,21 @@ impl Group {
     }
 }
 
-/// Which aggregates of a value are estimates now, and how far they may be off.
-fn estimates<'a>(v: &'a ValuePlan, lane: &'a Lane) -> impl Iterator<Item = (u16, Bound)> {
+/// The same over accounts that are counted together, which look back to nothing.
+fn estimates_of<'a>(v: &'a ValuePlan, lane: &'a Lane) -> impl Iterator<Item = (u16, Bound)> {
     let bound = |i: &u16| lane.accumulators().get(usize::from(*i)).and_then(Accumulator::bound);
     v.estimated.iter().filter_map(move |i| bound(i).map(|bound| (*i, bound)))
+}
+
+/// Which aggregates of a value are estimates now, and how far they may be off.
+fn estimates<'a>(v: &'a ValuePlan, env: &'a WindowEnv<'_>) -> impl Iterator<Item = (u16, Bound)> {
+    v.estimated.iter().flat_map(|i| match env.w.aggregates.get(usize::from(*i)).map(|a| a.fold) {
+        Some(Fold::Baseline { number }) => env.baseline_estimates(*i, number),
+        _ => {
+            let bound = env.lane.accumulators().get(usize::from(*i)).and_then(Accumulator::bound);
+            bound.into_iter().map(|bound| (*i, bound)).collect()
+        }
+    })
 }
 
 /// Numbers of the events that a group counted in the steps of a range, in order, as far as they are held.
@@ -567,6 +613,7 @@ impl HeapBytes for Windows {
             + self.table.allocation_size()
             + self.free.heap_bytes()
             + self.trail.heap_bytes()
+            + self.cohorts.iter().map(HeapBytes::heap_bytes).sum::<usize>()
     }
 }
 

@@ -55,6 +55,8 @@ pub struct TableFile {
     pub path: PathBuf,
     /// The column of the key; the first of a CSV file where nothing is said.
     pub key: Option<ColumnRef>,
+    /// Type of the value that is looked up: addresses are, in networks.
+    pub key_type: Type,
     /// The columns that rules read, by heading or key.
     pub columns: Vec<(Box<str>, Type)>,
     /// As in [`ListFile::valid`].
@@ -234,7 +236,7 @@ fn check_key(path: &Path, text: &str, key: &FingerprintKey) -> Result<(), FileEr
 /// Reads a table.
 pub fn read_table(file: &TableFile) -> Result<TableData, FileError> {
     let path = &file.path;
-    let mut rows = Rows::new(path, &file.columns);
+    let mut rows = Rows::new(path, &file.columns, &file.key_type);
     let text = match Kind::of(path, "a table ends in .csv (with a heading) or .jsonl")? {
         Kind::Text => {
             let allowed = "a table ends in .csv (with a heading) or .jsonl";
@@ -289,7 +291,7 @@ pub fn read_accounts(path: &Path) -> Result<AccountsFile, FileError> {
     let known = |key: &str| {
         matches!(key, "account" | "valid_from" | "valid_to") || columns.iter().any(|(name, _)| **name == *key)
     };
-    let mut rows = Rows::new(path, &columns);
+    let mut rows = Rows::new(path, &columns, &Type::String);
     let mut n_ignored = 0u64;
     for (line, record) in numbered_lines(&text) {
         let tree = json(path, line, record)?;
@@ -304,14 +306,15 @@ pub fn read_accounts(path: &Path) -> Result<AccountsFile, FileError> {
 /// Rows of a table with the lines they came from.
 struct Rows<'p> {
     path: &'p Path,
+    key: &'p Type,
     columns: &'p [(Box<str>, Type)],
     lines: Vec<u64>,
     rows: Vec<TableRow>,
 }
 
 impl<'p> Rows<'p> {
-    fn new(path: &'p Path, columns: &'p [(Box<str>, Type)]) -> Self {
-        Rows { path, columns, lines: Vec::new(), rows: Vec::new() }
+    fn new(path: &'p Path, columns: &'p [(Box<str>, Type)], key: &'p Type) -> Self {
+        Rows { path, key, columns, lines: Vec::new(), rows: Vec::new() }
     }
 
     fn push(&mut self, line: u64, row: TableRow) -> Result<(), FileError> {
@@ -371,10 +374,13 @@ impl<'p> Rows<'p> {
     }
 
     fn build(self, text: &str) -> Result<TableData, FileError> {
-        let Rows { path, columns, lines, rows } = self;
+        let Rows { path, key, columns, lines, rows } = self;
         let line_of = |row: Option<usize>| row.and_then(|row| lines.get(row).copied()).unwrap_or(1);
-        TableData::build(columns.to_vec(), rows).map_err(|error| match error {
+        TableData::build_by(key, columns.to_vec(), rows).map_err(|error| match error {
             TableError::TooMany => FileError::TooLarge { path: path.to_owned() },
+            TableError::Key { row, error } => {
+                FileError::Value { path: path.to_owned(), line: line_of(Some(row)), error }
+            }
             TableError::Twice { row, first, key } => {
                 let first = line_of(Some(first));
                 let what = format!(

@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::{Const, Expr, ExprKind, Function, Link, LinkValue, Piece, Program, Rule, Shape, TextTest, Verb};
+use super::{
+    Aggregate, Const, Expr, ExprKind, Function, Link, LinkValue, Piece, Program, Rule, SeriesId, Shape, TextTest, Verb,
+};
 use crate::event::FIELDS;
 
 /// SHA-256 of [`canonical_rule`], in lower-case hex.
@@ -31,6 +33,13 @@ pub fn canonical_definition(program: &Program, rule: &Rule) -> String {
     let text = canonical_rule(program, rule);
     let told = ["name ", "enforces ", "severity ", "confidence ", "mode ", "action ", "budget ", "rollout "];
     text.lines().filter(|line| !told.iter().any(|t| line.starts_with(t))).map(|line| format!("{line}\n")).collect()
+}
+
+/// The canonical text of a series.
+pub fn canonical_series(program: &Program, id: SeriesId) -> String {
+    let mut w = Writer { program, out: String::new() };
+    w.series(id);
+    w.out
 }
 
 /// The canonical text of one expression.
@@ -91,12 +100,7 @@ impl Writer<'_> {
                 self.line("session_gap_ns", &gap.0.to_string());
             }
             for aggregate in &w.aggregates {
-                self.out.push_str("aggregate ");
-                self.function(&aggregate.function);
-                if let Some(filter) = &aggregate.filter {
-                    self.out.push_str(" where ");
-                    self.expr(filter);
-                }
+                self.aggregate(aggregate);
                 self.out.push('\n');
             }
             self.expr_line("when", &w.when);
@@ -175,6 +179,38 @@ impl Writer<'_> {
         }
     }
 
+    /// A series by what it means: its name is not part of it.
+    fn series(&mut self, id: SeriesId) {
+        let program = self.program;
+        let Some(s) = program.series.get(id.0 as usize) else { return };
+        let kinds: Vec<&str> = s.kinds.iter().map(|k| k.word()).collect();
+        let _ = write!(self.out, "(series {} {} {} {} {:?}", kinds.join(","), s.every.0, s.steps, s.least, s.outage);
+        if let Some(e) = &s.filter {
+            self.out.push_str(" where ");
+            self.expr(e);
+        }
+        for e in &s.per {
+            self.out.push_str(" per ");
+            self.expr(e);
+        }
+        for aggregate in &s.aggregates {
+            self.out.push(' ');
+            self.aggregate(aggregate);
+        }
+        self.out.push(' ');
+        self.expr(&s.value);
+        self.out.push(')');
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) {
+        self.out.push_str("aggregate ");
+        self.function(&aggregate.function);
+        if let Some(filter) = &aggregate.filter {
+            self.out.push_str(" where ");
+            self.expr(filter);
+        }
+    }
+
     fn line(&mut self, key: &str, value: &str) {
         let _ = writeln!(self.out, "{key} {value}");
     }
@@ -189,6 +225,14 @@ impl Writer<'_> {
         let args: Vec<&Expr> = function.arguments().iter().collect();
         match function {
             Function::Quantile(_, share) => self.call(&format!("quantile:{share}"), &args),
+            Function::TopShare(_, n) if *n > 1 => self.call(&format!("top_share:{n}"), &args),
+            Function::Baseline(b) => {
+                let _ = write!(self.out, "({}:{}:{}:{} ", b.word(), b.share, b.windows, b.least);
+                self.expr(&b.of);
+                self.out.push(' ');
+                self.call("by", &args);
+                self.out.push(')');
+            }
             _ => self.call(function.word(), &args),
         }
         if let Function::Distinct { one_per: Some((key, condition)), .. } = function {
@@ -292,6 +336,16 @@ impl Writer<'_> {
             ExprKind::Memory(m) => {
                 let name = format!("{}:{}", m.ask.word(), m.within.0);
                 self.call(&name, &std::iter::once(&m.of).chain(m.ask.by()).collect::<Vec<_>>());
+            }
+            ExprKind::Outage(series) => {
+                self.out.push_str("(outage ");
+                self.series(*series);
+                self.out.push(')');
+            }
+            ExprKind::WindowOutage(o) => {
+                let _ = write!(self.out, "(outage-within:{}:{:?} ", o.length.0, o.keys);
+                self.series(o.series);
+                self.out.push(')');
             }
             ExprKind::Template(f, strictness) => {
                 let name = FIELDS.get(usize::from(f.0)).map_or("?", |f| f.name);

@@ -1,6 +1,6 @@
 //! Questions about what was seen before an event. They are asked behind the watermark, where everything earlier is known.
 
-use super::{Expr, Function, Piece, Rule, Shape};
+use super::{Aggregate, Expr, Function, Piece, Rule, Series, Shape};
 use crate::time::Duration;
 
 /// Different questions of a rule: an event waits with every combination of their answers, three to a question.
@@ -53,16 +53,16 @@ impl Ask {
 }
 
 impl Expr {
-    /// Whether memory is asked anywhere in it.
+    /// Whether memory or a series is asked anywhere in it: what is answered behind the watermark.
     pub fn asks_memory(&self) -> bool {
         let mut asks = false;
-        self.walk(&mut |e| asks |= matches!(e.kind, super::ExprKind::Memory(_)));
+        self.walk(&mut |e| asks |= matches!(e.kind, super::ExprKind::Memory(_) | super::ExprKind::Outage(_)));
         asks
     }
 }
 
 impl Rule {
-    /// Whether it asks memory anywhere.
+    /// Whether it asks memory or a series anywhere, of single events.
     pub fn asks_memory(&self) -> bool {
         let mut asks = false;
         each_expr(self, &mut |e| asks |= e.asks_memory());
@@ -87,7 +87,17 @@ pub fn each_expr<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
     }
     let Shape::Windowed(w) = &rule.shape else { return };
     w.per.iter().for_each(&mut *f);
-    for a in &w.aggregates {
+    each_of_aggregates(&w.aggregates, f);
+}
+
+/// Calls `f` with every expression of a series that looks at single events.
+pub fn each_expr_of_series<'s>(series: &'s Series, f: &mut impl FnMut(&'s Expr)) {
+    series.filter.iter().chain(&series.per).for_each(&mut *f);
+    each_of_aggregates(&series.aggregates, f);
+}
+
+fn each_of_aggregates<'a>(aggregates: &'a [Aggregate], f: &mut impl FnMut(&'a Expr)) {
+    for a in aggregates {
         a.filter.iter().for_each(&mut *f);
         a.function.arguments().iter().for_each(&mut *f);
         if let Function::Distinct { one_per: Some((key, condition)), .. } = &a.function {

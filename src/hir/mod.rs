@@ -1,17 +1,21 @@
 //! What rules mean: names resolved, types known, `let`s put in place. This is what is hashed into a violation. Knows
 //! nothing of how a rule runs.
 
+mod baseline;
 mod canonical;
 mod link;
 mod memory;
 mod sequence;
+mod series;
 
-pub use canonical::{canonical_definition, canonical_expr, canonical_rule, describe, rule_hash};
+pub use baseline::{Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, USUAL_VALUES_MIN, Whose};
+pub use canonical::{canonical_definition, canonical_expr, canonical_rule, canonical_series, describe, rule_hash};
 pub use link::{
     Family, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_EDGES_MAX, LINK_FAMILIES_MAX, LINK_PAIRS_MAX, Link, LinkId, LinkValue,
 };
-pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr};
+pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr, each_expr_of_series};
 pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
+pub use series::{SERIES_KEYS_MAX, SERIES_MEDIAN, SERIES_STEPS_MAX, SERIES_VALUES_MIN, Series, SeriesId, WindowOutage};
 
 /// Comparison: what is written is what is meant.
 pub use crate::syntax::ast::CompareOp as Compare;
@@ -35,6 +39,8 @@ pub struct Program {
     pub tables: Vec<Table>,
     /// Links; [`LinkId`] is an index.
     pub links: Vec<Link>,
+    /// Series; [`SeriesId`] is an index.
+    pub series: Vec<Series>,
     /// Rules that are evaluated, `applies` resolved, in order of declaration.
     pub rules: Vec<Rule>,
 }
@@ -331,8 +337,8 @@ pub enum Function {
     /// Standard deviation of the known values (of all of them, not of a sample) by the absolute value of their mean:
     /// [`Type::Percentage`], rounded down to a millionth; unknown where the mean is zero.
     Spread(Expr),
-    /// Share of the commonest among the known values: [`Type::Percentage`]. An estimate where many differ.
-    TopShare(Expr),
+    /// Share of the so many commonest among the known values: [`Type::Percentage`]. An estimate where many differ.
+    TopShare(Expr, u32),
     /// Shannon entropy of the known values in bits: [`Type::Decimal`]. An estimate where many differ.
     Entropy(Expr),
     /// The earliest known value, by (time, id).
@@ -346,6 +352,8 @@ pub enum Function {
     LongestIdle,
     /// The greatest speed between the countries of successive events with a known country, in km/h: [`Type::Decimal`].
     TopSpeed(Expr),
+    /// What a value over the window came to in earlier windows; its type. Counts no event.
+    Baseline(Box<Baseline>),
 }
 
 impl Function {
@@ -361,13 +369,14 @@ impl Function {
             Function::Share(_) => "share",
             Function::Quantile(..) => "quantile",
             Function::Spread(_) => "spread",
-            Function::TopShare(_) => "top_share",
+            Function::TopShare(..) => "top_share",
             Function::Entropy(_) => "entropy",
             Function::First(_) => "first",
             Function::Last(_) => "last",
             Function::Rate => "rate",
             Function::LongestIdle => "longest_idle",
             Function::TopSpeed(_) => "top_speed",
+            Function::Baseline(b) => b.word(),
         }
     }
 
@@ -382,12 +391,21 @@ impl Function {
             | Function::Share(e)
             | Function::Quantile(e, _)
             | Function::Spread(e)
-            | Function::TopShare(e)
+            | Function::TopShare(e, _)
             | Function::Entropy(e)
             | Function::First(e)
             | Function::Last(e)
             | Function::TopSpeed(e) => std::slice::from_ref(e),
             Function::Distinct { of, .. } => of,
+            Function::Baseline(b) => b.by(),
+        }
+    }
+
+    /// The baseline that it is.
+    pub fn baseline(&self) -> Option<&Baseline> {
+        match self {
+            Function::Baseline(b) => Some(b),
+            _ => None,
         }
     }
 }
@@ -558,6 +576,11 @@ pub enum ExprKind {
     Length(Box<Expr>),
     /// What was seen before the event.
     Memory(Box<Memory>),
+    /// Whether the event lies in an outage of a series: whether the last step that ended at or before it was one. Of the key
+    /// that the event has in the series.
+    Outage(SeriesId),
+    /// Whether there was an outage of a series within the window (in `when`, `lets`, `because` of a windowed rule).
+    WindowOutage(Box<WindowOutage>),
     /// The template fingerprints of a text field ([`crate::template`]): a list, empty for a text of too few words.
     Template(FieldId, Strictness),
     /// The result of an aggregate of the rule (in `when`, `lets`, `because` of a windowed rule).
@@ -577,6 +600,8 @@ impl Expr {
             ExprKind::Const(_)
             | ExprKind::Field(_)
             | ExprKind::Column(..)
+            | ExprKind::Outage(_)
+            | ExprKind::WindowOutage(_)
             | ExprKind::Template(..)
             | ExprKind::Aggregate(_)
             | ExprKind::Link(_)

@@ -66,8 +66,12 @@ impl Expr {
     pub fn is_of_event(&self) -> bool {
         let (mut event, mut other) = (false, false);
         self.walk(&mut |e| match e.kind {
-            ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Template(..) => event = true,
-            ExprKind::OfStep(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::Link(_) => other = true,
+            ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Template(..) | ExprKind::Outage(_) => event = true,
+            ExprKind::OfStep(..)
+            | ExprKind::Aggregate(_)
+            | ExprKind::Key(_)
+            | ExprKind::Link(_)
+            | ExprKind::WindowOutage(_) => other = true,
             _ => {}
         });
         event && !other

@@ -78,6 +78,7 @@ impl Files<'_> {
         let file = TableFile {
             path: self.find(written, table.span)?,
             key: None,
+            key_type: table.key.ty.clone(),
             columns: columns(table),
             valid: table.valid.as_ref().map(|(from, to)| (column(from), column(to))),
         };

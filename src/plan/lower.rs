@@ -7,7 +7,7 @@ use super::ReferenceData;
 use super::link::Links;
 use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
-use super::scalar::{Cond, Scalar};
+use super::scalar::{Cond, OutagePlan, Scalar};
 use super::sequence::{OWN, Slots};
 use super::set::ValueSet;
 use super::text::TextMatcher;
@@ -15,8 +15,9 @@ use super::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
-use crate::hir::{Expr, ExprKind, Program, TextTest, canonical_expr};
+use crate::hir::{Const, Expr, ExprKind, Program, TextTest, canonical_expr};
 use crate::reference::{ListData, TableData};
+use crate::time::Timestamp;
 use crate::value::Type;
 
 /// Number of a value of single events that rules take as one word: a key, or something counted.
@@ -79,6 +80,17 @@ impl Lower<'_> {
                     };
                     Node::Text { field: *field, matcher }
                 }
+                ExprKind::OrDefault(field, default) => match (&field.kind, &default.kind) {
+                    (ExprKind::Field(_), ExprKind::Const(Const::Text(said)))
+                        if !matches!(test, TextTest::ContainsAnyOf(_)) =>
+                    {
+                        let Some(matcher) = self.matcher(e, test, *ignoring_case) else {
+                            return self.nodes.add("broken", Node::Or(Box::new([])));
+                        };
+                        self.text_or(e, field, matcher.matches(said, Timestamp(0)))
+                    }
+                    _ => Node::Leaf(self.cond(e)),
+                },
                 _ => Node::Leaf(self.cond(e)),
             },
             _ => Node::Leaf(self.cond(e)),
@@ -88,6 +100,24 @@ impl Lower<'_> {
             self.questions.depends(id);
         }
         id
+    }
+
+    /// A test on a field with a default, as a test on the field, which the pass over its literals may spare: `absent` is what
+    /// it comes to where the field is unknown.
+    fn text_or(&mut self, e: &Expr, field: &Expr, absent: bool) -> Node {
+        let with = |kind: ExprKind| Expr { kind, ..e.clone() };
+        let exists = with(ExprKind::Exists(Box::new(field.clone())));
+        let mut on_field = e.clone();
+        if let ExprKind::Text { operand, .. } = &mut on_field.kind {
+            *operand = Box::new(field.clone());
+        }
+        let on_field = self.node(&on_field);
+        if absent {
+            let missing = self.node(&with(ExprKind::Not(Box::new(exists))));
+            Node::Or([missing, on_field].into())
+        } else {
+            Node::And([self.node(&exists), on_field].into())
+        }
     }
 
     /// The word of a value of single events.
@@ -172,6 +202,16 @@ impl Lower<'_> {
             }
             ExprKind::Exists(a) => Cond::Exists(self.scalar(a)),
             ExprKind::Memory(m) => Cond::Memory(self.question(e, m)),
+            ExprKind::Outage(series) => Cond::Memory(self.outage(e, *series)),
+            ExprKind::WindowOutage(o) => {
+                let every = self.program.series.get(o.series.0 as usize).map_or(1, |s| s.every.0);
+                Cond::Outage(OutagePlan {
+                    series: o.series.0 as usize,
+                    keys: o.keys.clone(),
+                    length: o.length.0,
+                    every,
+                })
+            }
             _ => Cond::Value(self.scalar(e)),
         }
     }
@@ -211,6 +251,8 @@ impl Lower<'_> {
             | ExprKind::InList(..)
             | ExprKind::Text { .. }
             | ExprKind::Exists(_)
+            | ExprKind::Outage(_)
+            | ExprKind::WindowOutage(_)
             | ExprKind::Memory(_) => Scalar::Truth(Box::new(self.cond(e))),
         }
     }

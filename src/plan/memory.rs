@@ -18,7 +18,8 @@ pub const FIRST_SEEN_KEEP: Duration = Duration(90 * DAY_NS);
 #[derive(Debug)]
 pub(crate) struct QuestionPlan {
     pub(crate) ask: AskPlan,
-    pub(crate) of: (Scalar, Type),
+    /// The value, or the parts of a key.
+    pub(crate) of: Vec<(Scalar, Type)>,
     /// The second operand of those that have one.
     pub(crate) by: Option<(Scalar, Type)>,
     pub(crate) within: i64,
@@ -33,6 +34,8 @@ pub(crate) enum AskPlan {
     SeenBeforeBy,
     FirstSeen,
     NewFor,
+    /// Of a series, by its number: asked there, not of a memory.
+    Outage(usize),
 }
 
 impl QuestionPlan {
@@ -101,13 +104,31 @@ impl Questions {
 }
 
 impl Lower<'_> {
+    /// The number of a question to a series.
+    pub(crate) fn outage(&mut self, e: &hir::Expr, id: hir::SeriesId) -> u16 {
+        let name = self.questions.name(canonical_expr(self.program, e));
+        let known = self.questions.names.iter().position(|n| *n == name);
+        let number = known.unwrap_or_else(|| {
+            let per = self.program.series.get(id.0 as usize).map_or(&[][..], |s| &s.per);
+            let of = per.iter().map(|e| (self.scalar(e), e.ty.clone())).collect();
+            let kinds = self.questions.kinds.clone();
+            let ask = AskPlan::Outage(id.0 as usize);
+            self.questions.all.push(QuestionPlan { ask, of, by: None, within: 0, keep: 0, kinds });
+            self.questions.names.push(name);
+            self.questions.all.len() - 1
+        });
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        self.questions.asked.push(number);
+        number
+    }
+
     /// The number of a question.
     pub(crate) fn question(&mut self, e: &hir::Expr, m: &hir::Memory) -> u16 {
         let name = self.questions.name(canonical_expr(self.program, e));
         let known = self.questions.names.iter().position(|n| *n == name);
         let number = known.unwrap_or_else(|| {
             let operand = |cx: &mut Self, e: &hir::Expr| (cx.scalar(e), e.ty.clone());
-            let of = operand(self, &m.of);
+            let of = vec![operand(self, &m.of)];
             let by = m.ask.by().map(|e| operand(self, e));
             let ask = match m.ask {
                 hir::Ask::SeenBefore => AskPlan::SeenBefore,

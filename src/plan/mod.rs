@@ -1,5 +1,6 @@
 //! How rules run: a checked program and its reference data, made ready for the evaluator.
 
+pub(crate) mod baseline;
 mod index;
 mod inline;
 pub(crate) mod link;
@@ -9,6 +10,7 @@ pub(crate) mod node;
 pub(crate) mod rule;
 pub(crate) mod scalar;
 pub(crate) mod sequence;
+pub(crate) mod series;
 mod set;
 pub mod text;
 pub(crate) mod wording;
@@ -29,6 +31,7 @@ use self::memory::{QuestionPlan, Questions};
 use self::node::{Node, NodeId, Nodes};
 use self::rule::{RulePlan, ShapePlan, WindowPlan};
 use self::sequence::{SequencePlan, Slots};
+use self::series::SeriesPlan;
 use self::text::Prefilter;
 use self::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic, has_errors, sort};
@@ -113,6 +116,11 @@ impl RuleSet {
             }
             rules.push(plan);
         }
+        for (number, s) in program.series.iter().enumerate() {
+            let plan = series::plan(&mut cx, number, s);
+            rules.push(plan);
+            members.push(Vec::new());
+        }
         let Lower { nodes, words, wordings, questions, links, mut diagnostics, .. } = cx;
         let questions = questions.all;
         if questions.len() > crate::hir::QUESTIONS_MAX
@@ -133,8 +141,10 @@ impl RuleSet {
             let numbered = rules.iter().zip(&program.rules).enumerate();
             let looks = numbered.filter(|(_, (_, rule))| rule.kinds.contains(&kind));
             let leaders = looks.filter(|(n, _)| members.get(*n).is_some_and(|m| !m.is_empty()));
+            let series = rules.iter().enumerate().skip(program.rules.len()).zip(&program.series);
+            let series = series.filter(|(_, s)| s.kinds.contains(&kind)).map(|((n, plan), _)| (n as u32, plan.filter));
             let filters: Vec<(u32, Option<NodeId>)> =
-                leaders.map(|(n, (plan, _))| (n as u32, plan.filter_of(kind))).collect();
+                leaders.map(|(n, (plan, _))| (n as u32, plan.filter_of(kind))).chain(series).collect();
             Index::new(&filters, &nodes)
         });
         let prefilters = prefilters(&nodes);
@@ -178,15 +188,23 @@ impl RuleSet {
     /// The longest window of any rule: how long events matter.
     pub fn longest_window(&self) -> Duration {
         let lengths = self.rules.iter().map(|r| match &r.shape {
-            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) | ShapePlan::Series(_) => Duration(0),
             ShapePlan::Windowed(w) => Duration(w.panes.saturating_mul(w.step)),
         });
         lengths.max().unwrap_or_default()
     }
 
-    /// How far back any rule asks memory.
+    /// How far back any rule asks memory, earlier windows or a series.
     pub fn longest_memory(&self) -> Duration {
-        self.questions.iter().map(|q| Duration(q.within)).max().unwrap_or_default()
+        let questions = self.questions.iter().map(|q| q.within);
+        // The windows that are looked back to begin up to two lengths earlier.
+        let back = |w: &WindowPlan| match w.baselines.reach() {
+            0 => 0,
+            windows => w.length.0.saturating_mul(windows + 2),
+        };
+        let baselines = self.leaders().map(|(_, _, w)| back(w));
+        let series = self.series().map(|s| s.w.step.saturating_mul(s.steps + s.kept + 1));
+        Duration(questions.chain(baselines).chain(series).max().unwrap_or_default())
     }
 
     /// How far back any finding can reach: the longest window or tie of a link with its step, or the longest sequence.
@@ -199,7 +217,7 @@ impl RuleSet {
     /// The longest step of any rule.
     pub fn longest_step(&self) -> Duration {
         let steps = self.rules.iter().map(|r| match &r.shape {
-            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => Duration(0),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) | ShapePlan::Series(_) => Duration(0),
             ShapePlan::Windowed(w) => Duration(w.step),
         });
         steps.max().unwrap_or_default()
@@ -216,7 +234,7 @@ impl RuleSet {
         let numbered = self.rules.iter().zip(&self.members).enumerate();
         numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
             ShapePlan::Windowed(w) => Some((n as u32, plan, w.as_ref())),
-            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) | ShapePlan::Series(_) => None,
         })
     }
 
@@ -225,7 +243,15 @@ impl RuleSet {
         let numbered = self.rules.iter().zip(&self.members).enumerate();
         numbered.filter(|(_, (_, members))| !members.is_empty()).filter_map(|(n, (plan, _))| match &plan.shape {
             ShapePlan::Sequence(s) => Some((n as u32, plan, s.as_ref())),
-            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => None,
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) | ShapePlan::Series(_) => None,
+        })
+    }
+
+    /// The series, in the order of their numbers.
+    pub(crate) fn series(&self) -> impl Iterator<Item = &SeriesPlan> {
+        self.rules.iter().skip(self.program.rules.len()).filter_map(|plan| match &plan.shape {
+            ShapePlan::Series(s) => Some(s.as_ref()),
+            _ => None,
         })
     }
 
@@ -277,6 +303,7 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
             link.families.iter().for_each(|f| see(&f.of));
         }
     }
+    program.series.iter().for_each(|series| crate::hir::each_expr_of_series(series, &mut see));
     fields.sort_unstable();
     fields.dedup();
     fields

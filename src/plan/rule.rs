@@ -2,11 +2,13 @@
 
 use smallvec::SmallVec;
 
-use super::lower::{Lower, WordId, is_symbol};
+use super::baseline::Baselines;
+use super::lower::{Lower, WordId, WordPlan, is_symbol};
 use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
 use super::sequence::{SLOTS_MAX, SequencePlan};
+use super::series::SeriesPlan;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::Kind;
 use crate::hir::{self, Compare, ExprKind, Function, Piece, Shape, canonical_expr, describe, rule_hash};
@@ -43,9 +45,13 @@ pub(crate) struct ExceptionPlan {
 
 #[derive(Debug)]
 pub(crate) enum ShapePlan {
-    Single { values: Vec<ValuePlan> },
+    Single {
+        values: Vec<ValuePlan>,
+    },
     Windowed(Box<WindowPlan>),
     Sequence(Box<SequencePlan>),
+    /// No rule: what rules ask.
+    Series(Box<SeriesPlan>),
 }
 
 #[derive(Debug)]
@@ -64,6 +70,7 @@ pub(crate) struct WindowPlan {
     pub(crate) filters: Vec<NodeId>,
     pub(crate) inputs: Vec<InputPlan>,
     pub(crate) aggregates: Vec<AggregatePlan>,
+    pub(crate) baselines: Baselines,
     /// Words of a row of one step.
     pub(crate) row: usize,
     /// Column of the number of events that any aggregate counts; `None` where every event is counted.
@@ -97,6 +104,17 @@ pub(crate) enum InputPlan {
     OnePer { of: Vec<(Scalar, Type)>, key: (Scalar, Type), condition: Option<NodeId> },
 }
 
+impl InputPlan {
+    /// Whether its word is the number of a text.
+    pub(crate) fn is_symbol(&self, words: &[WordPlan]) -> bool {
+        match self {
+            InputPlan::Word(id) => words.get(id.0 as usize).is_some_and(|word| is_symbol(&word.ty)),
+            InputPlan::Truth(_) => false,
+            InputPlan::Tuple(_) | InputPlan::OnePer { .. } => true,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fold {
     Count,
@@ -117,6 +135,8 @@ pub(crate) enum Fold {
     Spread,
     TopShare {
         symbols: bool,
+        /// Of how many values.
+        of: u32,
     },
     Entropy {
         symbols: bool,
@@ -133,6 +153,10 @@ pub(crate) enum Fold {
     },
     LongestIdle,
     TopSpeed,
+    /// By its number among the rule's baselines.
+    Baseline {
+        number: u16,
+    },
 }
 
 impl Fold {
@@ -150,7 +174,7 @@ impl Fold {
     pub(crate) fn keeps_symbols(self) -> bool {
         match self {
             Fold::Distinct { symbols }
-            | Fold::TopShare { symbols }
+            | Fold::TopShare { symbols, .. }
             | Fold::Entropy { symbols }
             | Fold::First { symbols }
             | Fold::Last { symbols } => symbols,
@@ -172,6 +196,8 @@ pub(crate) struct AggregatePlan {
     pub(crate) input: u8,
     pub(crate) filter: Option<u8>,
     pub(crate) column: Column,
+    /// Whether the events that it takes in contribute to a finding.
+    pub(crate) counts: bool,
 }
 
 /// Where an aggregate keeps the numbers of a step.
@@ -208,6 +234,15 @@ impl RulePlan {
     pub(crate) fn windows_number(&self) -> Option<u32> {
         match &self.shape {
             ShapePlan::Windowed(w) => Some(w.number),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) | ShapePlan::Series(_) => None,
+        }
+    }
+
+    /// What it counts over windows, of a series over its steps.
+    pub(crate) fn window(&self) -> Option<&WindowPlan> {
+        match &self.shape {
+            ShapePlan::Windowed(w) => Some(w),
+            ShapePlan::Series(s) => Some(&s.w),
             ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
         }
     }
@@ -216,7 +251,7 @@ impl RulePlan {
     pub(crate) fn sequence_number(&self) -> Option<u32> {
         match &self.shape {
             ShapePlan::Sequence(s) => Some(s.number),
-            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => None,
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) | ShapePlan::Series(_) => None,
         }
     }
 
@@ -224,7 +259,7 @@ impl RulePlan {
     pub(crate) fn filter_of(&self, kind: Kind) -> Option<NodeId> {
         match &self.shape {
             ShapePlan::Sequence(s) => s.covers.get(kind as usize).copied().flatten(),
-            ShapePlan::Single { .. } | ShapePlan::Windowed(_) => self.filter,
+            ShapePlan::Single { .. } | ShapePlan::Windowed(_) | ShapePlan::Series(_) => self.filter,
         }
     }
 
@@ -308,6 +343,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     let mut inputs: Vec<InputPlan> = Vec::new();
     let mut known: Vec<String> = Vec::new();
     let mut aggregates = Vec::new();
+    let (mut baselines, mut more) = (Baselines::default(), Vec::new());
     let mut row = ROW_HEADER;
     let step = w.step.0.max(1);
     for aggregate in &w.aggregates {
@@ -345,10 +381,10 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 (Fold::Quantile { share: *share }, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e))))
             }
             Function::Spread(e) => (Fold::Spread, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
-            Function::TopShare(e) | Function::Entropy(e) | Function::First(e) | Function::Last(e) => {
+            Function::TopShare(e, _) | Function::Entropy(e) | Function::First(e) | Function::Last(e) => {
                 let symbols = is_symbol(&e.ty);
                 let fold = match &aggregate.function {
-                    Function::TopShare(_) => Fold::TopShare { symbols },
+                    Function::TopShare(_, of) => Fold::TopShare { symbols, of: *of },
                     Function::Entropy(_) => Fold::Entropy { symbols },
                     Function::First(_) => Fold::First { symbols },
                     _ => Fold::Last { symbols },
@@ -387,6 +423,11 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 });
                 (Fold::Distinct { symbols }, at)
             }
+            Function::Baseline(b) => {
+                let mut last =
+                    |cx: &mut Lower<'_>, e: &hir::Expr| input(cx, "shown", &[e], &mut |cx| InputPlan::Word(cx.word(e)));
+                (baselines.add(cx, b, w.aggregates.len(), &mut last, &mut more), 0)
+            }
         };
         let column = match fold.columns() {
             _ if fold == Fold::Count && filter.is_none() => Column::Events,
@@ -397,9 +438,11 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
             }
         };
         let (ty, word) = (aggregate.ty.clone(), aggregate.function.word());
-        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column });
+        let counts = aggregate.function.baseline().is_none();
+        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column, counts });
     }
-    let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.filter.is_none());
+    aggregates.extend(more);
+    let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.counts && a.filter.is_none());
     let contributed = (!every_counts).then_some(row as u16);
     row += usize::from(!every_counts);
     let when = cx.cond(&w.when);
@@ -418,10 +461,11 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
             Function::LongestIdle => true,
             Function::Rate => w.gap.is_some(),
             _ => false,
-        }),
+        }) || asks_for_outages(rule, w),
         filters,
         inputs,
         aggregates,
+        baselines,
         row,
         contributed,
         when,
@@ -430,6 +474,15 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         cooldown: rule.cooldown.map_or(0, |d| d.0).max(w.step.0),
         view,
     }
+}
+
+/// Whether it asks for outages within the window: they come and go without events of the group.
+fn asks_for_outages(rule: &hir::Rule, w: &hir::Windowed) -> bool {
+    let said = rule.because.iter().filter_map(|piece| match piece {
+        Piece::Value(_, e) => Some(e),
+        Piece::Text(_) => None,
+    });
+    rule.lets.iter().map(|(_, e)| e).chain(said).chain([&w.when]).any(hir::Expr::is_of_outages)
 }
 
 /// How many events a window must hold at least for a condition to be true: a count or a number of different values is at
@@ -522,7 +575,11 @@ fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValueP
 fn may_be_estimated(function: &Function) -> bool {
     matches!(
         function,
-        Function::Distinct { .. } | Function::Quantile(..) | Function::TopShare(_) | Function::Entropy(_)
+        Function::Distinct { .. }
+            | Function::Quantile(..)
+            | Function::TopShare(..)
+            | Function::Entropy(_)
+            | Function::Baseline(_)
     )
 }
 

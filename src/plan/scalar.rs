@@ -105,6 +105,11 @@ pub(crate) trait Env {
         Val::Unknown
     }
 
+    /// Whether there was an outage within the window.
+    fn outage(&self, _: &OutagePlan) -> Truth {
+        Truth::Unknown
+    }
+
     /// A slot of a rule on sequences, of the event of a step.
     fn slot(&self, _step: u16, _slot: u16) -> Val<'_> {
         Val::Unknown
@@ -137,6 +142,18 @@ pub(crate) enum Scalar {
     Truth(Box<Cond>),
 }
 
+/// Which outages are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct OutagePlan {
+    pub(crate) series: usize,
+    /// Parts of the group that are the key of the series.
+    pub(crate) keys: Vec<u16>,
+    /// Of the window, nanoseconds.
+    pub(crate) length: i64,
+    /// Length of a step of the series, nanoseconds.
+    pub(crate) every: i64,
+}
+
 /// A lowered condition.
 #[derive(Debug, Clone)]
 pub(crate) enum Cond {
@@ -151,6 +168,8 @@ pub(crate) enum Cond {
     Exists(Scalar),
     /// A question to memory, by its number.
     Memory(u16),
+    /// An outage within the window.
+    Outage(OutagePlan),
     /// A value of truth type: a field, a column, a default.
     Value(Scalar),
 }
@@ -162,6 +181,9 @@ impl Scalar {
             Scalar::Field(f) => env.field(*f).into(),
             Scalar::Column { table, column, key } => match key.eval(env) {
                 Val::Text(key) => table.column(&key, *column, env.at()).into(),
+                Val::Num(key) => table.column(&key.to_string(), *column, env.at()).into(),
+                Val::Ip(ip) => in_network(table, IpNet::from(ip), *column, env.at()),
+                Val::Net(net) => in_network(table, net, *column, env.at()),
                 _ => Val::Unknown,
             },
             Scalar::OrDefault(a, b) => match a.eval(env) {
@@ -237,6 +259,7 @@ impl Cond {
             },
             Cond::Exists(a) => Truth::from(!a.eval(env).is_unknown()),
             Cond::Memory(question) => env.memory(*question),
+            Cond::Outage(o) => env.outage(o),
             Cond::Value(a) => a.eval(env).truth(),
         }
     }
@@ -266,6 +289,11 @@ pub(crate) fn in_list(v: &Val<'_>, list: &ListData, at: Timestamp) -> Truth {
         Val::Fingerprints(all) => Truth::from(all.iter().any(|f| list.contains_fingerprint(*f, at))),
         other => Truth::from(list.contains(&other.as_value(), at)),
     }
+}
+
+/// A column for an address or a network.
+fn in_network(table: &TableData, net: IpNet, column: u16, at: Timestamp) -> Val<'_> {
+    table.find_network(net, at).map_or(Val::Unknown, |row| table.cell(row, column).into())
 }
 
 /// Comparison; unknown where either side is.

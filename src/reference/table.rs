@@ -3,13 +3,13 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
 use crate::reference::list::hash_scalar;
-use crate::reference::value::{Scalar, ValueError, parse};
+use crate::reference::value::{Scalar, ValueError, canonical_network, parse};
 use crate::reference::{LIST_ROWS_MAX, Validity};
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
@@ -159,6 +159,14 @@ pub enum TableError {
         /// Their key.
         key: String,
     },
+    /// The key of a row in a table by addresses is no network.
+    #[error("{error}")]
+    Key {
+        /// Which row.
+        row: usize,
+        /// What is wrong.
+        error: ValueError,
+    },
     /// More than [`LIST_ROWS_MAX`] rows.
     #[error("more than {LIST_ROWS_MAX} rows")]
     TooMany,
@@ -171,6 +179,7 @@ impl TableError {
             TableError::NoKey { row }
             | TableError::TooWide { row }
             | TableError::Never { row, .. }
+            | TableError::Key { row, .. }
             | TableError::Twice { row, .. } => Some(*row),
             TableError::TooMany => None,
         }
@@ -183,6 +192,8 @@ pub struct TableData {
     columns: Vec<(Box<str>, Type)>,
     keys: Vec<Key>,
     index: HashTable<u32>,
+    /// Keys that are networks, in a table by addresses.
+    networks: Option<Networks>,
     spans: Vec<Validity>,
     /// Row by row, one cell for each column.
     cells: Vec<Cell>,
@@ -197,12 +208,46 @@ struct Key {
     n_rows: u32,
 }
 
+/// Keys by their network, and how long their prefixes are, the longest first.
+#[derive(Debug, Clone, Default)]
+struct Networks {
+    keys: HashMap<IpNet, u32, FixedState>,
+    lengths: Vec<u8>,
+}
+
 const HASHER: FixedState = FixedState::with_seed(0);
 
 impl TableData {
     /// A table of no rows.
     pub fn empty(columns: Vec<(Box<str>, Type)>) -> Self {
         TableData::collect(columns, Vec::new())
+    }
+
+    /// Builds a table whose key has this type. In a table by addresses or networks each row is for a network (or one
+    /// address), and the row of the longest network that holds an address counts for it.
+    pub fn build_by(key: &Type, columns: Vec<(Box<str>, Type)>, mut rows: Vec<TableRow>) -> Result<Self, TableError> {
+        if !matches!(key, Type::Ip | Type::Cidr) {
+            return TableData::build(columns, rows);
+        }
+        for (row, read) in rows.iter_mut().enumerate().filter(|(_, row)| !row.key.is_empty()) {
+            match parse(&Type::Cidr, read.key.trim()) {
+                Ok(Scalar::Net(net)) => read.key = net.to_string(),
+                Ok(_) => {}
+                Err(error) => return Err(TableError::Key { row, error }),
+            }
+        }
+        let mut table = TableData::build(columns, rows)?;
+        let mut networks = Networks::default();
+        for (at, key) in table.keys.iter().enumerate() {
+            if let Ok(net) = key.text.parse::<IpNet>() {
+                networks.keys.insert(net, at as u32);
+                networks.lengths.push(net.prefix_len());
+            }
+        }
+        networks.lengths.sort_unstable_by(|a, b| b.cmp(a));
+        networks.lengths.dedup();
+        table.networks = Some(networks);
+        Ok(table)
     }
 
     /// Builds the table; the order of rows does not matter. Where rows of one key overlap, the one that began last counts.
@@ -270,7 +315,7 @@ impl TableData {
         for at in 0..keys.len() as u32 {
             index.insert_unique(hash(&at), at, hash);
         }
-        TableData { columns, index, keys, spans, cells, hash: sha.finalize().into() }
+        TableData { columns, index, networks: None, keys, spans, cells, hash: sha.finalize().into() }
     }
 
     /// Names and types of its columns; a column's number is its place here.
@@ -301,7 +346,25 @@ impl TableData {
     /// The row that counts for a key at a moment, for [`TableData::cell`]: one look-up for several columns.
     pub fn find(&self, key: &str, at: Timestamp) -> Option<usize> {
         let same = |i: &u32| self.keys.get(*i as usize).is_some_and(|found| *found.text == *key);
-        let found = self.keys.get(*self.index.find(HASHER.hash_one(key), same)? as usize)?;
+        self.holding(*self.index.find(HASHER.hash_one(key), same)?, at)
+    }
+
+    /// The row that counts for a network, or the network of one address, at a moment: that of the longest network around it
+    /// that has one then.
+    pub fn find_network(&self, net: IpNet, at: Timestamp) -> Option<usize> {
+        let networks = self.networks.as_ref()?;
+        let net = canonical_network(net);
+        let around = networks.lengths.iter().filter(|length| **length <= net.prefix_len());
+        let mut keys = around.filter_map(|length| {
+            let wider = IpNet::new(net.addr(), *length).ok()?.trunc();
+            networks.keys.get(&wider)
+        });
+        keys.find_map(|key| self.holding(*key, at))
+    }
+
+    /// The row of a key that counts at a moment.
+    fn holding(&self, key: u32, at: Timestamp) -> Option<usize> {
+        let found = self.keys.get(key as usize)?;
         let first = found.first_row as usize;
         let spans = self.spans.get(first..first + found.n_rows as usize)?;
         spans.iter().position(|span| span.holds(at)).map(|nth| first + nth)

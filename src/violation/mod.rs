@@ -204,6 +204,8 @@ pub struct Evidence {
     pub events: Vec<EventRef>,
     /// Whether `events` lists all.
     pub complete: bool,
+    /// How many of them were forgotten for want of room before it opened: the root does not cover those, and none is listed.
+    pub forgotten: u64,
     /// Events whose filter or exception could not be decided because a field was missing.
     pub undecided: u64,
     /// Since when the memory that the rule asks had to forget something for want of room, if that was before it opened.

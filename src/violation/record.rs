@@ -57,6 +57,7 @@ pub fn to_json(v: &Violation) -> Value {
             "count": v.evidence.count,
             "root": v.evidence.root,
             "complete": v.evidence.complete,
+            "forgotten": v.evidence.forgotten,
             "undecided": v.evidence.undecided,
             "memory_cut_since": v.evidence.memory_cut_since.map(|t| t.to_string()),
             "events": v.evidence.events.iter().map(|e| json!({

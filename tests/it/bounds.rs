@@ -11,13 +11,16 @@ use fineprint::diagnostic::{Code, Diagnostic};
 use fineprint::eval::{EvalOptions, Evaluator};
 use fineprint::event::decode::decode;
 use fineprint::fixture;
-use fineprint::hir::{LINK_CAP_MAX, LINK_FAMILIES_MAX};
+use fineprint::hir::{
+    Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, LINK_CAP_MAX, LINK_FAMILIES_MAX, SERIES_KEYS_MAX, SERIES_STEPS_MAX,
+    SERIES_VALUES_MIN, Series, Shape, USUAL_VALUES_MIN,
+};
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, SEGMENT_BYTES_MAX};
 use fineprint::pack::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::reference::{LIST_ROWS_MAX, ListData, ListError, Row, TableData, TableError, TableRow};
 use fineprint::source::SourceMap;
-use fineprint::time::Timestamp;
+use fineprint::time::{Duration, Timestamp};
 use fineprint::value::Type;
 
 const POLICY: &str = "policy example.terms version 2026-01-01 {\n  clause limits \"Limits may not be evaded.\"\n}\n";
@@ -128,6 +131,74 @@ fn windows() {
         let when = (0..n).map(|i| format!("(count() where status = {i}) > 1")).collect::<Vec<_>>().join(" or ");
         windowed(&format!("per account over 10000s every 1s when {when}"))
     });
+}
+
+#[test]
+fn earlier_windows() {
+    let back = |n: u64| windowed(&format!("per account over each 60s when count() > usual(count(), over {n}m)"));
+    bound(limits::BASELINE_WINDOWS_MAX as u64, Code::BAD_WINDOW, "more than 1000", back);
+    let days = |n: u64| windowed(&format!("per account over each 24h when count() > usual(count(), over {n}d)"));
+    bound(90, Code::BAD_WINDOW, "longer than 90d", days);
+    // The fewest: three windows, and a quarter of many.
+    let few = |n: u64| windowed(&format!("per account over each 24h when count() > usual(count(), over {n}d)"));
+    assert!(said(&compiled(&few(u64::from(USUAL_VALUES_MIN) - 1)).diagnostics)[0].message.contains("at least 3"));
+    assert!(said(&compiled(&few(u64::from(USUAL_VALUES_MIN))).diagnostics).is_empty());
+    assert_eq!([3, 12, 13, 1_000].map(Baseline::least_of), [3, 3, 4, 250]);
+    bound(limits::TOP_VALUES_MAX as u64, Code::WRONG_ARGUMENTS, "from 1 to 100", |n| {
+        windowed(&format!("per account over 1h when top_share(model, {n}) > 50%"))
+    });
+}
+
+#[test]
+fn series() {
+    let series = |n: u64| each(n, |i| format!("series s{i} {{ on completion every 1h value count() }}"));
+    bound(limits::SERIES_MAX as u64, Code::TOO_MANY, "100 series", series);
+    let every = |n: u64| format!("series s {{ on completion every {n}h value count() }}");
+    bound(24, Code::BAD_WINDOW, "longer than 1d", every);
+    let within = |n: u64| {
+        let series = "series s { on completion every 1s value count() outage below 20% of its median }";
+        format!("{series}\n{}", windowed(&format!("over {n}s every 1s when count() > 1 and not during outage of s")))
+    };
+    bound(limits::STEPS_MAX as u64, Code::BAD_WINDOW, "more than 10000", within);
+    // A median over a week, of at most 1,008 steps.
+    let steps = [1, 600, 601, 3_600, 86_400].map(|s| Series::steps_of(Duration::from_secs(s)));
+    assert_eq!(steps, [SERIES_STEPS_MAX, 1_008, 1_006, 168, 7]);
+    assert_eq!([7, 12, 168, 1_008].map(Series::least_of), [SERIES_VALUES_MIN, 3, 42, 252]);
+}
+
+/// Beyond the bound no cohort is begun and no key of a series; what that cost is counted, what is there stays.
+#[test]
+fn cohorts_and_keys_of_a_series() {
+    let text = "series s { on completion per model every 1h value count() outage below 20% of its median }\n\
+                rule r { enforces example.terms.limits on completion per account over each 1h\n\
+                let out = count() where during outage of s\n\
+                when count() > cohort(count(), by plan, over 3h) and out >= 0 because \"x\" }";
+    let left_out = |cohorts: usize, keys: usize| {
+        let mut evaluator = Evaluator::new(Arc::new(rule_set(text, Vec::new()).unwrap()), EvalOptions::default());
+        let mut tell = |id: usize, hour: u32, plan: usize, model: usize| {
+            let line = format!(
+                r#"{{"id":"{id:06}","ts":"2026-03-02T{hour:02}:00:00Z","type":"completion","account":"a{id}","plan":"p{plan}","model":"m{model}"}}"#
+            );
+            evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+        };
+        (0..cohorts.max(keys)).for_each(|i| tell(i, 8, i.min(cohorts - 1), i.min(keys - 1)));
+        (9..14).for_each(|hour| tell(900_000 + hour as usize, hour, 0, 0));
+        evaluator.finish();
+        evaluator.baselines_lost()
+    };
+    assert_eq!(left_out(COHORTS_MAX, SERIES_KEYS_MAX), []);
+    let lost = |name: &str| (name.to_string(), 1);
+    assert_eq!(left_out(COHORTS_MAX + 1, SERIES_KEYS_MAX), [lost("r")]);
+    assert_eq!(left_out(1, SERIES_KEYS_MAX + 1), [lost("s")]);
+}
+
+/// Of nine groups in a window nothing is told, of ten it is.
+#[test]
+fn groups_of_a_cohort() {
+    let compiled = compiled(&windowed("per account over each 1h when count() > cohort(count(), by plan, over 1h)"));
+    let Shape::Windowed(w) = &compiled.program.rules[0].shape else { panic!() };
+    let least = w.aggregates.iter().find_map(|a| a.function.baseline()).unwrap().least;
+    assert_eq!(least, COHORT_GROUPS_MIN);
 }
 
 #[test]
@@ -308,4 +379,60 @@ fn bytes_of_a_segment() {
     let sizes: Vec<u64> = journal.segments().iter().map(|s| s.n_bytes).collect();
     assert!(sizes.len() == 2 && sizes.iter().all(|n| *n <= SEGMENT_BYTES_MAX), "{sizes:?}");
     assert!(sizes[0] > SEGMENT_BYTES_MAX - (2 << 20), "{sizes:?}");
+}
+
+/// 64 aggregates, each with a condition and a value of its own, fill the 64 conditions and 64 values that a rule may take from
+/// an event; a 65th aggregate is refused before. Each of the 64 counts what it should.
+#[test]
+fn conditions_and_values_of_a_rule() {
+    let n = limits::AGGREGATES_MAX as u64;
+    let lets = each(n, |i| format!("let s{i} = sum(output_tokens + {i}) where input_tokens >= {i}"));
+    let when = (0..n).map(|i| format!("s{i} > 1_000_000")).collect::<Vec<_>>().join(" or ");
+    let last = n - 1;
+    let text = windowed(&format!("per account over 1h\n{lets} when s{last} >= {last} or {when}"));
+    let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
+    let mut evaluator = Evaluator::new(rules, EvalOptions::default());
+    for (id, tokens) in [("under", last - 1), ("at", last)] {
+        let line = format!(
+            r#"{{"type":"completion","id":"{id}","ts":"2026-01-02T03:04:05Z","account":"{id}","input_tokens":{tokens},"output_tokens":0}}"#
+        );
+        evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+    }
+    evaluator.advance(Timestamp::parse_rfc3339("2026-01-02T06:00:00Z").unwrap());
+    let found = evaluator.take_violations();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].accounts, ["at"]);
+    let values = serde_json::to_string(&found[0]).unwrap();
+    assert!(values.contains(&format!("\"s{last}\"")), "{values}");
+}
+
+/// Beyond the events that are held, evidence names fewer; what is counted stays exact.
+#[test]
+fn events_held_for_evidence() {
+    let text = windowed("per account over 4h every 1h let calls = count() when calls >= 5000");
+    let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
+    let found = |held: usize| {
+        let mut evaluator =
+            Evaluator::new(Arc::clone(&rules), EvalOptions { events_held: held, ..EvalOptions::default() });
+        for i in 0..6_000 {
+            let line = format!(
+                r#"{{"type":"completion","id":"e{i:05}","ts":"2026-01-02T00:{:02}:{:02}Z","account":"a"}}"#,
+                i / 60 % 60,
+                i % 60
+            );
+            evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+        }
+        evaluator.advance(Timestamp::parse_rfc3339("2026-01-02T09:00:00Z").unwrap());
+        let mut found = evaluator.take_violations();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    };
+    let (all, few) = (found(6_000), found(2_048));
+    assert_eq!(all.values, few.values);
+    assert_eq!(all.id, few.id);
+    assert_eq!((all.evidence.count, few.evidence.count), (6_000, 6_000));
+    assert!(few.evidence.events.len() <= all.evidence.events.len());
+    assert!(!few.evidence.complete);
+    assert_eq!((all.evidence.forgotten, few.evidence.forgotten > 0), (0, true));
+    assert_ne!(all.evidence.root, few.evidence.root);
 }

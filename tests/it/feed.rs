@@ -327,14 +327,21 @@ fn tables_are_read_by_heading_or_key() {
     let table = |path: PathBuf, key| {
         let valid = Some((column("since"), column("since_end")));
         let valid = if path.extension().unwrap() == "csv" { None } else { valid };
-        read_table(&TableFile { path, key, columns: columns.clone(), valid }).unwrap_or_else(|error| panic!("{error}"))
+        read_table(&TableFile { path, key, key_type: Type::String, columns: columns.clone(), valid })
+            .unwrap_or_else(|error| panic!("{error}"))
     };
     for table in [table(csv.clone(), None), table(jsonl, Some(column("org")))] {
         assert_eq!(table.column("acme", 0, at("2026-06-01")), Value::Num(600_000));
         assert_eq!(table.column("acme", 1, at("2026-06-01")), Value::Texts(&["a".into(), "b".into()]));
         assert_eq!(table.column("zeta", 0, at("2026-06-01")), Value::Unknown);
     }
-    let wrong = TableFile { path: csv, key: None, columns: vec![(Box::from("plan"), Type::String)], valid: None };
+    let wrong = TableFile {
+        path: csv,
+        key: None,
+        key_type: Type::String,
+        columns: vec![(Box::from("plan"), Type::String)],
+        valid: None,
+    };
     let error = read_table(&wrong).unwrap_err().to_string();
     assert!(error.contains("there is no column \"plan\""), "{error}");
 }

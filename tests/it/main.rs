@@ -18,6 +18,8 @@ mod bounds;
 mod cli;
 /// Messages about wrong rule files: one golden file a case.
 mod diagnostics;
+/// The 51 candidate rules of the domain: that each can be said.
+mod domain;
 /// Cases and properties of the evaluator, run on both evaluators.
 mod eval;
 /// Decoding of usage events and the field table.

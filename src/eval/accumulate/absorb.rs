@@ -28,7 +28,7 @@ impl Accumulator {
             }
             (Accumulator::Quantile(own, _), Accumulator::Quantile(other, _)) => own.absorb(other),
             (Accumulator::Spread(own), Accumulator::Spread(other)) => own.absorb(other),
-            (Accumulator::TopShare(own, symbols), Accumulator::TopShare(other, _))
+            (Accumulator::TopShare(own, symbols, _), Accumulator::TopShare(other, ..))
             | (Accumulator::Entropy(own, symbols), Accumulator::Entropy(other, _)) => {
                 own.absorb(other, |word| hash(*symbols, word));
             }

@@ -24,7 +24,7 @@ pub(crate) use count::Counts;
 use ends::{First, Last};
 use extremum::Extremum;
 use pace::{Idle, Speed};
-use quantile::Quantile;
+pub(crate) use quantile::{Quantile, RELATIVE_ERROR};
 use spread::Spread;
 use tally::Tally;
 use total::{Count, Share, Sum};
@@ -58,13 +58,15 @@ pub(crate) enum Accumulator {
     Distinct(Box<Cardinality>, bool),
     Quantile(Box<Quantile>, i64),
     Spread(Box<Spread>),
-    TopShare(Box<Tally>, bool),
+    TopShare(Box<Tally>, bool, u32),
     Entropy(Box<Tally>, bool),
     First(Box<First>),
     Last(Last),
     Rate(Box<Counts>, i64),
     LongestIdle(Box<Idle>),
     TopSpeed(Box<Speed>),
+    /// Kept elsewhere: see [`super::history`] and [`super::cohort`].
+    Baseline,
 }
 
 impl Accumulator {
@@ -79,13 +81,14 @@ impl Accumulator {
             Fold::Distinct { symbols } => Accumulator::Distinct(Box::default(), symbols),
             Fold::Quantile { share } => Accumulator::Quantile(Box::default(), share),
             Fold::Spread => Accumulator::Spread(Box::default()),
-            Fold::TopShare { symbols } => Accumulator::TopShare(Box::default(), symbols),
+            Fold::TopShare { symbols, of } => Accumulator::TopShare(Box::default(), symbols, of),
             Fold::Entropy { symbols } => Accumulator::Entropy(Box::default(), symbols),
             Fold::First { .. } => Accumulator::First(Box::default()),
             Fold::Last { .. } => Accumulator::Last(Last::default()),
             Fold::Rate { least } => Accumulator::Rate(Box::default(), least),
             Fold::LongestIdle => Accumulator::LongestIdle(Box::default()),
             Fold::TopSpeed => Accumulator::TopSpeed(Box::default()),
+            Fold::Baseline { .. } => Accumulator::Baseline,
         }
     }
 
@@ -125,7 +128,7 @@ impl Accumulator {
             (Accumulator::Distinct(d, symbols), Some(w)) => d.add(pane, w, |w| hash(*symbols, w)),
             (Accumulator::Quantile(q, _), Some(w)) => q.add(pane, w as i64),
             (Accumulator::Spread(s), Some(w)) => s.add(pane, w as i64),
-            (Accumulator::TopShare(t, symbols) | Accumulator::Entropy(t, symbols), Some(w)) => {
+            (Accumulator::TopShare(t, symbols, _) | Accumulator::Entropy(t, symbols), Some(w)) => {
                 t.add(pane, w, |w| hash(*symbols, w))
             }
             (Accumulator::First(f), Some(w)) => f.add(pane, w),
@@ -147,13 +150,17 @@ impl Accumulator {
             Accumulator::Distinct(d, _) => d.expire(first),
             Accumulator::Quantile(q, _) => q.expire(first),
             Accumulator::Spread(s) => s.expire(first),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => t.expire(first),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.expire(first),
             Accumulator::First(f) => f.expire(first),
             Accumulator::Last(l) => l.expire(first),
             Accumulator::Rate(c, _) => c.expire(first),
             Accumulator::LongestIdle(i) => i.expire(first),
             Accumulator::TopSpeed(s) => s.expire(first),
-            Accumulator::Count(_) | Accumulator::Sum(_) | Accumulator::Average(..) | Accumulator::Share(_) => {}
+            Accumulator::Count(_)
+            | Accumulator::Sum(_)
+            | Accumulator::Average(..)
+            | Accumulator::Share(_)
+            | Accumulator::Baseline => {}
         }
     }
 
@@ -174,7 +181,7 @@ impl Accumulator {
             Accumulator::Distinct(d, _) => fit(Some(d.value().into())),
             Accumulator::Quantile(q, share) => known(q.value(*share)),
             Accumulator::Spread(s) => known(s.value()),
-            Accumulator::TopShare(t, _) => fit(t.top_share()),
+            Accumulator::TopShare(t, _, of) => fit(t.top_share(*of)),
             Accumulator::Entropy(t, _) => fit(t.entropy()),
             Accumulator::First(f) => of_word(f.word()),
             Accumulator::Last(l) => of_word(l.word()),
@@ -185,16 +192,28 @@ impl Accumulator {
             }
             Accumulator::LongestIdle(i) => Val::Num(i.longest(span.start, span.end)),
             Accumulator::TopSpeed(s) => known(s.greatest()),
+            Accumulator::Baseline => Val::Unknown,
         }
     }
 
     /// How far what it comes to now may be off; `None` where it is exact.
     pub(crate) fn bound(&self) -> Option<Bound> {
+        let exact = match self {
+            Accumulator::Distinct(d, _) => d.is_exact(),
+            Accumulator::Quantile(q, _) => q.is_exact(),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.is_exact(),
+            _ => true,
+        };
+        if exact { None } else { self.bound_of_estimates() }
+    }
+
+    /// How far it may be off wherever it is an estimate.
+    pub(crate) fn bound_of_estimates(&self) -> Option<Bound> {
         match self {
-            Accumulator::Distinct(d, _) if !d.is_exact() => Some(Bound::StandardError(registers::STANDARD_ERROR)),
-            Accumulator::Quantile(q, _) if !q.is_exact() => Some(Bound::Within(quantile::RELATIVE_ERROR)),
-            Accumulator::TopShare(t, _) if !t.is_exact() => Some(Bound::AtMost),
-            Accumulator::Entropy(t, _) if !t.is_exact() => Some(Bound::AtLeast),
+            Accumulator::Distinct(..) => Some(Bound::StandardError(registers::STANDARD_ERROR)),
+            Accumulator::Quantile(..) => Some(Bound::Within(RELATIVE_ERROR)),
+            Accumulator::TopShare(..) => Some(Bound::AtMost),
+            Accumulator::Entropy(..) => Some(Bound::AtLeast),
             _ => None,
         }
     }
@@ -203,7 +222,7 @@ impl Accumulator {
     pub(crate) fn words(&self, mut mark: impl FnMut(u64)) {
         match self {
             Accumulator::Distinct(d, _) => d.words(&mut mark),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => t.words(&mut mark),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.words(&mut mark),
             Accumulator::First(f) => f.words(&mut mark),
             Accumulator::Last(l) => l.word().into_iter().for_each(mark),
             _ => {}
@@ -219,9 +238,9 @@ impl HeapBytes for Accumulator {
             Accumulator::Distinct(d, _) => size_of::<Cardinality>() + d.heap_bytes(),
             Accumulator::Quantile(q, _) => size_of::<Quantile>() + q.heap_bytes(),
             Accumulator::Spread(s) => size_of::<Spread>() + s.heap_bytes(),
-            Accumulator::TopShare(t, _) | Accumulator::Entropy(t, _) => size_of::<Tally>() + t.heap_bytes(),
+            Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => size_of::<Tally>() + t.heap_bytes(),
             Accumulator::First(f) => size_of::<First>() + f.heap_bytes(),
-            Accumulator::Last(_) => 0,
+            Accumulator::Last(_) | Accumulator::Baseline => 0,
             Accumulator::Rate(c, _) => size_of::<Counts>() + c.heap_bytes(),
             Accumulator::LongestIdle(i) => size_of::<Idle>() + i.heap_bytes(),
             Accumulator::TopSpeed(s) => size_of::<Speed>() + s.heap_bytes(),

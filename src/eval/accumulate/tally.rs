@@ -88,9 +88,17 @@ impl Counts {
         }
     }
 
-    /// In millionths; unknown over none.
-    fn top_share(&self) -> Option<i128> {
-        let top = self.by_count.last_key_value().map_or(0, |(count, _)| *count);
+    /// Of so many of the commonest values, in millionths; unknown over none.
+    fn top_share(&self, of: u32) -> Option<i128> {
+        let (mut top, mut left) = (0, u64::from(of));
+        for (count, values) in self.by_count.iter().rev() {
+            let taken = left.min(*values);
+            top += count * taken;
+            left -= taken;
+            if left == 0 {
+                break;
+            }
+        }
         divide_rounded(i128::from(top) * i128::from(MICROS), i128::from(self.known))
     }
 
@@ -168,8 +176,8 @@ impl Tally {
         }
     }
 
-    pub(crate) fn top_share(&self) -> Option<i128> {
-        self.counts().top_share()
+    pub(crate) fn top_share(&self, of: u32) -> Option<i128> {
+        self.counts().top_share(of)
     }
 
     pub(crate) fn entropy(&self) -> Option<i128> {

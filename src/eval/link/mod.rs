@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::group::{Changes, EdgeSeen, LinkGroup};
-pub(crate) use self::values::of_link;
+pub(crate) use self::values::{of_link, ties_to_state};
 
 use self::family::{Edges, NONE, Taken};
 use super::footprint::HeapBytes;

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::eval::intern::Interner;
+use crate::eval::intern::{Interner, LocalSymbols, Symbols};
 use crate::eval::route::{EventEnv, Router, word, word_value};
 use crate::event::{FieldId, UsageEvent};
 use crate::plan::RuleSet;
+use crate::plan::is_symbol;
 use crate::plan::link::{FamilyPlan, Source};
-use crate::plan::scalar::{Val, in_list};
+use crate::plan::scalar::{Scalar, Val, in_list};
 use crate::time::Timestamp;
 use crate::value::{Type, Value};
 
 impl Router {
     /// Takes the values of all links; nothing from an event without an account. Call after [`Router::matches`].
-    pub(crate) fn take_ties(&mut self, rules: &RuleSet, event: &UsageEvent<'_>, interner: &mut Interner) {
+    pub(crate) fn take_ties(&mut self, rules: &RuleSet, event: &UsageEvent<'_>, symbols: &mut impl Symbols) {
         self.tied.clear();
         if rules.links.all.is_empty() || !matches!(event.get(FieldId::ACCOUNT), Value::Text(_)) {
             return;
@@ -25,8 +26,8 @@ impl Router {
             self.tied.push(0);
             match &family.source {
                 Source::One(id) => {
-                    if let Some(word) = self.taken.word(rules, *id, &env, interner)
-                        && !ignores(family, &word_value(word, &family.ty, interner), event.ts())
+                    if let Some(word) = self.taken.word(rules, *id, &env, symbols)
+                        && !ignores(family, &word_value(word, &family.ty, symbols), event.ts())
                     {
                         self.tied.push(word);
                     }
@@ -42,7 +43,7 @@ impl Router {
                         for text in different {
                             let value = Val::Text(text.into());
                             if !ignores(family, &value, event.ts()) {
-                                self.tied.extend(word(&value, &Type::String, interner, &mut scratch));
+                                self.tied.extend(word(&value, &Type::String, symbols, &mut scratch));
                             }
                         }
                     }
@@ -58,6 +59,27 @@ impl Router {
         if !any {
             self.tied.clear();
         }
+    }
+}
+
+/// Words that [`Router::take_ties`] took, with their symbols as the interner of the state numbers them.
+pub(crate) fn ties_to_state(
+    rules: &RuleSet,
+    mut words: &mut [u64],
+    symbols: &mut LocalSymbols,
+    interner: &mut Interner,
+) {
+    for family in rules.links.all.iter().flat_map(|l| &l.families) {
+        let Some((n, rest)) = words.split_first_mut() else { return };
+        let Some((own, others)) = rest.split_at_mut_checked(usize::try_from(*n).unwrap_or(0)) else { return };
+        let are_symbols = match &family.source {
+            Source::One(_) => is_symbol(&family.ty),
+            Source::Several(scalar) => !matches!(scalar, Scalar::Template(_)),
+        };
+        if are_symbols {
+            own.iter_mut().for_each(|word| *word = symbols.in_state(*word, interner));
+        }
+        words = others;
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::linked::{Judging, Linked, LinkedEnv, Share};
-use super::{Trail, because, contributors, estimates, recorded};
+use super::{Trail, because, contributors, estimates_of, recorded};
 use crate::eval::episode::{Episode, Gathered, Track};
 use crate::eval::events::Events;
 use crate::eval::footprint::HeapBytes;
@@ -60,7 +60,7 @@ pub(super) fn hold<'s>(
     let e = slot.get_or_insert_with(|| {
         let tracks = w.values.iter().map(|v| {
             let now = recorded(&v.scalar.eval(env));
-            let estimates = estimates(v, lane).collect();
+            let estimates = estimates_of(v, lane).collect();
             Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
         });
         let began = Timestamp(env.span.start);
@@ -76,7 +76,7 @@ pub(super) fn hold<'s>(
     episode.handed_out = None;
     for (v, track) in w.values.iter().zip(&mut episode.tracks) {
         track.last = recorded(&v.scalar.eval(env));
-        track.estimates.extend(estimates(v, lane));
+        track.estimates.extend(estimates_of(v, lane));
         let better = match (&track.peak, &track.last) {
             (Some(Scalar::Num(old)), Some(Scalar::Num(new))) if v.peaks_low() => new < old,
             (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => new > old,

@@ -8,19 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::joined::{LinkedEpisode, hold};
 use super::{Bench, Group, Windows};
 use crate::eval::accumulate::{Counts, Span};
+use crate::eval::back::outage_within;
 use crate::eval::episode::Episode;
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::lane::Lane;
 use crate::eval::link::{Changes, Link, LinkGroup};
+use crate::eval::series::Series;
 use crate::event::FieldId;
 use crate::hir::LinkValue;
 use crate::plan::link::LinkPlan;
 use crate::plan::rule::{RulePlan, WindowPlan};
-use crate::plan::scalar::{Env, Val, divide_rounded};
+use crate::plan::scalar::{Env, OutagePlan, Val, divide_rounded};
 use crate::template::FingerprintKey;
 use crate::time::Timestamp;
-use crate::value::{MICROS, Value};
+use crate::value::{MICROS, Truth, Value};
 
 /// The episodes of one rule by the group that they belong to.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -199,7 +201,7 @@ impl Windows {
                     self.remove(slot);
                     continue;
                 }
-                let next = group.changes(w).unwrap_or(step + 1).max(step + 1);
+                let next = if w.clocked { step + 1 } else { group.changes(w, step).unwrap_or(step + 1).max(step + 1) };
                 group.due = next;
                 self.due.entry(next).or_default().push(slot);
             }
@@ -229,8 +231,16 @@ impl Windows {
             }
             let mut whole = Lane::new(w);
             lanes().for_each(|lane| whole.absorb(lane, bench.interner));
-            let env =
-                LinkedEnv { lane: &whole, name: &name, w, interner: bench.interner, span, group, plan: linked.plan };
+            let env = LinkedEnv {
+                lane: &whole,
+                name: &name,
+                w,
+                interner: bench.interner,
+                series: bench.series,
+                span,
+                group,
+                plan: linked.plan,
+            };
             w.when.eval(&env).is_true().then_some(whole)
         };
         let net = judged(false);
@@ -246,7 +256,16 @@ impl Windows {
             let Episodes { name, open, exempted: other } = under_way;
             let slot = if exempted { other } else { open };
             if let Some(lane) = &lane {
-                let env = LinkedEnv { lane, name, w, interner: bench.interner, span, group, plan: linked.plan };
+                let env = LinkedEnv {
+                    lane,
+                    name,
+                    w,
+                    interner: bench.interner,
+                    series: bench.series,
+                    span,
+                    group,
+                    plan: linked.plan,
+                };
                 let e = hold(slot, at, &env, lane, || took_out(plan, &shares));
                 e.join(id, linked, bench.interner);
                 for share in &shares {
@@ -307,6 +326,7 @@ pub(super) struct LinkedEnv<'a> {
     name: &'a str,
     w: &'a WindowPlan,
     interner: &'a Interner,
+    series: &'a [Series],
     pub(super) span: Span,
     group: Option<&'a LinkGroup>,
     plan: &'a LinkPlan,
@@ -323,6 +343,10 @@ impl Env for LinkedEnv<'_> {
 
     fn key(&self, _: u16) -> Val<'_> {
         Val::Text(self.name.into())
+    }
+
+    fn outage(&self, o: &OutagePlan) -> Truth {
+        outage_within(self.series, o, &[], self.span.end)
     }
 
     fn link(&self, value: LinkValue) -> Val<'_> {

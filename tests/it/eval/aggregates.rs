@@ -94,7 +94,11 @@ cases! {
         comes_to(Function::Spread(n()), choices(&[i64::MAX; 3]), "?");
 
     top_share_is_that_of_the_commonest:
-        comes_to(Function::TopShare(field(FieldId::MODEL)), models(&["a", "b", "b"]), "666667");
+        comes_to(Function::TopShare(field(FieldId::MODEL), 1), models(&["a", "b", "b"]), "666667");
+    top_share_of_two_is_that_of_both:
+        comes_to(Function::TopShare(field(FieldId::MODEL), 2), models(&["a", "b", "b", "c", "d"]), "600000");
+    top_share_of_more_than_there_are_is_all:
+        comes_to(Function::TopShare(field(FieldId::MODEL), 5), models(&["a", "b", "b"]), "1000000");
     entropy_of_four_alike_is_two_bits:
         comes_to(Function::Entropy(field(FieldId::MODEL)), models(&["a", "b", "c", "d"]), "2000000");
     /// H(1/3) = 0.918296 bits.
@@ -169,7 +173,7 @@ fn estimates_slide_and_say_so() {
     let functions = [
         distinct(vec![field(FieldId::ACCOUNT)]),
         Function::Quantile(field(FieldId::LATENCY), 950_000),
-        Function::TopShare(field(FieldId::ACCOUNT)),
+        Function::TopShare(field(FieldId::ACCOUNT), 1),
         Function::Entropy(field(FieldId::ACCOUNT)),
     ];
     let aggregates: Vec<Aggregate> = functions.into_iter().map(|f| aggregate(f, None)).collect();

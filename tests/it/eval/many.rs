@@ -76,6 +76,7 @@ proptest! {
         };
         let mut setting = setting(&numbers(400));
         setting.program.rules = (0..RULES).map(|i| rule(&format!("r{i}"), Some(filter(&mut Choices::new(&numbers(60)))))).collect();
+        setting.program.series.clear();
         let program = setting.program;
         let plain = Interpreter::new(&program, &setting.rows, Vec::new());
         let rules = Arc::new(RuleSet::new(program.clone(), setting.rows.data(&program)).unwrap());

@@ -2,6 +2,7 @@
 //! `FINEPRINT_PROPTEST_CASES=5000 cargo nextest run --test it plain:: eval::` looks longer than the default.
 
 mod aggregates;
+mod baselines;
 mod cases;
 mod commitment;
 mod link_cases;

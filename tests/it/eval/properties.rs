@@ -3,7 +3,7 @@
 use fineprint::eval::{EvalOptions, Evaluator, Outcome, Refusal};
 use fineprint::hir::Shape;
 use fineprint::time::Timestamp;
-use fineprint::violation::{Scalar, Violation, Withheld};
+use fineprint::violation::{Observed, Scalar, Violation, Withheld};
 use proptest::prelude::*;
 
 use super::{cases, difference, fast, plain, rule_set, told, violations_differ};
@@ -204,7 +204,7 @@ mod judge {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let mut seen = std::collections::BTreeMap::<&str, u32>::new();
         let mut functions = std::collections::BTreeSet::new();
-        for _ in 0..450 {
+        for _ in 0..800 {
             let numbers = numbers(EVENTS).new_tree(&mut runner).unwrap().current();
             let (plain, arrivals) = course(&numbers, false);
             let scale = setting(&numbers.setting).scale;
@@ -237,6 +237,14 @@ mod judge {
                 plain.program.rules.iter().any(|rule| rule.name == v.rule && rule.asks_memory())
             };
             note("memory", violations.iter().filter(asks).count());
+            let known = |o: &&Observed| o.last.is_some();
+            let named = |word: &'static str| move |o: &&Observed| o.name.starts_with(word);
+            let values = || violations.iter().flat_map(|v| &v.values);
+            note("a known `usual`", values().filter(named("usual")).filter(known).count());
+            note("a known `cohort`", values().filter(named("cohort")).filter(known).count());
+            let truths = |b| values().filter(named("outage")).filter(move |o| o.last == Some(Scalar::Bool(b))).count();
+            note("an outage", truths(true));
+            note("no outage", truths(false));
             let actions = || violations.iter().flat_map(|v| &v.actions);
             note("a delay", actions().filter(|p| p.delay.is_some()).count());
             for withheld in [None, Some(Withheld::Rollout), Some(Withheld::Budget), Some(Withheld::Exempted)] {
@@ -266,9 +274,12 @@ mod judge {
             note("displaced", result.displaced.len());
         }
         seen.remove("merged");
-        let rare: Vec<_> =
-            seen.iter().filter(|(what, n)| **n < if functions.contains(*what) { 8 } else { 20 }).collect();
-        assert!(rare.is_empty(), "in too few of 450 cases: {rare:?} of {seen:?}");
-        assert_eq!(functions.len(), 16);
+        let back = ["a known `usual`", "a known `cohort`", "an outage", "no outage"];
+        let rare: Vec<_> = seen
+            .iter()
+            .filter(|(what, n)| **n < if functions.contains(*what) || back.contains(what) { 8 } else { 20 })
+            .collect();
+        assert!(rare.is_empty(), "in too few of 800 cases: {rare:?} of {seen:?}");
+        assert_eq!(functions.len(), 18);
     }
 }

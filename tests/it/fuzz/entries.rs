@@ -124,8 +124,13 @@ pub fn list(bytes: &[u8]) {
         "table" => {
             for extension in ["csv", "jsonl"] {
                 let columns = vec![("value".into(), ty.clone())];
-                let file =
-                    TableFile { path: named(extension), key: Some(heading("key")), columns, valid: valid.clone() };
+                let file = TableFile {
+                    path: named(extension),
+                    key: Some(heading("key")),
+                    key_type: ty.clone(),
+                    columns,
+                    valid: valid.clone(),
+                };
                 if let Ok(table) = read_table(&file) {
                     let keys: Vec<&str> = table.keys().take(50).collect();
                     for key in keys {

@@ -100,9 +100,11 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
                 _ => Val::Unknown,
             }
         }
-        Function::TopShare(of) => {
+        Function::TopShare(of, most) => {
             let (values, bound) = shared(known(of), Bound::AtMost);
-            let top = counts(&values).into_iter().max().unwrap_or(0);
+            let mut counts = counts(&values);
+            counts.sort_unstable();
+            let top: i64 = counts.iter().rev().take(*most as usize).sum();
             return (quotient(i128::from(top) * i128::from(MICROS), values.len() as i128), bound);
         }
         // Computed with floating point numbers: the engine has none, and must come to the same millionth.
@@ -137,6 +139,7 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
             };
             places.windows(2).map(speed).max().unwrap_or(Val::Unknown)
         }
+        Function::Baseline(_) => unreachable!("made of earlier windows"),
     };
     (value, None)
 }

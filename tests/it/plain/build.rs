@@ -80,10 +80,11 @@ pub fn aggregate(function: Function, filter: Option<Expr>) -> Aggregate {
         Function::Sum(of) | Function::Min(of) | Function::Max(of) => of.ty.clone(),
         Function::Average(of) if matches!(of.ty, Type::Integer | Type::Tokens) => Type::Decimal,
         Function::Average(of) => of.ty.clone(),
-        Function::Share(_) | Function::Spread(_) | Function::TopShare(_) => Type::Percentage,
+        Function::Share(_) | Function::Spread(_) | Function::TopShare(..) => Type::Percentage,
         Function::Quantile(of, _) | Function::First(of) | Function::Last(of) => of.ty.clone(),
         Function::Entropy(_) | Function::Rate | Function::TopSpeed(_) => Type::Decimal,
         Function::LongestIdle => Type::Duration,
+        Function::Baseline(b) => b.of.ty.clone(),
     };
     Aggregate { function, filter, ty, span: Span::default() }
 }
@@ -177,6 +178,7 @@ pub fn program(rules: Vec<Rule>, first: Timestamp, second: Timestamp) -> Program
         lists: Vec::new(),
         tables: vec![table("account", field(FieldId::ACCOUNT), &[])],
         links: Vec::new(),
+        series: Vec::new(),
         rules,
     }
 }

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use fineprint::event::{FieldId, Kind, UsageEvent};
-use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, LinkValue, Program, TextTest};
+use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, LinkValue, Program, SeriesId, TextTest};
 use fineprint::template::Strictness;
 use fineprint::time::Timestamp;
 use fineprint::value::{MICROS, Truth, Type, Value, write_number};
@@ -15,6 +16,7 @@ use regex::{Regex, RegexBuilder};
 use super::link::Facts;
 use super::memory;
 use super::rows::{Rows, holds};
+use super::series;
 use super::template;
 use super::window::Event;
 
@@ -126,13 +128,32 @@ pub struct Interpreter<'a> {
     compiled: RefCell<BTreeMap<(String, bool), Regex>>,
     /// Applied events in the order in which they were; what memory is asked about.
     history: Vec<&'a Event>,
+    /// What each series came to.
+    told: RefCell<BTreeMap<SeriesId, Rc<series::Told>>>,
     /// Kinds of events that the rule looks at, and whose memory it asks.
     pub kinds: RefCell<Vec<Kind>>,
 }
 
 impl<'a> Interpreter<'a> {
     pub fn new(program: &'a Program, rows: &'a Rows, history: Vec<&'a Event>) -> Self {
-        Interpreter { program, rows, compiled: RefCell::default(), history, kinds: RefCell::default() }
+        Interpreter {
+            program,
+            rows,
+            compiled: RefCell::default(),
+            history,
+            told: RefCell::default(),
+            kinds: RefCell::default(),
+        }
+    }
+
+    /// What a series came to over all events.
+    pub fn told(&self, id: SeriesId) -> Rc<series::Told> {
+        if let Some(told) = self.told.borrow().get(&id) {
+            return told.clone();
+        }
+        let told = Rc::new(series::told(self, &self.program.series[id.0 as usize], &self.history));
+        self.told.borrow_mut().insert(id, told.clone());
+        told
     }
 
     /// Whether a condition is true; unknown is not. An absent condition is true.
@@ -218,6 +239,24 @@ impl<'a> Interpreter<'a> {
                 Scope::Event(event) => {
                     let kinds = self.kinds.borrow().clone();
                     Val::from(memory::answer(self, m, event, &kinds, &self.history))
+                }
+                _ => Val::Unknown,
+            },
+            ExprKind::Outage(id) => match scope {
+                Scope::Event(event) => {
+                    let s = &self.program.series[id.0 as usize];
+                    let key: Vec<Val> = s.per.iter().map(|part| self.value(part, scope)).collect();
+                    let step = event.ts().0.div_euclid(s.every.0);
+                    Val::from(series::outage(self, *id, &key, step - 1..step))
+                }
+                _ => Val::Unknown,
+            },
+            ExprKind::WindowOutage(o) => match scope {
+                Scope::Window { end, keys, .. } => {
+                    let every = self.program.series[o.series.0 as usize].every.0;
+                    let key: Vec<Val> = o.keys.iter().map(|at| keys[usize::from(*at)].clone()).collect();
+                    let steps = (end.0 - o.length.0).div_euclid(every)..end.0.div_euclid(every);
+                    Val::from(series::outage(self, o.series, &key, steps))
                 }
                 _ => Val::Unknown,
             },
@@ -333,6 +372,8 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         ExprKind::Const(_)
         | ExprKind::Field(_)
         | ExprKind::Column(..)
+        | ExprKind::Outage(_)
+        | ExprKind::WindowOutage(_)
         | ExprKind::Template(..)
         | ExprKind::Aggregate(_)
         | ExprKind::Link(_)
@@ -374,6 +415,8 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         (ExprKind::OfStep(a, _), ExprKind::OfStep(b, _)) => a == b,
         (ExprKind::Template(a, i), ExprKind::Template(b, j)) => (a, i) == (b, j),
         (ExprKind::Link(a), ExprKind::Link(b)) => a == b,
+        (ExprKind::Outage(a), ExprKind::Outage(b)) => a == b,
+        (ExprKind::WindowOutage(a), ExprKind::WindowOutage(b)) => a.series == b.series,
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
     };

@@ -6,15 +6,18 @@ use std::net::IpAddr;
 use fineprint::eval::{EvalOptions, Secret};
 use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
 use fineprint::hir::{
-    Action, Aggregate, Arithmetic, Ask, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind, Function,
-    ListId, Memory, Mode, Piece, Program, Rule, Severity, Shape, TableId, TextTest, Verb, Windowed,
+    Action, Aggregate, Arithmetic, Ask, Baseline, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind,
+    Function, ListId, Memory, Mode, Piece, Program, Rule, Series, SeriesId, Severity, Shape, TableId, TextTest, Verb,
+    Whose, WindowOutage, Windowed,
 };
+use fineprint::source::Span;
 use fineprint::template::Strictness;
 use fineprint::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 use fineprint::value::{MICROS, Type};
 use proptest::prelude::*;
 
 use super::build::*;
+use super::expr::same;
 use super::rows::{ListRow, Rows, TableRow};
 use super::steps::sequence_of;
 use super::template;
@@ -26,11 +29,13 @@ pub struct Choices<'a> {
     at: usize,
     /// How often memory may still be asked.
     asks: usize,
+    /// The series that may be asked for outages.
+    series: Option<Series>,
 }
 
 impl<'a> Choices<'a> {
     pub fn new(numbers: &'a [u16]) -> Self {
-        Choices { numbers, at: 0, asks: 0 }
+        Choices { numbers, at: 0, asks: 0, series: None }
     }
 
     /// A number below `n`.
@@ -149,9 +154,11 @@ pub fn setting(numbers: &[u16]) -> Setting {
         delay_secret: c.pick(&[None, Secret::new(b"sixteen bytes it")]),
         ..EvalOptions::default()
     };
+    c.series = c.once_in(2).then(|| series_of(c, scale));
     let count = 1 + c.below(3);
     let rules = (0..count).map(|i| rule_of(c, scale, i)).collect();
     let mut program = program(rules, Timestamp(scale.start + scale.span / 9), Timestamp(scale.start + scale.span / 3));
+    program.series = c.series.clone().into_iter().collect();
     program.tables = vec![
         table(
             "account",
@@ -159,6 +166,7 @@ pub fn setting(numbers: &[u16]) -> Setting {
             &[("org_verified", Type::Bool), ("tier", Type::String), ("limit", Type::Integer)],
         ),
         table("models", field(FieldId::MODEL), &[("owner", Type::String)]),
+        table("networks", field(FieldId::IP), &[("class", Type::String)]),
     ];
     program.lists = vec![
         list("licensed", Type::String),
@@ -221,7 +229,16 @@ fn rows_of(c: &mut Choices<'_>, scale: Scale) -> Rows {
     }
     let models =
         vec![TableRow { key: "m1".into(), cells: vec![Some(Const::Text("acme".into()))], from: None, until: None }];
-    Rows { lists, tables: vec![accounts, models] }
+    let mut networks = Vec::new();
+    for (net, class) in
+        [("10.0.0.0/8", "free"), ("10.0.0.0/24", "pro"), ("10.0.0.9/32", "ann"), ("2001:db8::/32", "m1")]
+    {
+        let (from, until) = validity(c, scale);
+        if !c.once_in(3) {
+            networks.push(TableRow { key: net.into(), cells: vec![Some(Const::Text(class.into()))], from, until });
+        }
+    }
+    Rows { lists, tables: vec![accounts, models, networks] }
 }
 
 /// One as a text, one as its fingerprints.
@@ -320,6 +337,38 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
     made
 }
 
+fn series_of(c: &mut Choices<'_>, scale: Scale) -> Series {
+    let every = if scale.windows[0].0 == DAY { c.pick(&[3_600, 900]) } else { c.pick(&[5, 1, 10]) };
+    let counting = match c.below(4) {
+        0 | 3 => aggregate(Function::Count, None),
+        1 => aggregate(Function::Count, Some(condition(c, 0))),
+        _ => aggregate(c.pick(&[Function::Max(field(FieldId::STATUS)), distinct(vec![field(FieldId::MODEL)])]), None),
+    };
+    let aggregates = vec![counting];
+    Series {
+        name: "fleet".into(),
+        kinds: c.pick(&[KINDS[3], KINDS[0]]).to_vec(),
+        filter: c.once_in(4).then(|| condition(c, 0)),
+        per: c.pick(&[vec![], vec![field(FieldId::ACCOUNT)]]),
+        every: Duration::from_secs(every),
+        value: result(&aggregates, 0),
+        aggregates,
+        outage: Some(c.pick(&[999_999, 500_000, 200_000])),
+        steps: c.pick(&[9, 4, 2]),
+        least: c.pick(&[1, 2, 3]),
+        span: Span::default(),
+    }
+}
+
+/// An outage within a window, where the series' steps and its key allow it.
+fn outage_within(c: &Choices<'_>, per: &[Expr], length: i64, step: i64) -> Option<Expr> {
+    let s = c.series.as_ref().filter(|s| (step * SECOND_NS) % s.every.0 == 0)?;
+    let place = |part: &Expr| per.iter().position(|p| same(p, part)).map(|at| at as u16);
+    let keys = s.per.iter().map(place).collect::<Option<Vec<u16>>>()?;
+    let outage = WindowOutage { series: SeriesId(0), keys, length: Duration::from_secs(length) };
+    Some(expr(Type::Bool, ExprKind::WindowOutage(Box::new(outage))))
+}
+
 fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Expr)>) {
     let mut per = Vec::new();
     for _ in 0..c.pick(&[1, 0, 1, 2]) {
@@ -341,7 +390,22 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
         Duration::from_secs(step * c.pick(&[12, 3, 1]).min(length / step))
     });
     let count = 1 + c.below(3);
-    let aggregates: Vec<Aggregate> = (0..count).map(|_| aggregate_of(c)).collect();
+    let mut aggregates: Vec<Aggregate> = (0..count).map(|_| aggregate_of(c)).collect();
+    let looks_back = gap.is_none() && c.once_in(2);
+    if looks_back {
+        // Groups of many events, and windows short enough for several of them to lie in the case.
+        per = c.pick(&[vec![], vec![field(FieldId::ACCOUNT)], vec![field(FieldId::BATCH)]]);
+        if c.once_in(2) {
+            aggregates[0] = aggregate(Function::Count, None);
+        }
+        (length, step) = match scale.windows[0].0 {
+            DAY => c.pick(&[(3_600, 3_600), (7_200, 3_600), (3_600, 900)]),
+            _ => c.pick(&[(10, 10), (10, 5), (6, 2)]),
+        };
+        for _ in 0..1 + c.below(2) {
+            aggregates.extend(baseline_of(c, &aggregates));
+        }
+    }
 
     let mut lets = Vec::new();
     for i in 0..c.below(3) {
@@ -353,7 +417,14 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
         let name = if i == 1 { "count".to_string() } else { format!("v{i}") };
         lets.push((name, value));
     }
-    let when = window_condition(c, &aggregates, &lets, &per, 1);
+    let outage = outage_within(c, &per, length, step).filter(|_| gap.is_none());
+    let mut when = window_condition(c, &aggregates, &lets, (&per, outage.as_ref()), 1);
+    if looks_back && !c.once_in(4) {
+        when = looking_back(c, &aggregates, outage.as_ref());
+    }
+    if let (Some(outage), true) = (outage, looks_back || c.once_in(3)) {
+        lets.push(("outage".into(), outage));
+    }
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
     (Windowed { per, link: None, length, step, gap, aggregates, when }, lets)
 }
@@ -374,7 +445,7 @@ pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
         }),
         9 => Function::Quantile(any_number(c), c.pick(&[500_000, 950_000, 1, 333_333, 999_999])),
         10 => Function::Spread(any_number(c)),
-        11 => Function::TopShare(any_value(c)),
+        11 => Function::TopShare(any_value(c), c.pick(&[1, 2, 3])),
         12 => Function::Entropy(any_value(c)),
         13 => Function::First(any_value(c)),
         14 => Function::Last(any_value(c)),
@@ -388,6 +459,62 @@ pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
     };
     let filter = c.once_in(3).then(|| condition(c, 1));
     aggregate(function, filter)
+}
+
+/// A condition that holds, or not, by what lies back.
+fn looking_back(c: &mut Choices<'_>, aggregates: &[Aggregate], outage: Option<&Expr>) -> Expr {
+    let baselines: Vec<usize> =
+        (0..aggregates.len()).filter(|i| aggregates[*i].function.baseline().is_some()).collect();
+    if baselines.is_empty() || outage.is_some() && c.once_in(2) {
+        let any = compare(Compare::GreaterEqual, result(aggregates, 0), result(aggregates, 0));
+        return match outage {
+            Some(outage) if c.once_in(2) => and(vec![any, not(outage.clone())]),
+            Some(outage) => and(vec![outage.clone(), any]),
+            None => any,
+        };
+    }
+    let baseline = result(aggregates, c.pick(&baselines));
+    let of = match aggregates.iter().find_map(|a| a.function.baseline()) {
+        Some(b) if b.of.ty == baseline.ty => b.of.clone(),
+        _ => num(baseline.ty.clone(), c.pick(&[1, 2, 0])),
+    };
+    match c.below(3) {
+        0 => expr(Type::Bool, ExprKind::Exists(Box::new(baseline))),
+        1 => compare(c.pick(&[Compare::GreaterEqual, Compare::LessEqual, Compare::NotEqual]), of, baseline),
+        _ => compare(c.pick(&[Compare::GreaterEqual, Compare::Less]), baseline, of),
+    }
+}
+
+/// A baseline of one of the aggregates, where that is a number.
+fn baseline_of(c: &mut Choices<'_>, aggregates: &[Aggregate]) -> Option<Aggregate> {
+    let counting: Vec<usize> = (0..aggregates.len())
+        .filter(|i| aggregates[*i].ty.is_number() && aggregates[*i].ty != Type::Timestamp)
+        .filter(|i| aggregates[*i].function.baseline().is_none())
+        .collect();
+    let one = |c: &mut Choices<'_>| result(aggregates, c.pick(&counting));
+    if counting.is_empty() {
+        return None;
+    }
+    let first = one(c);
+    let of = match c.below(4) {
+        3 => {
+            let other = one(c);
+            arithmetic(Type::Decimal, Arithmetic::Ratio, first, other)
+        }
+        2 => or_default(first.clone(), num(first.ty, 0)),
+        _ => first,
+    };
+    let whose = match c.below(2) {
+        0 => Whose::Own,
+        _ => Whose::Cohort(c.pick(&[
+            vec![field(FieldId::MODEL)],
+            vec![field(FieldId::COUNTRY), field(FieldId::REFUSED)],
+            vec![is(FieldId::STATUS, Compare::Equal, 200)],
+        ])),
+    };
+    let (share, windows, least) = (c.pick(&[500_000, 950_000, 1]), c.pick(&[5, 3, 9, 1]), c.pick(&[1, 1, 2, 3]));
+    let baseline = Baseline { of, share, windows, least, whose };
+    Some(aggregate(Function::Baseline(Box::new(baseline)), None))
 }
 
 fn any_number(c: &mut Choices<'_>) -> Expr {
@@ -434,20 +561,24 @@ pub(super) fn window_condition(
     c: &mut Choices<'_>,
     aggregates: &[Aggregate],
     lets: &[(String, Expr)],
-    per: &[Expr],
+    (per, outage): (&[Expr], Option<&Expr>),
     depth: usize,
 ) -> Expr {
     let ops =
         [Compare::GreaterEqual, Compare::Greater, Compare::LessEqual, Compare::Less, Compare::Equal, Compare::NotEqual];
     if depth > 0 && c.once_in(2) {
         let count = 1 + c.below(3);
-        let parts: Vec<Expr> = (0..count).map(|_| window_condition(c, aggregates, lets, per, depth - 1)).collect();
+        let parts: Vec<Expr> =
+            (0..count).map(|_| window_condition(c, aggregates, lets, (per, outage), depth - 1)).collect();
         return match c.below(5) {
             0 | 1 => and(parts),
             2 => or(parts),
             3 => not(and(parts)),
             _ => expr(Type::Bool, ExprKind::AtLeast(c.below(3) as u32, parts)),
         };
+    }
+    if let (true, Some(outage)) = (c.once_in(4), outage) {
+        return if c.once_in(2) { not(outage.clone()) } else { outage.clone() };
     }
     if c.once_in(8) {
         return expr(Type::Bool, ExprKind::Exists(Box::new(over_window(c, aggregates, 0))));
@@ -561,6 +692,10 @@ pub fn condition(c: &mut Choices<'_>, depth: usize) -> Expr {
 /// A question to memory.
 fn memory(c: &mut Choices<'_>) -> Expr {
     c.asks -= 1;
+    if c.series.is_some() && c.once_in(2) {
+        let asked = expr(Type::Bool, ExprKind::Outage(SeriesId(0)));
+        return if c.once_in(3) { not(asked) } else { asked };
+    }
     let of = c.pick(&[
         field(FieldId::PROMPT_HASH),
         field(FieldId::COUNTRY),
@@ -615,7 +750,7 @@ fn text_of(c: &mut Choices<'_>, depth: usize) -> Expr {
         2 => field(FieldId::MODEL),
         3 => field(FieldId::PROMPT),
         4 => column(1, Type::String),
-        _ => expr(Type::String, ExprKind::Column(TableId(1), 0)),
+        _ => expr(Type::String, ExprKind::Column(c.pick(&[TableId(1), TableId(2)]), 0)),
     }
 }
 

@@ -348,7 +348,11 @@ fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, name: &str, facts: &Facts, win
     if window.events.is_empty() {
         return None;
     }
-    let (aggregates, bounds): (Vec<Val>, Vec<_>) = w.aggregates.iter().map(|a| aggregate(calc, a, &window)).unzip();
+    let told = w.aggregates.iter().map(|a| aggregate(calc, a, &window));
+    let (aggregates, bounds): (Vec<Val>, Vec<_>) = (0u16..)
+        .zip(told)
+        .map(|(i, (value, bound))| (value, bound.map(|bound| (i, bound)).into_iter().collect::<Vec<_>>()))
+        .unzip();
     let keys = [Val::Text(name.to_string())];
     if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys: &keys, link: Some(facts) }) {
         return None;

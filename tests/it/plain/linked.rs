@@ -119,7 +119,7 @@ fn rule_of(c: &mut Choices<'_>, setting: &Setting, number: usize, step: Duration
         };
         lets.push((format!("v{i}"), value));
     }
-    let of_window = window_condition(c, &aggregates, &[], &[], 1);
+    let of_window = window_condition(c, &aggregates, &[], (&[], None), 1);
     let members = expr(Type::Integer, ExprKind::Link(LinkValue::Members));
     let many =
         compare(c.pick(&[Compare::GreaterEqual, Compare::Less]), members, num(Type::Integer, c.pick(&[2, 3, 4])));

@@ -3,6 +3,7 @@
 
 mod actions;
 pub mod aggregate;
+mod baseline;
 pub mod build;
 pub mod expr;
 pub mod generate;
@@ -12,6 +13,7 @@ mod memory;
 mod record;
 pub mod rows;
 pub mod sequence;
+mod series;
 pub mod steps;
 pub mod template;
 mod window;

@@ -317,7 +317,7 @@ pub fn estimates(w: &Windowed, value: &Expr, looks: &[Look<'_>]) -> Vec<Estimate
     let mut open = vec![value];
     while let Some(e) = open.pop() {
         if let ExprKind::Aggregate(i) = e.kind {
-            found.extend(looks.iter().filter_map(|look| look.bounds[usize::from(i)]).map(|bound| (i, bound)));
+            found.extend(looks.iter().flat_map(|look| look.bounds[usize::from(i)].clone()));
         }
         open.extend(children(e));
     }
@@ -378,6 +378,7 @@ pub fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
         root: hex(&tree_hash(&leaves)),
         events: roles.into_iter().map(|((ts, id), role)| EventRef { id, ts, role }).collect(),
         complete,
+        forgotten: 0,
         undecided: 0,
         memory_cut_since: None,
     }

@@ -82,8 +82,15 @@ impl Rows {
 
     /// A cell of the row that a key has at a time; unknown where there is no row or nothing in the cell.
     pub fn column(&self, table: TableId, key: &Val, column: u16, at: Timestamp) -> Val {
-        let Val::Text(key) = key else { return Val::Unknown };
-        let row = self.tables[table.0 as usize].iter().find(|row| row.key == *key && in_force(row.from, row.until, at));
+        let rows = self.tables[table.0 as usize].iter().filter(|row| in_force(row.from, row.until, at));
+        let net = |row: &TableRow| row.key.parse::<ipnet::IpNet>().unwrap();
+        let row = match key {
+            Val::Text(key) => rows.into_iter().find(|row| row.key == *key),
+            Val::Num(key) => rows.into_iter().find(|row| row.key == key.to_string()),
+            // The longest network around it.
+            Val::Ip(ip) => rows.filter(|row| net_holds(&net(row), *ip)).max_by_key(|row| net(row).prefix_len()),
+            _ => None,
+        };
         row.and_then(|row| row.cells[usize::from(column)].as_ref()).map_or(Val::Unknown, Val::from)
     }
 }
@@ -118,7 +125,7 @@ impl Rows {
                 to: r.until,
                 cells: r.cells.iter().map(cell).collect(),
             });
-            Arc::new(TableData::build(columns, rows.collect()).unwrap())
+            Arc::new(TableData::build_by(&table.key.ty, columns, rows.collect()).unwrap())
         });
         fineprint::plan::ReferenceData { lists: lists.collect(), tables: tables.collect(), ..Default::default() }
     }

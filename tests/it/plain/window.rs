@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use fineprint::event::UsageEvent;
 use fineprint::hir::{Exception, Rule, Windowed};
 use fineprint::time::{Duration, Timestamp};
-use fineprint::violation::Bound;
 
-use super::aggregate::{Window, aggregate};
+use super::aggregate::Window;
+use super::baseline::{Bounds, Past, aggregates};
 use super::expr::{Interpreter, Scope, Val};
 use super::rows::in_force;
 
@@ -22,8 +22,8 @@ pub struct Look<'e> {
     pub end: Timestamp,
     /// Result of each aggregate.
     pub aggregates: Vec<Val>,
-    /// How far each may be off.
-    pub bounds: Vec<Option<Bound>>,
+    /// What makes each an estimate.
+    pub bounds: Vec<Bounds>,
     /// The events that at least one aggregate counted, in order of (time, id).
     pub contributing: Vec<&'e Event>,
 }
@@ -70,9 +70,14 @@ pub fn groups<'e>(
             by_key.entry(keys).or_default().push(event);
         }
     }
+    let pasts: Vec<Past<'_>> = by_key.values().map(|events| Past::new(calc, rule, w, events)).collect();
     by_key
         .into_iter()
-        .map(|(keys, events)| Group { episodes: episodes(calc, rule, w, &keys, &events, horizon), keys })
+        .enumerate()
+        .map(|(own, (keys, events))| Group {
+            episodes: episodes(calc, rule, w, &keys, &events, horizon, (&pasts, own)),
+            keys,
+        })
         .collect()
 }
 
@@ -83,6 +88,7 @@ fn episodes<'e>(
     keys: &[Val],
     events: &[&'e Event],
     horizon: Timestamp,
+    past: (&[Past<'e>], usize),
 ) -> Vec<Episode<'e>> {
     let pause = w.step.max(rule.cooldown.unwrap_or(w.step));
     let mut violation = Machine { pause, exempted: false, open: None, over: Vec::new() };
@@ -99,8 +105,8 @@ fn episodes<'e>(
         };
         let kept: Vec<&Event> =
             all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
-        let net = look(calc, w, keys, Window { start, end, step: w.step, events: kept });
-        let raw = look(calc, w, keys, Window { start, end, step: w.step, events: all.clone() });
+        let net = look(calc, w, keys, (past, false), Window { start, end, step: w.step, events: kept });
+        let raw = look(calc, w, keys, (past, true), Window { start, end, step: w.step, events: all.clone() });
         exempted.step(end, if net.is_some() { None } else { raw }, &all);
         violation.step(end, net, &all);
         end = Timestamp(end.0 + w.step.0);
@@ -126,17 +132,23 @@ fn session<'e>(events: &[&'e Event], gap: Duration, most: Duration, end: Timesta
 }
 
 /// What there is to see in a window, if the condition is true there. Over no events it is never true.
-fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, keys: &[Val], window: Window<'e>) -> Option<Look<'e>> {
+fn look<'e>(
+    calc: &Interpreter<'_>,
+    w: &Windowed,
+    keys: &[Val],
+    (past, raw): ((&[Past<'e>], usize), bool),
+    window: Window<'e>,
+) -> Option<Look<'e>> {
     let Window { start, end, .. } = window;
     if window.events.is_empty() {
         return None;
     }
-    let (aggregates, bounds): (Vec<Val>, Vec<Option<Bound>>) =
-        w.aggregates.iter().map(|a| aggregate(calc, a, &window)).unzip();
+    let (aggregates, bounds) = aggregates(calc, w, past, raw, &window);
     if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys, link: None }) {
         return None;
     }
-    let counted = |e: &&&Event| w.aggregates.iter().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
+    let counting = || w.aggregates.iter().filter(|a| a.function.baseline().is_none());
+    let counted = |e: &&&Event| counting().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
     let contributing = window.events.iter().filter(counted).copied().collect();
     Some(Look { start, end, aggregates, bounds, contributing })
 }
