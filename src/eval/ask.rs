@@ -178,12 +178,10 @@ impl Row {
             }
             (Truth::True, ShapePlan::Windowed(w)) => {
                 let words = std::mem::take(&mut router.words);
-                let undecided = router.undecided.get(number as usize).copied();
+                let undecided = router.undecided.len();
                 router.record(rules, number, plan, w, event, symbols);
                 // Counted when the answer is known.
-                if let (Some(place), Some(before)) = (router.undecided.get_mut(number as usize), undecided) {
-                    *place = before;
-                }
+                router.undecided.truncate(undecided);
                 let record = std::mem::replace(&mut router.words, words);
                 if record.is_empty() { Row::Undecided } else { Row::Record(record.into()) }
             }

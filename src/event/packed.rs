@@ -68,7 +68,7 @@ impl UsageEvent<'_> {
 
 impl UsageEvent<'static> {
     /// Bytes of its texts, and bytes of the buffer in which they lie.
-    pub(crate) fn text_bytes(&self) -> (usize, usize) {
+    pub fn text_bytes(&self) -> (usize, usize) {
         (self.texts.buffer.len(), self.texts.buffer.capacity())
     }
 }
