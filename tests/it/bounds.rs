@@ -416,7 +416,8 @@ fn events_held_for_evidence() {
             Evaluator::new(Arc::clone(&rules), EvalOptions { events_held: held, ..EvalOptions::default() });
         for i in 0..6_000 {
             let line = format!(
-                r#"{{"type":"completion","id":"e{i:05}","ts":"2026-01-02T00:{:02}:{:02}Z","account":"a"}}"#,
+                r#"{{"type":"completion","id":"e{i:05}","ts":"2026-01-02T{:02}:{:02}:{:02}Z","account":"a"}}"#,
+                i / 3600,
                 i / 60 % 60,
                 i % 60
             );
