@@ -541,17 +541,21 @@ fn mirrored(op: Compare) -> Compare {
     }
 }
 
-/// The rule's named values, then the aggregates that `when` uses without a name.
+/// The rule's named values, then the aggregates, and values of a link group, that `when` uses without a name.
 fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValuePlan> {
     let mut shown: Vec<(String, hir::Expr)> = rule.lets.clone();
     let mut names: Vec<String> = shown.iter().map(|(n, _)| n.clone()).collect();
     let mut nameless = Vec::new();
     find_nameless(cx, &w.when, &rule.lets, &mut nameless);
-    for (i, e) in nameless {
+    for e in nameless {
         let text = canonical_expr(cx.program, e);
         let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
-        if let (false, Some(aggregate)) = (named, w.aggregates.get(usize::from(i))) {
-            let word = aggregate.function.word();
+        let word = match e.kind {
+            ExprKind::Aggregate(i) => w.aggregates.get(usize::from(i)).map(|a| a.function.word()),
+            ExprKind::Link(value) => Some(value.word()),
+            _ => None,
+        };
+        if let (false, Some(word)) = (named, word) {
             shown.push((unique(&mut names, word.to_string()), e.clone()));
         }
     }
@@ -584,19 +588,14 @@ fn may_be_estimated(function: &Function) -> bool {
     )
 }
 
-/// Aggregates of a condition that stand in no `let` of the rule.
-fn find_nameless<'e>(
-    cx: &Lower<'_>,
-    e: &'e hir::Expr,
-    lets: &[(String, hir::Expr)],
-    found: &mut Vec<(u16, &'e hir::Expr)>,
-) {
+/// Aggregates, and values of a link group, of a condition that stand in no `let` of the rule.
+fn find_nameless<'e>(cx: &Lower<'_>, e: &'e hir::Expr, lets: &[(String, hir::Expr)], found: &mut Vec<&'e hir::Expr>) {
     let text = canonical_expr(cx.program, e);
     if lets.iter().any(|(_, known)| canonical_expr(cx.program, known) == text) {
         return;
     }
-    if let ExprKind::Aggregate(i) = &e.kind {
-        found.push((*i, e));
+    if matches!(e.kind, ExprKind::Aggregate(_) | ExprKind::Link(_)) {
+        found.push(e);
     }
     e.children().for_each(|child| find_nameless(cx, child, lets, found));
 }

@@ -6,7 +6,7 @@ mod link;
 mod record;
 
 pub use action::{Proposal, Withheld};
-pub use link::{EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
+pub use link::{EVIDENCE_EDGES_COUNTED_MAX, EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
 pub use record::{Record, to_json};
 
 use serde::{Deserialize, Serialize};

@@ -112,8 +112,8 @@ impl Link {
             }
         });
         found.sort_by(|a, b| {
-            let part = |e: &EdgeSeen| (e.family, e.value.clone());
-            part(a).cmp(&part(b)).then_with(|| interner.get(a.account).cmp(interner.get(b.account)))
+            let order = (a.family, &a.value).cmp(&(b.family, &b.value));
+            order.then_with(|| interner.get(a.account).cmp(interner.get(b.account)))
         });
         found
     }

@@ -201,7 +201,7 @@ impl Windows {
                     self.remove(slot);
                     continue;
                 }
-                let next = group.changes(w, step).unwrap_or(step + 1).max(step + 1);
+                let next = if w.clocked { step + 1 } else { group.changes(w, step).unwrap_or(step + 1).max(step + 1) };
                 group.due = next;
                 self.due.entry(next).or_default().push(slot);
             }

@@ -481,3 +481,15 @@ fn rules_of_other_steps_change_nothing() {
     assert_eq!(told(&own), alone);
     assert_eq!(alone.len(), 2);
 }
+
+/// Memory is asked behind the watermark, and its answers pick what an account counted.
+#[test]
+fn memory_is_asked_of_events_of_a_group() {
+    let sections = "on completion where payment_fingerprint seen before within 1d by another account per operator \
+                    over 1h every 15m let calls = count() when calls >= 2";
+    let calls = [(0, "a", "card", "dev"), (1, "b", "card", "dev"), (2, "a", "card", ""), (3, "a", "", "")];
+    let found = run(rules(OPERATOR, sections), options(), &calls, 20);
+    assert_eq!(told(&found), ["open 15..15 a 00:15 [a b] 2/2 #2"]);
+    let ids: Vec<&str> = found[0].evidence.events.iter().map(|e| e.id.as_str()).collect();
+    assert_eq!(ids, ["e001", "e002"]);
+}

@@ -272,7 +272,7 @@ pub fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
         if lets.iter().any(|(_, value)| same(value, e)) || found.iter().any(|f| same(f, e)) {
             return;
         }
-        if matches!(e.kind, ExprKind::Aggregate(_)) {
+        if matches!(e.kind, ExprKind::Aggregate(_) | ExprKind::Link(_)) {
             found.push(e);
         }
         for child in children(e) {
@@ -283,6 +283,7 @@ pub fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
     nameless(&w.when, &rule.lets, &mut found);
     let function = |e: &&Expr| match e.kind {
         ExprKind::Aggregate(i) => w.aggregates[usize::from(i)].function.word().to_string(),
+        ExprKind::Link(value) => value.word().to_string(),
         _ => unreachable!(),
     };
     let names = unique(rule.lets.iter().map(|(name, _)| name.clone()).chain(found.iter().map(function)));
