@@ -16,34 +16,12 @@ mod common;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::{Typed, median};
 use fineprint::compile::compile;
 use fineprint::eval::{EvalOptions, Evaluator};
 use fineprint::event::decode::Decoder;
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::source::SourceMap;
-
-/// What "decode only" reads.
-#[derive(serde::Deserialize)]
-#[allow(dead_code, reason = "decoded, not used: that is the point")]
-struct Typed<'a> {
-    id: &'a str,
-    ts: &'a str,
-    account: Option<&'a str>,
-    org: Option<&'a str>,
-    api_key_id: Option<&'a str>,
-    ip: Option<&'a str>,
-    country: Option<&'a str>,
-    asn: Option<u32>,
-    plan: Option<&'a str>,
-    model: Option<&'a str>,
-    #[serde(borrow)]
-    prompt: Option<std::borrow::Cow<'a, str>>,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    max_tokens: Option<i64>,
-    temperature: Option<f64>,
-    status: Option<u16>,
-}
 
 fn rule_set(text: &str) -> Arc<RuleSet> {
     let mut sources = SourceMap::default();
@@ -139,9 +117,4 @@ fn main() {
             matched[i] as f64 / lines.len() as f64
         );
     }
-}
-
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

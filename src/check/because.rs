@@ -3,7 +3,7 @@
 use super::names;
 use super::regexes::within;
 use super::scope::{Place, Scope};
-use super::{Checker, expr, sequence};
+use super::{Checker, expr, link, sequence};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
@@ -76,6 +76,8 @@ fn placeholder(cx: &mut Checker<'_>, scope: &mut Scope, per: &[Expr], name: &str
         let (_, ty) = scope.keys.get(at)?;
         expr::node(ty.clone(), ExprKind::Key(at as u16), span)
     } else if let Some(value) = of_step(cx, scope, name, span) {
+        value?
+    } else if let Some(value) = link::in_text(cx, scope, name, span) {
         value?
     } else {
         match (names::field(name), scope.place) {

@@ -5,13 +5,16 @@ mod template;
 
 use super::expr::{self, node};
 use super::scope::{Place, Scope};
-use super::{Checker, because, later, limits, names, wording};
+use super::{Checker, because, later, limits, link, names, wording};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::FieldId;
 use crate::hir::{Aggregate, Const, Expr, ExprKind, Function};
 use crate::source::Span;
 use crate::syntax::ast::{self, Arg, Call};
 use crate::value::{MICROS, Type};
+
+/// The share of the accounts of a link group that a family ties.
+pub(super) const TIED_SHARE: &str = "tied_share";
 
 /// A function with its signature.
 struct Signature {
@@ -50,6 +53,7 @@ const EVALUATED: &[Signature] = &[
     aggregate("rate", "rate() where rate_limited"),
     aggregate("longest_idle", "longest_idle(ts)"),
     aggregate("top_speed", "top_speed(country)"),
+    aggregate(TIED_SHARE, "tied_share(payment_fingerprint)"),
     aggregate("usual", "usual(count(), over 30d)"),
     aggregate("cohort", "cohort(count(), by plan, over 7d)"),
 ];
@@ -117,6 +121,9 @@ pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Spa
     if LATER.iter().any(|s| s.name == signature.name) {
         check_arguments(cx, scope, c);
         return cx.fail(later::diagnostic(span, &format!("`{}(…)`", signature.name)));
+    }
+    if link::is_call(c) {
+        return link::tied_share(cx, scope, c, span);
     }
     if signature.aggregate {
         return match scope.place {

@@ -1,6 +1,8 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
-use crate::hir::{Function, PARTIALS_PER_KEY_MAX, Rule, Sequence, Series, Shape, Whose};
+use crate::hir::{
+    Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, Rule, Sequence, Series, Shape, Whose,
+};
 
 /// The cost of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +83,28 @@ pub fn cost(rule: &Rule) -> RuleCost {
         bytes_per_key: panes.saturating_mul(per_pane).saturating_add(own),
         grows_with_values: window.aggregates.iter().any(|a| grows_with_values(&a.function)),
     }
+}
+
+/// The cost of a link: upper bounds, as far as they follow from it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkCost {
+    /// Most edges (an account with a value), over all families.
+    pub edges: u64,
+    /// Bytes of all of them, each with one step; every further step in which it is seen takes [`ROW_BYTES`].
+    pub bytes: u64,
+    /// Most pairs of accounts that are held against each other.
+    pub pairs: u64,
+}
+
+/// Bytes of a step in which an edge was seen.
+pub const ROW_BYTES: u64 = 16;
+/// Bytes of an edge: 56, those of a value that nobody shares, 64, and their places in three tables of hashes.
+const EDGE_BYTES: u64 = 136;
+
+/// The cost of a link.
+pub fn link_cost(link: &Link) -> LinkCost {
+    let edges = (LINK_EDGES_MAX as u64).saturating_mul(link.families.len() as u64);
+    LinkCost { edges, bytes: edges.saturating_mul(EDGE_BYTES + ROW_BYTES), pairs: LINK_PAIRS_MAX }
 }
 
 /// Bytes of a step of a series that its median is over: its number and its value.

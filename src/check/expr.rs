@@ -3,7 +3,7 @@
 
 use super::names::{self, Meaning};
 use super::scope::{Place, Scope};
-use super::{Checker, call, coerce, limits, membership, memory, operators, sequence, series, text, wording};
+use super::{Checker, call, coerce, limits, link, membership, memory, operators, sequence, series, text, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::hir::{Const, Expr, ExprKind, TableId};
@@ -210,6 +210,7 @@ fn path(cx: &mut Checker<'_>, scope: &mut Scope, p: &ast::Path) -> Option<Expr> 
         [step, ..] if scope.steps.iter().any(|s| s.name == step.text) => {
             sequence::of_step(cx, scope, &p.parts.iter().collect::<Vec<_>>(), p.span)
         }
+        [word, what] if word.text == "link" => link::value_of(cx, scope, &what.text, p.span),
         [table, column] => self::column(cx, scope, table, column, p.span),
         _ => {
             let unknown = names::unknown(cx, Code::UNKNOWN_NAME, p.span, &p.text(), &[]);
@@ -264,12 +265,13 @@ fn word(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name) -> Option<Exp
                 .label("a table")
                 .help(format!("name one of its columns: `{}.…`", name.text)),
         ),
+        Some(Meaning::Link(_)) => cx.fail(link::no_value(name)),
         Some(Meaning::Series(_)) => cx.fail(
             Diagnostic::new(Code::TYPE_MISMATCH, name.span, format!("`{}` is a series, not a value", name.text))
                 .label("a series")
                 .help(format!("ask for its outages: `during outage of {}`", name.text)),
         ),
-        Some(Meaning::Later | Meaning::Wrong) => None,
+        Some(Meaning::Wrong) => None,
         None if cx.is_broken_name(&name.text) => None,
         None => {
             let local: Vec<&str> = scope.lets.keys().map(String::as_str).collect();
@@ -291,6 +293,7 @@ pub(super) fn is_constant(e: &Expr) -> bool {
                 | ExprKind::WindowOutage(_)
                 | ExprKind::Template(..)
                 | ExprKind::Aggregate(_)
+                | ExprKind::Link(_)
                 | ExprKind::Key(_)
         );
     });
@@ -303,7 +306,11 @@ pub(super) fn is_of_window(e: &Expr) -> bool {
     e.walk(&mut |x| {
         window |= matches!(
             x.kind,
-            ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::OfStep(..) | ExprKind::WindowOutage(_)
+            ExprKind::Aggregate(_)
+                | ExprKind::Link(_)
+                | ExprKind::Key(_)
+                | ExprKind::OfStep(..)
+                | ExprKind::WindowOutage(_)
         );
     });
     window
@@ -345,7 +352,7 @@ pub(super) fn column(
     } else {
         match cx.names.get(&table.text) {
             Some(Meaning::Table(id)) => id,
-            Some(Meaning::Wrong | Meaning::Later) => return None,
+            Some(Meaning::Wrong) => return None,
             Some(_) => {
                 let message = format!("`{}` is no table, it has no columns", table.text);
                 return cx.fail(

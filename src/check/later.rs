@@ -14,16 +14,10 @@ pub(super) fn diagnostic(span: Span, what: &str) -> Diagnostic {
         .help("take it out of the file; a rule must not rely on it yet")
 }
 
-/// Reports links and limits, and the mistakes within them.
+/// Reports limits, and the mistakes within them.
 pub(super) fn declarations(cx: &mut Checker<'_>, items: &[&ast::Item]) {
     for item in items {
         match item {
-            ast::Item::Link(link) => {
-                cx.report(diagnostic(link.name.span, "`link`"));
-                for family in &link.families {
-                    expr::value(cx, &mut Scope::new(Place::Event), &family.by);
-                }
-            }
             ast::Item::Limit(limit) => {
                 cx.report(diagnostic(limit.name.span, "`limit`"));
                 for path in &limit.enforces {

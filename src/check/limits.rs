@@ -10,6 +10,8 @@ pub const LETS_MAX: usize = 10_000;
 pub const LISTS_MAX: usize = 10_000;
 /// Tables.
 pub const TABLES_MAX: usize = 1_000;
+/// Links.
+pub const LINKS_MAX: usize = 100;
 /// Series.
 pub const SERIES_MAX: usize = 100;
 /// Longest step of a series.

@@ -99,7 +99,7 @@ pub(super) fn list(cx: &mut Checker<'_>, path: &ast::Path) -> Option<ListId> {
     let name = path.text();
     match cx.names.get(&name) {
         Some(Meaning::List(id)) => return cx.program.lists.get(id.0 as usize).map(|_| id),
-        Some(Meaning::Wrong | Meaning::Later) => return None,
+        Some(Meaning::Wrong) => return None,
         _ if cx.is_broken_name(&name) => return None,
         _ => {}
     }
@@ -122,7 +122,14 @@ pub(super) fn list(cx: &mut Checker<'_>, path: &ast::Path) -> Option<ListId> {
     cx.fail(diagnostic)
 }
 
-fn in_list(cx: &mut Checker<'_>, operand: Expr, shown: &str, id: ListId, place: Span, span: Span) -> Option<Expr> {
+pub(super) fn in_list(
+    cx: &mut Checker<'_>,
+    operand: Expr,
+    shown: &str,
+    id: ListId,
+    place: Span,
+    span: Span,
+) -> Option<Expr> {
     let list = cx.program.lists.get(id.0 as usize)?;
     let whole = |t: &Type| matches!(t, Type::Integer | Type::Tokens);
     let one = item_type(&operand.ty);

@@ -11,6 +11,7 @@ mod expr;
 pub(crate) mod growing;
 mod later;
 pub mod limits;
+mod link;
 mod lints;
 mod lists;
 mod membership;
@@ -65,6 +66,7 @@ pub fn check_with(files: &[ast::File], options: &CheckOptions) -> (hir::Program,
     lists::declare(&mut cx, &items);
     order::lower_lets(&mut cx);
     lists::lower_keys(&mut cx, &items);
+    link::declare(&mut cx);
     series::declare(&mut cx);
     later::declarations(&mut cx, &items);
     rule::lower_all(&mut cx, &items);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Checker, limits};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::{FIELDS, FieldId};
-use crate::hir::{ListId, TableId};
+use crate::hir::{LinkId, ListId, TableId};
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -17,10 +17,10 @@ pub(super) enum Meaning {
     Let(usize),
     List(ListId),
     Table(TableId),
+    /// A link, with its number.
+    Link(usize),
     /// A series, with its number.
     Series(usize),
-    /// A link: declared, reported as not evaluated.
-    Later,
     /// Declared, but reported as wrong: uses are not reported again.
     Wrong,
 }
@@ -34,6 +34,9 @@ pub(super) struct Names<'a> {
     pub(super) lowered: Vec<Option<super::scope::Inlined>>,
     pub(super) lists: Vec<&'a ast::List>,
     pub(super) tables: Vec<&'a ast::Table>,
+    pub(super) links: Vec<&'a ast::Link>,
+    /// Lowered forms of `links`; `None` where it is wrong.
+    pub(super) link_ids: Vec<Option<LinkId>>,
     pub(super) series: Vec<&'a ast::Series>,
 }
 
@@ -70,7 +73,14 @@ pub(super) fn collect<'a>(cx: &mut Checker<'a>, items: &[&'a ast::Item]) {
                     declare(cx, &x.name, meaning);
                 }
             }
-            ast::Item::Link(x) => declare(cx, &x.name, Meaning::Later),
+            ast::Item::Link(x) => {
+                if cx.within(cx.names.links.len() + 1, limits::LINKS_MAX, "links", x.name.span) {
+                    let meaning = Meaning::Link(cx.names.links.len());
+                    cx.names.links.push(x);
+                    cx.names.link_ids.push(None);
+                    declare(cx, &x.name, meaning);
+                }
+            }
             ast::Item::Series(x) => {
                 if cx.within(cx.names.series.len() + 1, limits::SERIES_MAX, "series", x.name.span) {
                     let meaning = Meaning::Series(cx.names.series.len());

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, later, limits, lints, memory, names, order, sequence,
-    tests, window, wording,
+    Checker, actions, because, call, clause, cost, expr, growing, later, limits, link, lints, memory, names, order,
+    sequence, tests, window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
-use crate::hir::{self, ClauseRef, Confidence, Expr, ExprKind, Mode, Rule, Severity, Shape, Windowed};
+use crate::hir::{self, ClauseRef, Confidence, Expr, ExprKind, LinkId, Mode, Rule, Severity, Shape, Windowed};
 use crate::syntax::ast::{self, OnWhat};
 use crate::value::Type;
 
@@ -181,6 +181,7 @@ enum Cut {
     Single,
     Window {
         per: Vec<Expr>,
+        link: Option<LinkId>,
         cutting: window::Cutting,
     },
     Sequence {
@@ -193,13 +194,21 @@ enum Cut {
 fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
     if let Some(written) = sequence::of(rule) {
         let fine = sequence::declare(cx, scope, rule, written);
-        let per = per(cx, scope, rule, written.per);
+        let per = match link::of_per(cx, scope, rule, written.per) {
+            Some(_) => None,
+            None => per(cx, scope, rule, written.per),
+        };
         return match per {
             Some(per) if fine => Cut::Sequence { per },
             _ => Cut::Wrong,
         };
     }
-    let per = per(cx, scope, rule, &rule.per);
+    let linked = link::of_per(cx, scope, rule, &rule.per);
+    let (per, link) = match linked {
+        Some(Some((id, per))) => (Some(per), Some(id)),
+        Some(None) => (None, None),
+        None => (per(cx, scope, rule, &rule.per), None),
+    };
     let Some(over) = &rule.over else {
         if let Some(first) = rule.per.first() {
             let message = "`per` makes groups over time, but there is no `over`".to_string();
@@ -221,7 +230,7 @@ fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
     };
     let window = window::lower(cx, over);
     match (per, window) {
-        (Some(per), Some(cutting)) => Cut::Window { per, cutting },
+        (Some(per), Some(cutting)) => Cut::Window { per, link, cutting },
         _ => Cut::Wrong,
     }
 }
@@ -347,10 +356,10 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     lints::run(cx, rule, &scope);
     let shape = match cut {
         Cut::Single => Some(Shape::Single),
-        Cut::Window { per, cutting: window::Cutting { length, step, gap } } => {
+        Cut::Window { per, link, cutting: window::Cutting { length, step, gap } } => {
             when.clone().flatten().and_then(|when| {
                 let aggregates: Vec<hir::Aggregate> = scope.aggregates.iter().map(|(_, a)| a.clone()).collect();
-                if !expr_uses_aggregate(&when) {
+                if !expr_uses_aggregate(&when) && !link::looks_at_link(&when) {
                     let span = rule.when.as_ref().map_or(rule.span, |w| w.span);
                     let message = "this condition counts nothing over the window".to_string();
                     conflict(
@@ -361,11 +370,23 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
                     );
                     return None;
                 }
+                if link.is_some() {
+                    let fine = link::check_rule(cx, &scope, rule, step, &aggregates);
+                    return fine.then_some(Shape::Windowed(Windowed {
+                        per,
+                        link,
+                        length,
+                        step,
+                        gap,
+                        aggregates,
+                        when,
+                    }));
+                }
                 let growing = growing::is_growing(&when, &aggregates);
                 if !actions::block_needs_growth(cx, rule, growing) {
                     return None;
                 }
-                Some(Shape::Windowed(Windowed { per, length, step, gap, aggregates, when }))
+                Some(Shape::Windowed(Windowed { per, link, length, step, gap, aggregates, when }))
             })
         }
         Cut::Sequence { per } => sequence.map(|s| Shape::Sequence(hir::Sequence { per, ..s })),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::window::Cutting;
 use crate::hir;
+use crate::time::Duration;
 use crate::value::Type;
 
 /// What an expression is about.
@@ -65,6 +66,7 @@ pub(super) fn depth(e: &hir::Expr) -> usize {
         | K::WindowOutage(_)
         | K::Template(..)
         | K::Aggregate(_)
+        | K::Link(_)
         | K::Key(_) => 0,
         K::Not(a)
         | K::InSet(a, _)
@@ -82,12 +84,22 @@ pub(super) fn depth(e: &hir::Expr) -> usize {
     }
 }
 
+/// The link by whose groups a rule counts.
+#[derive(Debug, Clone)]
+pub(super) struct LinkScope {
+    pub(super) name: String,
+    /// Its families as written, and how long each ties; `None` where the link is wrong.
+    pub(super) families: Option<Vec<(String, Duration)>>,
+}
+
 /// Names and results of one rule, `let` or other place where expressions stand.
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) place: Place,
     /// Parts of the group: their text and their type.
     pub(super) keys: Vec<(String, Type)>,
+    /// The link in `per`.
+    pub(super) link: Option<LinkScope>,
     /// How time is cut, in a rule over windows that was read.
     pub(super) window: Option<Cutting>,
     /// The steps of a sequence by their names.
@@ -111,6 +123,7 @@ impl Scope {
         Scope {
             place,
             keys: Vec::new(),
+            link: None,
             window: None,
             steps: Vec::new(),
             lets: BTreeMap::new(),

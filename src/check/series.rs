@@ -117,7 +117,7 @@ fn number(cx: &mut Checker<'_>, judged: &Scope, item: &ast::Series, e: Expr) -> 
 pub(super) fn outage(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name, span: Span) -> Option<Expr> {
     let number = match cx.names.get(&name.text) {
         Some(Meaning::Series(number)) => number,
-        Some(Meaning::Wrong | Meaning::Later) => return None,
+        Some(Meaning::Wrong) => return None,
         _ if cx.is_broken_name(&name.text) => return None,
         _ => {
             let known: Vec<&str> = cx.names.series.iter().map(|s| s.name.text.as_str()).collect();

@@ -13,9 +13,9 @@ use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable, table};
 use super::violations::time;
 use super::wrong::Wrong;
-use crate::check::cost::{RuleCost, cost, cost_of_series};
+use crate::check::cost::{RuleCost, cost, cost_of_series, link_cost};
 use crate::diagnostic::{has_errors, to_json};
-use crate::hir::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape, Windowed};
+use crate::hir::{Family, Link, PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape, Windowed};
 use crate::pack::{self, Pack, PackError, PackOptions};
 use crate::time::Timestamp;
 
@@ -53,10 +53,12 @@ impl Check {
         match self.format {
             Format::Json => {
                 let rules = program.map_or_else(Vec::new, |p| p.rules.iter().map(rule_json).collect());
+                let links = program.map_or_else(Vec::new, |p| p.links.iter().map(link_json).collect());
                 let report = json!({
                     "diagnostics": to_json(&pack.diagnostics, &pack.sources),
                     "files": pack.paths.len(),
                     "rules": rules,
+                    "links": links,
                     "usable": program.is_some(),
                 });
                 serde_json::to_writer_pretty(&mut out, &report)?;
@@ -67,6 +69,9 @@ impl Check {
                 if let Some(program) = program {
                     if self.cost {
                         writeln!(out, "{}", costs(program))?;
+                        if !program.links.is_empty() {
+                            writeln!(out, "{}", link_costs(program))?;
+                        }
                     }
                     writeln!(out, "{}", summary(&pack, program))?;
                 }
@@ -152,6 +157,26 @@ fn costs(program: &Program) -> comfy_table::Table {
     table
 }
 
+/// What the links take at most: a bound, which few feeds come near.
+fn link_costs(program: &Program) -> comfy_table::Table {
+    let mut table = table(&["LINK", "TIED BY", "NEEDS", "WITHIN", "SHARED BY AT MOST", "EDGES", "PAIRS", "BYTES"]);
+    for link in &program.links {
+        let cost = link_cost(link);
+        let each = |f: &dyn Fn(&Family) -> String| link.families.iter().map(f).collect::<Vec<_>>().join("\n");
+        table.add_row([
+            printable(&link.name).into_owned(),
+            each(&|f| printable(&f.name).into_owned()),
+            format!("{} of {}", link.needs, link.families.len()),
+            each(&|f| f.within.to_string()),
+            each(&|f| format!("{} accounts", f.cap)),
+            grouped(cost.edges),
+            grouped(cost.pairs),
+            grouped(cost.bytes),
+        ]);
+    }
+    table
+}
+
 /// What one group takes at most; what grows with the number of different values comes on top.
 fn bytes(cost: &RuleCost) -> String {
     match cost {
@@ -179,7 +204,7 @@ fn shape(rule: &Rule) -> (String, String, String, String, String) {
             w.step.to_string(),
             (w.length.0 / w.step.0.max(1)).to_string(),
             w.aggregates.len().to_string(),
-            parts(w.per.len()),
+            if w.link.is_some() { "link group".to_string() } else { parts(w.per.len()) },
         ),
         Shape::Sequence(s) => (
             format!("sequence in {}", s.within),
@@ -195,6 +220,23 @@ fn parts(n: usize) -> String {
     format!("{n} part{}", if n == 1 { "" } else { "s" })
 }
 
+fn link_json(link: &Link) -> serde_json::Value {
+    let cost = link_cost(link);
+    json!({
+        "name": link.name,
+        "needs": link.needs,
+        "families": link.families.iter().map(|f| json!({
+            "tied_by": f.name,
+            "within": f.within.to_string(),
+            "used_at_least": f.used,
+            "shared_by_at_most": f.cap,
+        })).collect::<Vec<_>>(),
+        "edges": cost.edges,
+        "pairs": cost.pairs,
+        "bytes": cost.bytes,
+    })
+}
+
 fn rule_json(rule: &Rule) -> serde_json::Value {
     let window = match &rule.shape {
         Shape::Single | Shape::Sequence(_) => serde_json::Value::Null,
@@ -205,6 +247,7 @@ fn rule_json(rule: &Rule) -> serde_json::Value {
             "steps": w.length.0 / w.step.0.max(1),
             "aggregates": w.aggregates.len(),
             "keys": w.per.len(),
+            "by_link_group": w.link.is_some(),
             "bytes": cost(rule).bytes_per_key,
             "grows_with_values": cost(rule).grows_with_values,
         }),

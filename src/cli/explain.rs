@@ -128,6 +128,7 @@ fn sentences(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     }
     values(out, r)?;
     accounts(out, r)?;
+    ties(out, r)?;
     evidence(out, r)?;
     for exception in r.items("exceptions") {
         let e = Read(exception);
@@ -206,6 +207,53 @@ fn accounts(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     writeln!(out, "Accounts ({}): {named}{more}", accounts.len())
 }
 
+/// Why the accounts of a link group belong together.
+fn ties(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
+    let Some(link) = r.0.get("link") else { return Ok(()) };
+    let l = Read(link);
+    let n = |v: &Value, key: &str| v.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let families = if n(link, "needs") == 1 { "family" } else { "families" };
+    writeln!(
+        out,
+        "Tied by `{}`: two accounts with a value in common of at least {} {families}. {} edges:",
+        l.text("name"),
+        n(link, "needs"),
+        n(link, "edge_count")
+    )?;
+    for edge in l.items("edges").take(EVENTS_SHOWN) {
+        let e = Read(edge);
+        writeln!(
+            out,
+            "  {} {}  {} (one of {} accounts, {} times from {} to {})",
+            e.text("family"),
+            e.text("value"),
+            e.text("account"),
+            n(edge, "popularity"),
+            n(edge, "uses"),
+            e.text("first_seen"),
+            e.text("last_seen")
+        )?;
+    }
+    let listed = l.items("edges").count();
+    if listed > EVENTS_SHOWN {
+        writeln!(out, "  … {} more: `fineprint violations show ID --db FILE --format json`", listed - EVENTS_SHOWN)?;
+    }
+    let cut = l.text("cut_since");
+    if !cut.is_empty() {
+        writeln!(
+            out,
+            "  The link had to forget or ignore values since {cut}, for want of room: accounts may be missing."
+        )?;
+    }
+    let into = r.text("merged_into_group");
+    if !into.is_empty() {
+        let id = r.text("merged_into");
+        let id = if id.is_empty() { "which has no violation under way".to_string() } else { format!("violation {id}") };
+        writeln!(out, "  The group became part of {into}, {id}.")?;
+    }
+    Ok(())
+}
+
 fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     let Some(evidence) = r.0.get("evidence") else { return Ok(()) };
     let e = Read(evidence);
@@ -216,6 +264,9 @@ fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     writeln!(out, "Evidence: {} events, {all}; Merkle root {}", n("count"), e.text("root"))?;
     if n("undecided") > 0 {
         writeln!(out, "  {} further events could not be decided, because a field was missing.", n("undecided"))?;
+    }
+    if n("forgotten") > 0 {
+        writeln!(out, "  {} of them were forgotten for want of room: the root does not cover those.", n("forgotten"))?;
     }
     let cut = e.text("memory_cut_since");
     if !cut.is_empty() {

@@ -107,6 +107,13 @@ impl Report<'_> {
         for (rule, n) in s.memory_lost.iter().take(UNDECIDED_SHOWN) {
             writeln!(out, "memory      {}: {} values were forgotten for want of room", printable(rule), grouped(*n))?;
         }
+        for (link, edges, values) in &s.links_lost {
+            let (link, edges, values) = (printable(link), grouped(*edges), grouped(*values));
+            writeln!(
+                out,
+                "link        {link}: {edges} edges were forgotten, up to {values} values ignored for want of room"
+            )?;
+        }
         for (rule, n) in &s.dropped {
             let rule = printable(rule);
             writeln!(out, "dropped     {rule}: {} partial matches of sequences for want of room", grouped(*n))?;
@@ -157,6 +164,7 @@ impl Report<'_> {
             "unknown_keys": books.unknown_keys,
             "undecided": s.undecided.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
             "memory_lost": s.memory_lost.iter().map(|(r, n)| json!({ "rule": r, "sightings": n })).collect::<Vec<_>>(),
+            "links_lost": s.links_lost.iter().map(|(l, edges, values)| json!({ "link": l, "edges": edges, "values": values })).collect::<Vec<_>>(),
             "partial_matches_dropped": s.dropped.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
             "baselines_lost": s.baselines_lost.iter().map(|(r, n)| json!({ "name": r, "values": n })).collect::<Vec<_>>(),
             "violations": self.tallies.iter().map(tally_json).collect::<Vec<_>>(),

@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::finding::{Single, Subject};
-use super::intern::Interner;
+use super::intern::{Interner, LocalSymbols, Symbols};
 use super::memory::{Ask, Memories};
 use super::route::{EventEnv, Router, truth, write_bytes};
+use super::routed::to_state;
 use super::series::Series;
 use crate::event::UsageEvent;
 use crate::hir::QUESTIONS_PER_RULE_MAX;
@@ -66,7 +67,7 @@ impl Pending {
         rules: &RuleSet,
         router: &mut Router,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) -> Option<Box<Pending>> {
         let mut pending = Pending::default();
         let env = EventEnv::new(event);
@@ -86,7 +87,7 @@ impl Pending {
         let asking = std::mem::take(&mut router.asking);
         for number in &asking {
             if let Some(plan) = rules.rules.get(*number as usize) {
-                pending.fork(rules, router, *number, plan, event, interner);
+                pending.fork(rules, router, *number, plan, event, symbols);
             }
         }
         router.asking = asking;
@@ -100,7 +101,7 @@ impl Pending {
         number: u32,
         plan: &RulePlan,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) {
         let Some(memory) = &plan.memory else { return };
         let place = |q: &u16| self.asks.iter().position(|a| a.question == *q);
@@ -118,7 +119,7 @@ impl Pending {
             }
             router.answers = answers;
             router.memo.forget_nodes(&memory.nodes);
-            rows.push(Row::of(rules, router, number, plan, event, interner));
+            rows.push(Row::of(rules, router, number, plan, event, symbols));
         }
         router.answers = Answers::default();
         router.memo.forget_nodes(&memory.nodes);
@@ -136,6 +137,15 @@ impl Pending {
         records.chain(self.answered.as_deref()).flatten().for_each(|word| mark(*word));
     }
 
+    /// Its symbols as the interner of the state numbers them.
+    pub(crate) fn to_state(&mut self, rules: &RuleSet, symbols: &mut LocalSymbols, interner: &mut Interner) {
+        for row in self.forks.iter_mut().flat_map(|f| &mut f.rows) {
+            if let Row::Record(words) = row {
+                to_state(rules, words, symbols, interner);
+            }
+        }
+    }
+
     /// Records of windowed rules, once [`Answering::answer`] was called.
     pub(crate) fn words(&self) -> &[u64] {
         self.answered.as_deref().unwrap_or(&[])
@@ -149,7 +159,7 @@ impl Row {
         number: u32,
         plan: &RulePlan,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) -> Row {
         let answers = router.answers;
         let holds = {
@@ -168,12 +178,10 @@ impl Row {
             }
             (Truth::True, ShapePlan::Windowed(w)) => {
                 let words = std::mem::take(&mut router.words);
-                let undecided = router.undecided.get(number as usize).copied();
-                router.record(rules, number, plan, w, event, interner);
+                let undecided = router.undecided.len();
+                router.record(rules, number, plan, w, event, symbols);
                 // Counted when the answer is known.
-                if let (Some(place), Some(before)) = (router.undecided.get_mut(number as usize), undecided) {
-                    *place = before;
-                }
+                router.undecided.truncate(undecided);
                 let record = std::mem::replace(&mut router.words, words);
                 if record.is_empty() { Row::Undecided } else { Row::Record(record.into()) }
             }

@@ -114,14 +114,12 @@ impl WindowEnv<'_> {
 
     /// Whether there was an outage within the window.
     pub(super) fn outage_within(&self, o: &OutagePlan) -> Truth {
-        let Some(series) = self.back.series.get(o.series) else { return Truth::Unknown };
         let mut bytes = Vec::new();
         for at in o.keys.iter().map(|at| usize::from(*at)) {
             let (Some(word), Some(part)) = (self.key.get(at), self.w.per.get(at)) else { return Truth::Unknown };
             write_bytes(&word_value(*word, &part.ty, self.interner), &part.ty, &mut bytes);
         }
-        let (end, every) = (self.span.end, o.every.max(1));
-        series.outage(xxh3_128(&bytes), end.saturating_sub(o.length).div_euclid(every)..end.div_euclid(every))
+        outage_within(self.back.series, o, &bytes, self.span.end)
     }
 
     /// What the window comes to, by the number of the baseline.
@@ -175,4 +173,11 @@ impl Group {
         }
         self.net.remember(window);
     }
+}
+
+/// Whether a series was out within the window that ends at `end`, for the key of these bytes.
+pub(super) fn outage_within(series: &[Series], o: &OutagePlan, key: &[u8], end: i64) -> Truth {
+    let Some(series) = series.get(o.series) else { return Truth::Unknown };
+    let every = o.every.max(1);
+    series.outage(xxh3_128(key), end.saturating_sub(o.length).div_euclid(every)..end.div_euclid(every))
 }

@@ -123,6 +123,11 @@ impl Gathered {
         }
     }
 
+    /// Counts events that are not held any more.
+    pub(crate) fn forget(&mut self, n: u64) {
+        self.forgotten += n;
+    }
+
     /// Names the last events up to the crossing, in order.
     pub(crate) fn crossed<'e>(&mut self, events: impl Iterator<Item = (i64, &'e str)>) {
         self.crossing = events.map(|(ts, id)| Named { ts, id: id.into() }).collect();
@@ -150,6 +155,7 @@ impl Gathered {
             listed.dedup_by(|b, a| a.0 == b.0);
             listed.into_iter().map(|(n, role)| named(n, role)).collect()
         };
-        Evidence { count, root: self.tree.root(), events, complete, undecided: 0, memory_cut_since: None }
+        let (root, forgotten) = (self.tree.root(), self.forgotten);
+        Evidence { count, root, events, complete, forgotten, undecided: 0, memory_cut_since: None }
     }
 }

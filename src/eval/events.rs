@@ -71,9 +71,9 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Takes in the next event; its number.
-    pub(crate) fn push(&mut self, event: Held<'_>) -> u64 {
-        if self.len() >= EVENTS_HELD_MAX {
+    /// Takes in the next event; its number. At most `max` are held.
+    pub(crate) fn push(&mut self, event: Held<'_>, max: usize) -> u64 {
+        if self.len() >= max {
             self.forget_chunk();
         }
         if self.chunks.back().is_none_or(|c| c.ts.len() >= CHUNK) {

@@ -141,6 +141,7 @@ impl Subject<'_> {
             accounts: Vec::new(),
             values: Vec::new(),
             evidence: Evidence::default(),
+            link: None,
             exceptions: Vec::new(),
             actions: rule.actions.iter().map(proposal).collect(),
             because: String::new(),
@@ -169,6 +170,7 @@ impl Subject<'_> {
             root: tree.root(),
             events: vec![EventRef { id: event.id.to_string(), ts: at, role: Role::All }],
             complete: true,
+            forgotten: 0,
             undecided: 0,
             memory_cut_since: None,
         };
@@ -229,7 +231,7 @@ impl Subject<'_> {
     }
 }
 
-fn estimate(w: &WindowPlan, aggregate: u16, bound: Bound) -> Option<Estimate> {
+pub(super) fn estimate(w: &WindowPlan, aggregate: u16, bound: Bound) -> Option<Estimate> {
     w.aggregates.get(usize::from(aggregate)).map(|a| Estimate { aggregate: a.word.to_string(), bound })
 }
 

@@ -5,6 +5,7 @@ use std::mem::size_of;
 use super::Evaluator;
 use super::sequence::Sequences;
 use super::window::Windows;
+use crate::time::Duration;
 
 /// Bytes of the state of one part of the evaluator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +44,20 @@ impl Evaluator {
             shared("events that wait", self.stage.heap_bytes()),
             shared("events of windows", self.events.heap_bytes()),
         ];
+        for (link, view) in self.links.iter().zip(&self.rules.links.views) {
+            let plan = self.rules.links.all.get(view.link as usize);
+            let name = plan.map_or("", |plan| plan.name.as_str());
+            let (part, groups) = (format!("link {name} every {}", Duration(view.step)), link.len().1);
+            out.push(Footprint { part, groups, bytes: link.heap_bytes() });
+        }
         let name = |leader: u32| self.rules.program().rules.get(leader as usize).map_or("", |r| r.name.as_str());
         for (leader, _, w) in self.rules.leaders() {
             let windows = self.windows.get(w.number as usize);
             out.push(Footprint {
                 part: name(leader).to_string(),
                 groups: windows.map_or(0, Windows::len),
-                bytes: windows.map_or(0, HeapBytes::heap_bytes),
+                bytes: windows.map_or(0, HeapBytes::heap_bytes)
+                    + self.linked.get(w.number as usize).map_or(0, HeapBytes::heap_bytes),
             });
         }
         for (leader, _, s) in self.rules.sequences() {

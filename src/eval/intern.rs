@@ -7,6 +7,15 @@ use std::hash::BuildHasher;
 
 use super::footprint::HeapBytes;
 
+/// Gives texts their numbers.
+pub(crate) trait Symbols {
+    /// The number of a text.
+    fn intern(&mut self, text: &[u8]) -> u64;
+
+    /// The text of a number.
+    fn text(&self, n: u64) -> &[u8];
+}
+
 /// Below this many texts nothing is swept.
 const SWEEP_MIN: usize = 100_000;
 
@@ -17,16 +26,28 @@ pub(crate) struct Interner {
     free: Vec<u32>,
     /// Entries in use after the last sweep: the next is due at twice as many.
     kept: usize,
+    /// How often it was swept: a number that was handed out before may stand for another text since.
+    #[serde(skip)]
+    sweeps: u64,
     #[serde(skip)]
     table: HashTable<u32>,
     #[serde(skip)]
     hasher: foldhash::fast::FixedState,
 }
 
+impl Symbols for Interner {
+    fn intern(&mut self, text: &[u8]) -> u64 {
+        self.intern_hashed(self.hasher.hash_one(text), text)
+    }
+
+    fn text(&self, n: u64) -> &[u8] {
+        self.get(n)
+    }
+}
+
 impl Interner {
-    /// The number of a text.
-    pub(crate) fn intern(&mut self, text: &[u8]) -> u64 {
-        let hash = self.hasher.hash_one(text);
+    /// The number of a text whose hash is known.
+    fn intern_hashed(&mut self, hash: u64, text: &[u8]) -> u64 {
         let entries = &self.entries;
         let same = |n: &u32| entries.get(*n as usize).and_then(Option::as_deref) == Some(text);
         if let Some(n) = self.table.find(hash, same) {
@@ -67,6 +88,7 @@ impl Interner {
 
     /// Forgets every text whose number is not marked.
     pub(crate) fn sweep(&mut self, marked: &[bool]) {
+        self.sweeps += 1;
         self.free.clear();
         for (n, entry) in self.entries.iter_mut().enumerate() {
             if !marked.get(n).copied().unwrap_or(false) {
@@ -91,6 +113,76 @@ impl Interner {
             }
         }
         self.table = table;
+    }
+}
+
+/// The texts of a few events that were routed apart from the state, with numbers of their own.
+#[derive(Debug, Default)]
+pub(crate) struct LocalSymbols {
+    texts: Vec<u8>,
+    /// Range of the text and its hash.
+    entries: Vec<(u32, u32, u64)>,
+    table: HashTable<u32>,
+    hasher: foldhash::fast::FixedState,
+    /// Their numbers in the interner, as far as they were asked for, and how often it had been swept then.
+    known: Vec<Option<u64>>,
+    sweeps: u64,
+}
+
+impl Symbols for LocalSymbols {
+    fn intern(&mut self, text: &[u8]) -> u64 {
+        let hash = self.hasher.hash_one(text);
+        let (entries, texts) = (&self.entries, &self.texts);
+        let same = |n: &u32| {
+            let entry = entries.get(*n as usize);
+            entry.is_some_and(|(from, to, h)| *h == hash && texts.get(*from as usize..*to as usize) == Some(text))
+        };
+        if let Some(n) = self.table.find(hash, same) {
+            return u64::from(*n);
+        }
+        let (n, from) = (self.entries.len() as u32, self.texts.len() as u32);
+        self.texts.extend_from_slice(text);
+        self.entries.push((from, self.texts.len() as u32, hash));
+        let entries = &self.entries;
+        self.table.insert_unique(hash, n, |n| entries.get(*n as usize).map_or(0, |(_, _, hash)| *hash));
+        u64::from(n)
+    }
+
+    fn text(&self, n: u64) -> &[u8] {
+        let entry = usize::try_from(n).ok().and_then(|n| self.entries.get(n));
+        let range = entry.map_or(0..0, |(from, to, _)| *from as usize..*to as usize);
+        self.texts.get(range).unwrap_or_default()
+    }
+}
+
+impl LocalSymbols {
+    /// Forgets all texts, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.texts.clear();
+        self.entries.clear();
+        self.table.clear();
+        self.known.clear();
+    }
+
+    /// The number in the interner of a text by its number here.
+    pub(crate) fn in_state(&mut self, local: u64, interner: &mut Interner) -> u64 {
+        if self.sweeps != interner.sweeps {
+            self.sweeps = interner.sweeps;
+            self.known.clear();
+        }
+        self.known.resize(self.entries.len(), None);
+        let at = usize::try_from(local).unwrap_or(usize::MAX);
+        if let Some(Some(n)) = self.known.get(at) {
+            return *n;
+        }
+        let (from, to, hash) = self.entries.get(at).copied().unwrap_or_default();
+        let text = self.texts.get(from as usize..to as usize).unwrap_or_default();
+        // Both hash alike: their hashers have the same fixed seed.
+        let n = interner.intern_hashed(hash, text);
+        if let Some(known) = self.known.get_mut(at) {
+            *known = Some(n);
+        }
+        n
     }
 }
 

@@ -85,6 +85,14 @@ impl Lane {
         counted
     }
 
+    /// Adds what another lane of the same rule holds. What aggregates come to can then be asked; steps are not kept.
+    pub(crate) fn absorb(&mut self, other: &Lane, interner: &Interner) {
+        self.events += other.events;
+        for (own, other) in self.accumulators.iter_mut().zip(&other.accumulators) {
+            own.absorb(other, interner);
+        }
+    }
+
     /// Makes the open row that of a step.
     fn open_row(&mut self, w: &WindowPlan, pane: i64) {
         let full = self.open.get(1).is_none_or(|n| *n == u32::MAX);

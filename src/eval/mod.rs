@@ -18,11 +18,13 @@ pub mod footprint;
 mod history;
 mod intern;
 mod lane;
+mod link;
 pub mod memory;
 mod merkle;
 mod outcome;
 mod project;
 mod route;
+mod routed;
 mod sequence;
 mod series;
 mod session;
@@ -37,19 +39,22 @@ pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
+pub use routed::{EventRouter, RoutedEvents};
 
 use self::ask::{Answering, Asking, Pending};
-use self::events::{Events, Held, NO_ACCOUNT};
-use self::finding::{Single, Subject};
-use self::intern::Interner;
+use self::events::{EVENTS_HELD_MAX, Events, Held, NO_ACCOUNT};
+use self::finding::Subject;
+use self::intern::{Interner, Symbols};
+use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
-use self::route::{EventEnv, Router, records};
+use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
 use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
-use self::window::{Bench, Ended, Windows};
+use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use crate::event::{FieldId, UsageEvent};
+use crate::hir::{LINK_EDGES_MAX, LINK_PAIRS_MAX};
 use crate::plan::RuleSet;
 use crate::plan::rule::ShapePlan;
 use crate::time::{Duration, MINUTE_NS, SECOND_NS, Timestamp};
@@ -67,6 +72,12 @@ pub struct EvalOptions {
     pub as_of: Option<Timestamp>,
     /// Most sightings that each question to memory remembers.
     pub memory_sightings: usize,
+    /// Most events held for evidence; above it the oldest are forgotten: counts stay exact, evidence names fewer and says so.
+    pub events_held: usize,
+    /// Most edges (an account with a value) that each family of a link holds.
+    pub link_edges: usize,
+    /// Most pairs of accounts that a link ties, over all values.
+    pub link_pairs: u64,
     /// What random delays of actions are drawn from; without it, delayed actions are withheld.
     pub delay_secret: Option<Secret>,
 }
@@ -78,6 +89,9 @@ impl Default for EvalOptions {
             future: Duration(5 * MINUTE_NS),
             as_of: None,
             memory_sightings: MEMORY_SIGHTINGS_MAX,
+            events_held: EVENTS_HELD_MAX,
+            link_edges: LINK_EDGES_MAX,
+            link_pairs: LINK_PAIRS_MAX,
             delay_secret: None,
         }
     }
@@ -106,6 +120,36 @@ pub enum Outcome {
     Rejected(Refusal),
 }
 
+/// What decides whether an event is taken in, and when it is its turn.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    /// Hash of its id.
+    key: u128,
+    ts: i64,
+    content: u128,
+    ingest: Option<i64>,
+}
+
+impl Head {
+    fn of(event: &UsageEvent<'_>) -> Self {
+        let ingest = match event.get(FieldId::INGEST_TS) {
+            Value::Num(n) => Some(n),
+            _ => None,
+        };
+        Head { key: stage::key_of(event.id()), ts: event.ts().0, content: event.content(), ingest }
+    }
+}
+
+/// What was taken from an event that waits.
+struct Taken<'a> {
+    account: u64,
+    words: &'a [u64],
+    /// What ties its account to others.
+    tied: &'a [u64],
+    singles: Vec<Violation>,
+    pending: Option<Box<Pending>>,
+}
+
 /// A record that was refused after it had been taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -123,6 +167,8 @@ pub struct Evaluator {
     rules: Arc<RuleSet>,
     options: EvalOptions,
     books: Books,
+    /// Per rule, how often its filter or key was unknown.
+    undecided: Vec<u64>,
     router: Router,
     interner: Interner,
     stage: Stage,
@@ -130,6 +176,10 @@ pub struct Evaluator {
     events: Events,
     /// Per windowed rule.
     windows: Vec<Windows>,
+    /// Per windowed rule, the episodes of link groups; of most rules none.
+    linked: Vec<LinkedEpisodes>,
+    /// Per view of a link.
+    links: Vec<Link>,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
     series: Vec<Series>,
@@ -153,10 +203,14 @@ impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
+        let linked = (0..rules.n_windowed).map(|_| LinkedEpisodes::default()).collect();
+        let plans = rules.links.views.iter().filter_map(|view| rules.links.all.get(view.link as usize));
+        let links = plans.map(Link::new).collect();
         let sequences = (0..rules.n_sequences).map(|_| Sequences::default()).collect();
         Evaluator {
             outcomes: Outcomes::new(&rules),
             memories: Memories::new(rules.questions.len()),
+            undecided: vec![0; rules.rules.len()],
             series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
@@ -167,6 +221,8 @@ impl Evaluator {
             stage: Stage::default(),
             events: Events::default(),
             windows,
+            linked,
+            links,
             sequences,
             max_ts: None,
             watermark: i64::MIN,
@@ -180,57 +236,74 @@ impl Evaluator {
 
     /// Takes in one event.
     pub fn observe(&mut self, event: &UsageEvent<'_>, origin: Origin) -> Outcome {
-        self.books.received += 1;
-        let ts = event.ts().0;
-        let known_until = match event.get(FieldId::INGEST_TS) {
-            Value::Num(n) => Some(n),
-            _ => self.options.as_of.map(|t| t.0),
+        let head = Head::of(event);
+        let late = match self.admit(&head, event.id()) {
+            Ok(late) => late,
+            Err(outcome) => return outcome,
         };
-        if known_until.is_some_and(|n| ts > n.saturating_add(self.options.future.0)) {
+        let rules = Arc::clone(&self.rules);
+        let singles = self.router.route(&rules, event, late, &mut self.interner);
+        let mut router = std::mem::take(&mut self.router);
+        let outcome = if late {
+            self.count_undecided(&router.undecided);
+            self.take_late(singles)
+        } else {
+            let pending = Pending::of(&rules, &mut router, event, &mut self.interner);
+            self.count_undecided(&router.undecided);
+            router.take_ties(&rules, event, &mut self.interner);
+            let account = match router.account(event, pending.is_some()) {
+                Some(account) => self.interner.intern(account.as_bytes()),
+                None => NO_ACCOUNT,
+            };
+            let taken = Taken { account, words: &router.words, tied: &router.tied, singles, pending };
+            self.take_in(&head, event.id(), origin, taken)
+        };
+        self.router = router;
+        outcome
+    }
+
+    /// Whether a record is taken in: whether it is late, or what became of it instead.
+    fn admit(&mut self, head: &Head, id: &str) -> Result<bool, Outcome> {
+        self.books.received += 1;
+        let known_until = head.ingest.or(self.options.as_of.map(|t| t.0));
+        if known_until.is_some_and(|n| head.ts > n.saturating_add(self.options.future.0)) {
             self.books.rejected_future += 1;
-            return Outcome::Rejected(Refusal::Future);
+            return Err(Outcome::Rejected(Refusal::Future));
         }
-        match self.stage.seen(event.id(), event.content(), self.watermark) {
+        match self.stage.seen(head.key, head.content, self.watermark) {
             Seen::New => {}
             Seen::Copy => {
                 self.books.duplicate += 1;
-                return Outcome::Duplicate;
+                return Err(Outcome::Duplicate);
             }
-            Seen::Larger { ts: waiting } if ts >= self.watermark => {
-                if let Some(origin) = self.stage.displace(event.id(), waiting) {
+            Seen::Larger { ts: waiting } if head.ts >= self.watermark => {
+                if let Some(origin) = self.stage.displace(id, waiting) {
                     self.books.evaluated -= 1;
                     self.books.rejected_conflicting += 1;
-                    self.refused.push(Refused { origin, id: event.id().to_string(), refusal: Refusal::Conflicting });
+                    self.refused.push(Refused { origin, id: id.to_string(), refusal: Refusal::Conflicting });
                 }
             }
             Seen::Smaller | Seen::Larger { .. } => {
                 self.books.rejected_conflicting += 1;
-                return Outcome::Rejected(Refusal::Conflicting);
+                return Err(Outcome::Rejected(Refusal::Conflicting));
             }
         }
-        let late = ts < self.watermark;
-        let singles = self.route(event, late);
-        if late {
-            self.books.late += 1;
-            self.finish_late(singles);
-            return Outcome::Late;
-        }
+        Ok(head.ts < self.watermark)
+    }
+
+    /// Takes in an event behind the watermark.
+    fn take_late(&mut self, singles: Vec<Violation>) -> Outcome {
+        self.books.late += 1;
+        self.finish_late(singles);
+        Outcome::Late
+    }
+
+    /// Makes an event wait for its turn.
+    fn take_in(&mut self, head: &Head, id: &str, origin: Origin, taken: Taken<'_>) -> Outcome {
         self.books.evaluated += 1;
-        let pending = Pending::of(&self.rules, &mut self.router, event, &mut self.interner);
-        let account = match event.get(FieldId::ACCOUNT) {
-            Value::Text(a) if !self.router.words.is_empty() || pending.is_some() => self.interner.intern(a.as_bytes()),
-            _ => NO_ACCOUNT,
-        };
-        self.stage.push(Arrival {
-            id: event.id(),
-            ts,
-            content: event.content(),
-            account,
-            origin,
-            words: &self.router.words,
-            singles,
-            pending,
-        });
+        let Taken { account, words, tied, singles, pending } = taken;
+        let Head { key, ts, content, .. } = *head;
+        self.stage.push(Arrival { key, id, ts, content, account, origin, words, tied, singles, pending });
         if self.max_ts.is_none_or(|max| ts > max) {
             self.max_ts = Some(ts);
             self.advance(Timestamp(ts.saturating_sub(self.options.lateness.0)));
@@ -238,41 +311,12 @@ impl Evaluator {
         Outcome::Evaluated
     }
 
-    /// Conditions on the event itself: fills the router's records, and returns the violations of rules on single events.
-    fn route(&mut self, event: &UsageEvent<'_>, late: bool) -> Vec<Violation> {
-        let rules = &self.rules;
-        self.router.words.clear();
-        self.router.matches(rules, event);
-        let mut singles = Vec::new();
-        let matched = std::mem::take(&mut self.router.matched);
-        for number in &matched {
-            let Some(plan) = rules.rules.get(*number as usize) else { continue };
-            match &plan.shape {
-                // Judged behind the watermark, where a late event is never seen.
-                _ if plan.memory.is_some() => self.router.asking.push(*number),
-                ShapePlan::Single { values } => {
-                    let exceptions = self.router.exceptions(rules, plan, event);
-                    let env = EventEnv { wordings: Some((rules, &self.router.wordings)), ..EventEnv::new(event) };
-                    let single = Single::new(plan, values, &env, exceptions);
-                    let account = match event.get(FieldId::ACCOUNT) {
-                        Value::Text(account) => Some(account),
-                        _ => None,
-                    };
-                    let seen = Asking { id: event.id(), ts: event.ts().0, content: event.content(), account };
-                    let each =
-                        rules.members(*number).map(|(rule, plan)| Subject { program: rules.program(), rule, plan });
-                    singles.extend(each.map(|subject| subject.single(&single, seen)));
-                }
-                ShapePlan::Windowed(_) | ShapePlan::Sequence(_) | ShapePlan::Series(_) if late => {}
-                ShapePlan::Sequence(s) => {
-                    self.router.sequence_record(rules, *number, plan, s, event, &mut self.interner);
-                }
-                ShapePlan::Windowed(w) => self.router.record(rules, *number, plan, w, event, &mut self.interner),
-                ShapePlan::Series(s) => self.router.record(rules, *number, plan, &s.w, event, &mut self.interner),
+    fn count_undecided(&mut self, rules: &[u32]) {
+        for rule in rules {
+            if let Some(n) = self.undecided.get_mut(*rule as usize) {
+                *n += 1;
             }
         }
-        self.router.matched = matched;
-        singles
     }
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away.
@@ -286,16 +330,23 @@ impl Evaluator {
         }
     }
 
+    fn look(&mut self, event: &UsageEvent<'_>) {
+        self.router.matches(&self.rules, event);
+        let undecided = std::mem::take(&mut self.router.undecided);
+        self.count_undecided(&undecided);
+        self.router.undecided = undecided;
+    }
+
     /// Names of the rules whose filter holds for an event, without taking the event in: what a rule would look at.
     pub fn matching(&mut self, event: &UsageEvent<'_>) -> impl Iterator<Item = &str> {
-        self.router.matches(&self.rules, event);
+        self.look(event);
         let rules = &self.rules;
         self.router.matched.iter().flat_map(|n| rules.members(*n)).map(|(rule, _)| rule.name.as_str())
     }
 
     /// How many rules' filters hold for an event, without taking it in.
     pub fn count_matching(&mut self, event: &UsageEvent<'_>) -> usize {
-        self.router.matches(&self.rules, event);
+        self.look(event);
         self.router.matched.iter().map(|n| self.rules.members(*n).count()).sum()
     }
 
@@ -321,8 +372,7 @@ impl Evaluator {
         self.follow_last_moment();
         // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
         self.advance_series(self.watermark);
-        let Evaluator { rules, memories, series, router, interner, options, stage, .. } = self;
-        let undecided = &mut router.undecided;
+        let Evaluator { rules, memories, series, undecided, interner, options, stage, .. } = self;
         let sightings_max = options.memory_sightings;
         let mut answering = Answering { rules, memories, series, sightings_max, undecided };
         let told = stage.tell(|id, e, pending, found| answering.answer(asking(id, e, interner), pending, found));
@@ -346,7 +396,7 @@ impl Evaluator {
                 if self.next_due <= e.ts {
                     self.judge(e.ts);
                 }
-                self.stage.release(bucket.id(&e), e.ts, e.content);
+                self.stage.release(e.key, e.ts, e.content);
                 self.apply(&bucket, e);
             }
             rest.extend(events);
@@ -376,9 +426,13 @@ impl Evaluator {
                 memories: &mut self.memories,
                 series: &self.series,
                 sightings_max: self.options.memory_sightings,
-                undecided: &mut self.router.undecided,
+                undecided: &mut self.undecided,
             };
             answering.answer(asking(id, &e, &self.interner), pending, &mut self.finished);
+        }
+        let tied = bucket.tied(&e);
+        if !tied.is_empty() && e.account != NO_ACCOUNT {
+            self.apply_ties(e.account, e.ts, tied);
         }
         let answered = pending.as_ref().map_or(&[][..], |p| p.words());
         if words.is_empty() && answered.is_empty() {
@@ -391,7 +445,7 @@ impl Evaluator {
                 ShapePlan::Windowed(w) => {
                     let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
                     let held = Held { ts: e.ts, content: e.content, account: e.account, id };
-                    let number = *number.get_or_insert_with(|| self.events.push(held));
+                    let number = *number.get_or_insert_with(|| self.events.push(held, self.options.events_held));
                     windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
                     if let Some(step) = windows.next_due() {
                         self.next_due = self.next_due.min(step.saturating_mul(w.step));
@@ -437,7 +491,7 @@ impl Evaluator {
     fn judge_due(&mut self, until: i64) {
         let rules = Arc::clone(&self.rules);
         let mut next = i64::MAX;
-        for (leader, plan, w) in rules.leaders() {
+        for (leader, plan, w) in rules.leaders().filter(|(_, _, w)| w.view.is_none()) {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
             let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
@@ -455,6 +509,7 @@ impl Evaluator {
                 }
             }
         }
+        next = next.min(self.judge_links(&rules, until));
         self.next_due = next.min(self.judge_sequences(&rules, until));
     }
 
@@ -475,11 +530,18 @@ impl Evaluator {
                 sequences.mark(s, &mut mark);
             }
         }
+        for (link, view) in self.links.iter().zip(&self.rules.links.views) {
+            if let Some(plan) = self.rules.links.all.get(view.link as usize) {
+                link.mark(plan, &mut mark);
+            }
+        }
+        self.linked.iter().for_each(|episodes| episodes.mark(&mut mark));
         for (series, plan) in self.series.iter().zip(self.rules.series()) {
             series.mark(plan, &mut mark);
         }
         self.events.accounts().for_each(&mut mark);
-        for (e, words) in self.stage.iter() {
+        for (e, words, tied) in self.stage.iter() {
+            tied.iter().for_each(|word| mark(*word));
             mark(e.account);
             e.pending.iter().for_each(|p| p.mark(&mut mark));
             for (_, record) in records(&self.rules, words) {
@@ -517,6 +579,7 @@ impl Evaluator {
                 }
             });
         }
+        self.hand_out_linked(&rules, &mut out);
         self.hand_out_sequences(&rules, &mut out);
         self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
         // An event that comes again after it was forgotten is found again: its violation stands once, as told last.
@@ -546,7 +609,7 @@ impl Evaluator {
 
     /// Per rule, how many events could not be decided because a field was missing; rules without any are left out.
     pub fn undecided(&self) -> Vec<(String, u64)> {
-        let mut counts = self.router.undecided.clone();
+        let mut counts = self.undecided.clone();
         self.undecided_steps(&mut counts);
         let counted = counts.iter().enumerate().filter(|(_, n)| **n > 0);
         let series = |at: usize| self.rules.program().series.get(at.checked_sub(self.rules.program().rules.len())?);

@@ -6,8 +6,10 @@
 
 use super::Evaluator;
 use super::commitment::{Salt, commit_in};
+use super::route::Router;
 use crate::event::fields::Privacy;
 use crate::event::{FIELDS, FieldId, UsageEvent};
+use crate::plan::RuleSet;
 use crate::plan::node::Node;
 use crate::template::to_text;
 use crate::value::Value;
@@ -21,52 +23,56 @@ impl Evaluator {
     /// it directly after [`Evaluator::observe`] of the same event, whose evaluation it reports. What is left out is covered
     /// by the commitment under `salt`.
     pub fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
-        out.push(PROJECTION_VERSION);
-        out.push(event.kind() as u8);
-        varint(out, zigzag(event.ts().0));
-        text(out, event.id());
-        out.extend(event.content().to_be_bytes());
-        let count_at = out.len();
-        out.push(0);
-        let mut count = 0u8;
-        for field in &self.rules.fields_read {
-            let private = FIELDS.get(usize::from(field.0)).is_some_and(|f| f.privacy == Privacy::Content);
-            let made = self.made(*field, event);
-            if private || (made.is_none() && matches!(event.get(*field), Value::Unknown)) {
-                continue;
-            }
-            count += 1;
-            out.push(field.0);
-            if let Some(all) = made {
-                out.push(6);
-                varint(out, all.len() as u64);
-                all.iter().for_each(|f| text(out, &to_text(*f)));
-                continue;
-            }
-            value(out, &event.get(*field));
-        }
-        if let Some(place) = out.get_mut(count_at) {
-            *place = count;
-        }
-        let is_text = |id: &crate::plan::node::NodeId| matches!(self.rules.nodes.get(*id), Some(Node::Text { .. }));
-        let mut tests: smallvec::SmallVec<[u32; 16]> =
-            self.router.memo.found_true().filter(is_text).map(|id| id.0).collect();
-        tests.sort_unstable();
-        varint(out, tests.len() as u64);
-        tests.iter().for_each(|t| varint(out, u64::from(*t)));
-        let commitment = commit_in(out, &salt.of(event), event);
-        out.extend(commitment);
+        project(&self.rules, &self.router, event, salt, out);
     }
+}
 
-    /// Template fingerprints that were made because the gateway told none: they stand for the prompt, which is not kept.
-    fn made(&self, field: FieldId, event: &UsageEvent<'_>) -> Option<&[u64]> {
-        let number = self.rules.wordings.iter().position(|w| w.told_in() == Some(field))?;
-        if !matches!(event.get(field), Value::Unknown) {
-            return None;
+/// Appends the projection of the event that was routed last.
+pub(super) fn project(rules: &RuleSet, router: &Router, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
+    out.push(PROJECTION_VERSION);
+    out.push(event.kind() as u8);
+    varint(out, zigzag(event.ts().0));
+    text(out, event.id());
+    out.extend(event.content().to_be_bytes());
+    let count_at = out.len();
+    out.push(0);
+    let mut count = 0u8;
+    for field in &rules.fields_read {
+        let private = FIELDS.get(usize::from(field.0)).is_some_and(|f| f.privacy == Privacy::Content);
+        let made = made(rules, router, *field, event);
+        if private || (made.is_none() && matches!(event.get(*field), Value::Unknown)) {
+            continue;
         }
-        let number = u16::try_from(number).ok()?;
-        self.router.wordings.of(&self.rules.wordings, number, &self.rules.fingerprinter, event)
+        count += 1;
+        out.push(field.0);
+        if let Some(all) = made {
+            out.push(6);
+            varint(out, all.len() as u64);
+            all.iter().for_each(|f| text(out, &to_text(*f)));
+            continue;
+        }
+        value(out, &event.get(*field));
     }
+    if let Some(place) = out.get_mut(count_at) {
+        *place = count;
+    }
+    let is_text = |id: &crate::plan::node::NodeId| matches!(rules.nodes.get(*id), Some(Node::Text { .. }));
+    let mut tests: smallvec::SmallVec<[u32; 16]> = router.memo.found_true().filter(is_text).map(|id| id.0).collect();
+    tests.sort_unstable();
+    varint(out, tests.len() as u64);
+    tests.iter().for_each(|t| varint(out, u64::from(*t)));
+    let commitment = commit_in(out, &salt.of(event), event);
+    out.extend(commitment);
+}
+
+/// Template fingerprints that were made because the gateway told none: they stand for the prompt, which is not kept.
+fn made<'r>(rules: &RuleSet, router: &'r Router, field: FieldId, event: &UsageEvent<'_>) -> Option<&'r [u64]> {
+    let number = rules.wordings.iter().position(|w| w.told_in() == Some(field))?;
+    if !matches!(event.get(field), Value::Unknown) {
+        return None;
+    }
+    let number = u16::try_from(number).ok()?;
+    router.wordings.of(&rules.wordings, number, &rules.fingerprinter, event)
 }
 
 /// A tag for the kind of value, and the value.

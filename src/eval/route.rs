@@ -17,7 +17,7 @@ use crate::value::{Truth, Type, Value};
 use super::ask::Answers;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::intern::Interner;
+use super::intern::{Interner, Symbols};
 
 /// Words before the key.
 pub(crate) const HEADER: usize = 3;
@@ -79,10 +79,14 @@ pub(crate) struct Router {
     pub(crate) asking: Vec<u32>,
     /// Answers of memory under which conditions are evaluated.
     pub(crate) answers: Answers,
-    /// Per rule, how often its filter or key was unknown.
-    pub(crate) undecided: Vec<u64>,
+    /// Rules whose filter or key was unknown for the event.
+    pub(crate) undecided: Vec<u32>,
+    /// How many of them by their filter.
+    pub(crate) undecided_filters: usize,
     /// Routed records of the event.
     pub(crate) words: Vec<u64>,
+    /// What ties the event's account to others.
+    pub(crate) tied: Vec<u64>,
     /// Template fingerprints of the event.
     pub(crate) wordings: Wordings,
     scratch: Vec<u8>,
@@ -112,15 +116,15 @@ impl Taken {
         rules: &RuleSet,
         id: WordId,
         env: &EventEnv<'_, '_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) -> Option<u64> {
         let plan = rules.words.get(id.0 as usize)?;
         let place = self.words.get_mut(id.0 as usize)?;
         if place.0 != self.generation || plan.asks {
             let value = plan.scalar.eval(env);
             let taken = match &value {
-                Val::Text(said) if plan.content => Some(interner.intern(&xxh3_128(said.as_bytes()).to_be_bytes())),
-                value => word(value, &plan.ty, interner, &mut self.scratch),
+                Val::Text(said) if plan.content => Some(symbols.intern(&xxh3_128(said.as_bytes()).to_be_bytes())),
+                value => word(value, &plan.ty, symbols, &mut self.scratch),
             };
             *place = (self.generation, taken);
         }
@@ -138,9 +142,10 @@ impl Router {
         self.matched.clear();
         self.asking.clear();
         self.reached.clear();
+        self.undecided.clear();
+        self.undecided_filters = 0;
         if self.stamps.len() != rules.rules.len() {
             self.stamps = vec![0; rules.rules.len()];
-            self.undecided.resize(rules.rules.len(), 0);
             self.generation = 0;
         }
         self.generation = self.generation.wrapping_add(1);
@@ -191,15 +196,12 @@ impl Router {
                 Truth::Unknown if plan.memory.is_some() => self.asking.push(*rule),
                 // Whether a step is missing for certain is asked of the steps by themselves.
                 Truth::Unknown if plan.sequence_number().is_some() => self.matched.push(*rule),
-                Truth::Unknown => {
-                    if let Some(n) = self.undecided.get_mut(*rule as usize) {
-                        *n += 1;
-                    }
-                }
+                Truth::Unknown => self.undecided.push(*rule),
                 Truth::False if plan.memory.as_ref().is_some_and(|m| m.turns) => self.asking.push(*rule),
                 Truth::False => {}
             }
         }
+        self.undecided_filters = self.undecided.len();
     }
 
     /// Which exceptions of a matched rule apply, as bits.
@@ -222,20 +224,18 @@ impl Router {
         plan: &RulePlan,
         w: &WindowPlan,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) {
         let start = self.words.len();
         let exceptions = self.exceptions(rules, plan, event);
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
         let env = EventEnv { event, answers: self.answers, wordings: Some((rules, &self.wordings)) };
         for part in &w.per {
-            match self.taken.word(rules, part.word, &env, interner) {
+            match self.taken.word(rules, part.word, &env, symbols) {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);
-                    if let Some(n) = self.undecided.get_mut(rule as usize) {
-                        *n += 1;
-                    }
+                    self.undecided.push(rule);
                     return;
                 }
             }
@@ -248,20 +248,20 @@ impl Router {
         }
         for (i, input) in w.inputs.iter().enumerate() {
             let value = match input {
-                InputPlan::Word(id) => self.taken.word(rules, *id, &env, interner),
+                InputPlan::Word(id) => self.taken.word(rules, *id, &env, symbols),
                 InputPlan::Truth(node) => match truth(rules, &mut self.memo, &env, *node) {
                     Truth::Unknown => None,
                     t => Some(u64::from(t.is_true())),
                 },
-                InputPlan::Tuple(of) => tagged(0, of, &env, interner, &mut self.scratch),
+                InputPlan::Tuple(of) => tagged(0, of, &env, symbols, &mut self.scratch),
                 InputPlan::OnePer { of, key, condition } => {
                     let collapses = condition.is_none_or(|c| truth(rules, &mut self.memo, &env, c).is_true());
                     let as_key = if collapses {
-                        tagged(1, std::slice::from_ref(key), &env, interner, &mut self.scratch)
+                        tagged(1, std::slice::from_ref(key), &env, symbols, &mut self.scratch)
                     } else {
                         None
                     };
-                    as_key.or_else(|| tagged(0, of, &env, interner, &mut self.scratch))
+                    as_key.or_else(|| tagged(0, of, &env, symbols, &mut self.scratch))
                 }
             };
             known |= u64::from(value.is_some()) << i;
@@ -286,7 +286,8 @@ fn scan(rules: &RuleSet, memo: &mut Memo, event: &UsageEvent<'_>, field: FieldId
         return;
     }
     let (Some((_, filter)), Value::Text(text)) = (rules.prefilters.get(pass), event.get(field)) else { return };
-    filter.scan(text, |hit| {
+    let mut folded = std::mem::take(&mut memo.folded);
+    filter.scan(text, &mut folded, |hit| {
         let node = match hit {
             Hit::Worth(n) => {
                 memo.worth(NodeId(n));
@@ -299,6 +300,7 @@ fn scan(rules: &RuleSet, memo: &mut Memo, event: &UsageEvent<'_>, field: FieldId
         };
         found(node);
     });
+    memo.folded = folded;
 }
 
 /// Several values, or one of two kinds of value, as one symbol.
@@ -306,7 +308,7 @@ fn tagged(
     tag: u8,
     parts: &[(Scalar, Type)],
     env: &EventEnv<'_, '_>,
-    interner: &mut Interner,
+    symbols: &mut impl Symbols,
     scratch: &mut Vec<u8>,
 ) -> Option<u64> {
     scratch.clear();
@@ -320,21 +322,21 @@ fn tagged(
         }
     }
     // Only told apart, never shown: what was said may be among the parts, and the state is saved.
-    let word = interner.intern(&xxh3_128(&buffer).to_be_bytes());
+    let word = symbols.intern(&xxh3_128(&buffer).to_be_bytes());
     *scratch = buffer;
     Some(word)
 }
 
 /// A value as a word: numbers and truth values as they are, all else as a symbol.
-pub(crate) fn word(v: &Val<'_>, ty: &Type, interner: &mut Interner, scratch: &mut Vec<u8>) -> Option<u64> {
+pub(crate) fn word(v: &Val<'_>, ty: &Type, symbols: &mut impl Symbols, scratch: &mut Vec<u8>) -> Option<u64> {
     match v {
         Val::Unknown | Val::Texts(_) | Val::Fingerprints(_) => None,
         Val::Num(n) => Some(*n as u64),
         Val::Bool(b) => Some(u64::from(*b)),
-        Val::Text(t) => Some(interner.intern(t.as_bytes())),
+        Val::Text(t) => Some(symbols.intern(t.as_bytes())),
         _ => {
             scratch.clear();
-            write_bytes(v, ty, scratch).then(|| interner.intern(scratch))
+            write_bytes(v, ty, scratch).then(|| symbols.intern(scratch))
         }
     }
 }
@@ -386,8 +388,8 @@ pub(crate) fn word_text(word: u64, ty: &Type, interner: &Interner) -> String {
 }
 
 /// A word of a key as a value of expressions.
-pub(crate) fn word_value<'a>(word: u64, ty: &Type, interner: &'a Interner) -> Val<'a> {
-    let text = || std::str::from_utf8(interner.get(word)).unwrap_or("");
+pub(crate) fn word_value<'a>(word: u64, ty: &Type, symbols: &'a impl Symbols) -> Val<'a> {
+    let text = || std::str::from_utf8(symbols.text(word)).unwrap_or("");
     match ty {
         Type::Bool => Val::Bool(word != 0),
         Type::Ip => text().parse().map_or(Val::Unknown, Val::Ip),

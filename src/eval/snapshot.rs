@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::events::Events;
 use super::intern::Interner;
+use super::link::Link;
 use super::memory::Memories;
 use super::outcome::Outcomes;
 use super::sequence::Sequences;
 use super::series::Series;
 use super::stage::Stage;
-use super::window::Windows;
+use super::window::{LinkedEpisodes, Windows};
 use super::{Books, EvalOptions, Evaluator, Refused};
 use crate::plan::RuleSet;
 use crate::violation::Violation;
@@ -62,6 +63,8 @@ struct Saved<'a> {
     memories: &'a Memories,
     events: &'a Events,
     windows: &'a [Windows],
+    linked: &'a [LinkedEpisodes],
+    links: &'a [Link],
     sequences: &'a [Sequences],
     series: &'a [Series],
     max_ts: Option<i64>,
@@ -82,6 +85,8 @@ struct Loaded {
     memories: Memories,
     events: Events,
     windows: Vec<Windows>,
+    linked: Vec<LinkedEpisodes>,
+    links: Vec<Link>,
     sequences: Vec<Sequences>,
     series: Vec<Series>,
     max_ts: Option<i64>,
@@ -113,12 +118,14 @@ impl Evaluator {
             version: SNAPSHOT_VERSION,
             bundle: self.rules.bundle_hash(),
             books: &self.books,
-            undecided: &self.router.undecided,
+            undecided: &self.undecided,
             interner: &self.interner,
             stage: &self.stage,
             memories: &self.memories,
             events: &self.events,
             windows: &self.windows,
+            linked: &self.linked,
+            links: &self.links,
             sequences: &self.sequences,
             series: &self.series,
             max_ts: self.max_ts,
@@ -153,24 +160,29 @@ impl Evaluator {
         s.interner.rebuild();
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
+        s.links.iter_mut().for_each(Link::rebuild);
         s.memories.rebuild();
-        let mut evaluator = Evaluator::new(rules, options);
+        let evaluator = Evaluator::new(rules, options);
         let same = s.windows.len() == evaluator.windows.len()
+            && s.linked.len() == evaluator.linked.len()
+            && s.links.len() == evaluator.links.len()
             && s.memories.len() == evaluator.memories.len()
             && s.sequences.len() == evaluator.sequences.len()
             && s.series.len() == evaluator.series.len();
         if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
-        evaluator.router.undecided = s.undecided;
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
         Ok(Evaluator {
             books: s.books,
+            undecided: s.undecided,
             interner: s.interner,
             stage: s.stage,
             memories: s.memories,
             events: s.events,
             windows: s.windows,
+            linked: s.linked,
+            links: s.links,
             sequences: s.sequences,
             series: s.series,
             max_ts: s.max_ts,

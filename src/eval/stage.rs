@@ -1,5 +1,6 @@
 //! Where events wait until nothing earlier can come: out of order in, in order of (time, id) out; copies recognised.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use crate::violation::Violation;
 /// An event that waits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Waiting {
+    /// Hash of its id.
+    #[serde(skip)]
+    pub(crate) key: u128,
     pub(crate) ts: i64,
     pub(crate) content: u128,
     pub(crate) account: u64,
@@ -22,6 +26,8 @@ pub(crate) struct Waiting {
     id: (u32, u32),
     /// Range of the bucket's words.
     words: (u32, u32),
+    /// Range of the bucket's words: what ties its account.
+    tied: (u32, u32),
     /// Violations of rules on single events.
     pub(crate) singles: Vec<Violation>,
     /// What it asks memory.
@@ -49,6 +55,10 @@ impl Bucket {
         self.words.get(e.words.0 as usize..e.words.1 as usize).unwrap_or(&[])
     }
 
+    pub(crate) fn tied(&self, e: &Waiting) -> &[u64] {
+        self.words.get(e.tied.0 as usize..e.tied.1 as usize).unwrap_or(&[])
+    }
+
     /// Takes the events out in order of (time, id).
     pub(crate) fn take_sorted(&mut self) -> Vec<Waiting> {
         let mut events = std::mem::take(&mut self.events);
@@ -68,6 +78,8 @@ impl Bucket {
 
 /// An event as it is handed in.
 pub(crate) struct Arrival<'a> {
+    /// [`key_of`] its id.
+    pub(crate) key: u128,
     pub(crate) id: &'a str,
     pub(crate) ts: i64,
     pub(crate) content: u128,
@@ -75,6 +87,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) origin: Origin,
     /// What the windowed rules took from it.
     pub(crate) words: &'a [u64],
+    /// What ties its account to others.
+    pub(crate) tied: &'a [u64],
     /// Violations of rules on single events.
     pub(crate) singles: Vec<Violation>,
     /// What it asks memory.
@@ -109,10 +123,15 @@ struct Known {
     told: bool,
 }
 
+/// By what an id is looked up.
+pub(crate) fn key_of(id: &str) -> u128 {
+    xxh3_128(id.as_bytes())
+}
+
 impl Stage {
     /// Compares a record with those that wait at or after the watermark.
-    pub(crate) fn seen(&self, id: &str, content: u128, watermark: i64) -> Seen {
-        match self.known.get(&xxh3_128(id.as_bytes())) {
+    pub(crate) fn seen(&self, key: u128, content: u128, watermark: i64) -> Seen {
+        match self.known.get(&key) {
             Some(known) if known.ts >= watermark => {
                 if known.content == content {
                     Seen::Copy
@@ -141,19 +160,23 @@ impl Stage {
 
     /// Takes in an event.
     pub(crate) fn push(&mut self, arrival: Arrival<'_>) {
-        let Arrival { id, ts, content, account, origin, words, singles, pending } = arrival;
-        self.known.insert(xxh3_128(id.as_bytes()), Known { ts, content, told: false });
+        let Arrival { key, id, ts, content, account, origin, words, tied, singles, pending } = arrival;
+        self.known.insert(key, Known { ts, content, told: false });
         let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
         let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);
         bucket.text.push_str(id);
         bucket.words.extend_from_slice(words);
+        let tied_at = bucket.words.len() as u32;
+        bucket.words.extend_from_slice(tied);
         bucket.events.push(Waiting {
+            key,
             ts,
             content,
             account,
             origin,
             id: (text_at, bucket.text.len() as u32),
-            words: (words_at, bucket.words.len() as u32),
+            words: (words_at, tied_at),
+            tied: (tied_at, bucket.words.len() as u32),
             singles,
             pending,
             displaced: false,
@@ -182,7 +205,7 @@ impl Stage {
             for e in bucket.events.iter_mut().filter(|e| !e.displaced) {
                 e.told = true;
                 let id = text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
-                if let Some(known) = self.known.get_mut(&xxh3_128(id.as_bytes())) {
+                if let Some(known) = self.known.get_mut(&e.key) {
                     known.told = true;
                 }
                 out.append(&mut e.singles);
@@ -209,27 +232,30 @@ impl Stage {
     }
 
     /// Forgets the id of an event that waits no more.
-    pub(crate) fn release(&mut self, id: &str, ts: i64, content: u128) {
-        let key = xxh3_128(id.as_bytes());
-        if self.known.get(&key).is_some_and(|k| (k.ts, k.content) == (ts, content)) {
-            self.known.remove(&key);
+    pub(crate) fn release(&mut self, key: u128, ts: i64, content: u128) {
+        if let Entry::Occupied(entry) = self.known.entry(key)
+            && (entry.get().ts, entry.get().content) == (ts, content)
+        {
+            entry.remove();
         }
     }
 
     /// Call after reading a snapshot.
     pub(crate) fn rebuild(&mut self) {
         self.known = HashMap::default();
-        for bucket in self.buckets.values() {
-            for e in bucket.events.iter().filter(|e| !e.displaced) {
-                let known = Known { ts: e.ts, content: e.content, told: e.told };
-                self.known.insert(xxh3_128(bucket.id(e).as_bytes()), known);
+        for Bucket { events, text, .. } in self.buckets.values_mut() {
+            for e in events {
+                e.key = key_of(text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or(""));
+                if !e.displaced {
+                    self.known.insert(e.key, Known { ts: e.ts, content: e.content, told: e.told });
+                }
             }
         }
     }
 
-    /// All waiting events with their words, in no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64])> {
-        self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e))))
+    /// All waiting events with their words and what ties their accounts, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64], &[u64])> {
+        self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e), b.tied(e))))
     }
 }
 

@@ -1,6 +1,9 @@
 //! The windows of one rule: the state of each group, which groups are due at which step, and the judgement itself. A group
 //! is judged only at steps at which its windows can have changed.
 
+mod joined;
+mod linked;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::hash::BuildHasher;
@@ -29,6 +32,9 @@ use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
 use crate::violation::{Bound, Scalar};
+
+pub(crate) use joined::LinkedEpisode;
+pub(crate) use linked::{Judging, Linked, LinkedEpisodes, MergedInto};
 
 /// The state of one group.
 #[derive(Debug, Serialize, Deserialize)]
@@ -407,7 +413,8 @@ impl Group {
 
     /// Whether its windows hold enough events, or an episode is under way.
     fn is_hot(&self, w: &WindowPlan) -> bool {
-        self.widest().events() >= w.events_needed || self.has_episode()
+        // Of an account that others may join, every event and every step counts.
+        w.view.is_some() || self.widest().events() >= w.events_needed || self.has_episode()
     }
 
     /// Judges the group at a step; further steps at which it is due.
@@ -513,6 +520,12 @@ impl Group {
         self.more = Some(more).filter(|m| m.raw.is_some() || m.has_episode());
         due
     }
+}
+
+/// The same over accounts that are counted together, which look back to nothing.
+fn estimates_of<'a>(v: &'a ValuePlan, lane: &'a Lane) -> impl Iterator<Item = (u16, Bound)> {
+    let bound = |i: &u16| lane.accumulators().get(usize::from(*i)).and_then(Accumulator::bound);
+    v.estimated.iter().filter_map(move |i| bound(i).map(|bound| (*i, bound)))
 }
 
 /// Which aggregates of a value are estimates now, and how far they may be off.

@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod fields;
 pub mod json;
+mod packed;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -80,6 +81,7 @@ enum Holds {
     Num,
     Borrowed,
     Owned,
+    Packed,
     Ip,
     Texts,
 }
@@ -100,6 +102,7 @@ pub struct UsageEvent<'a> {
     numbers: Vec<i64>,
     borrowed: Vec<&'a str>,
     owned: Vec<String>,
+    texts: packed::Texts,
     ips: Vec<IpAddr>,
     lists: Vec<Vec<String>>,
 }
@@ -139,6 +142,7 @@ impl<'a> UsageEvent<'a> {
         self.numbers.clear();
         self.borrowed.clear();
         self.owned.clear();
+        self.texts.clear();
         self.ips.clear();
         self.lists.clear();
         UsageEvent {
@@ -151,6 +155,7 @@ impl<'a> UsageEvent<'a> {
             // An empty vector collected from itself keeps its memory and loses its lifetime.
             borrowed: self.borrowed.into_iter().map(|_| "").collect(),
             owned: self.owned,
+            texts: self.texts,
             ips: self.ips,
             lists: self.lists,
         }
@@ -167,6 +172,7 @@ impl<'a> UsageEvent<'a> {
             numbers: Vec::with_capacity(24),
             borrowed: Vec::with_capacity(24),
             owned: Vec::new(),
+            texts: packed::Texts::default(),
             ips: Vec::new(),
             lists: Vec::new(),
         }
@@ -225,6 +231,7 @@ impl<'a> UsageEvent<'a> {
             Holds::Num => self.numbers.get(at).map(|n| Value::Num(*n)),
             Holds::Borrowed => self.borrowed.get(at).map(|text| Value::Text(text)),
             Holds::Owned => self.owned.get(at).map(|text| Value::Text(text)),
+            Holds::Packed => self.texts.get(at).map(Value::Text),
             Holds::Ip => self.ips.get(at).map(|ip| Value::Ip(*ip)),
             Holds::Texts => self.lists.get(at).map(|texts| Value::Texts(texts)),
         };
@@ -325,31 +332,6 @@ impl<'a> UsageEvent<'a> {
     /// The fields the record has, in the order of the field table.
     pub fn fields(&self) -> impl Iterator<Item = (FieldId, Value<'_>)> {
         (0..FIELD_COUNT).map(|i| FieldId(i as u8)).filter(|f| self.has(*f)).map(|f| (f, self.get(f)))
-    }
-
-    /// A copy that borrows nothing.
-    pub fn into_owned(mut self) -> UsageEvent<'static> {
-        for place in &mut self.index {
-            if place.kind == Holds::Borrowed {
-                let text = self.borrowed.get(usize::from(place.at)).map_or_else(String::new, |text| (*text).to_owned());
-                if let Ok(at) = u8::try_from(self.owned.len()) {
-                    *place = Place { kind: Holds::Owned, at };
-                    self.owned.push(text);
-                }
-            }
-        }
-        UsageEvent {
-            kind: self.kind,
-            ts: self.ts,
-            content: self.content,
-            unknown_keys: self.unknown_keys,
-            index: self.index,
-            numbers: self.numbers,
-            borrowed: Vec::new(),
-            owned: self.owned,
-            ips: self.ips,
-            lists: self.lists,
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod mapping;
 mod reader;
 
 use std::io;
+use std::sync::Arc;
 
 pub use lists::{AccountsFile, ColumnRef, FileError, ListFile, TableFile, read_accounts, read_list, read_table};
 pub use mapping::{Mapping, MappingError, detect, shipped_mappings};
@@ -26,6 +27,16 @@ pub enum Format {
     Mapped(Box<Mapping>),
 }
 
+impl Format {
+    /// Decodes a record; native ones with `decoder`.
+    pub fn decode<'a>(&'a self, decoder: &mut Decoder, record: &'a [u8]) -> Result<UsageEvent<'a>, Reject> {
+        match self {
+            Format::Mapped(mapping) => mapping.decode(record),
+            Format::Auto | Format::Native => decoder.decode(record),
+        }
+    }
+}
+
 /// A record of an input, taken in or rejected.
 #[derive(Debug)]
 pub struct Entry<'a> {
@@ -41,7 +52,7 @@ pub struct Entry<'a> {
 #[derive(Debug)]
 pub struct Feed {
     reader: EventReader,
-    format: Format,
+    format: Arc<Format>,
     decoder: Decoder,
 }
 
@@ -53,29 +64,31 @@ impl Feed {
 
     /// Events of a reader.
     pub fn new(reader: EventReader, format: Format) -> Self {
-        Feed { reader, format, decoder: Decoder::new() }
+        Feed { reader, format: Arc::new(format), decoder: Decoder::new() }
     }
 
     /// The next record, `None` at the end. A record that cannot be taken in is an entry too: the books must balance.
     /// Errors are those of [`EventReader::next_record`].
     pub fn next_entry(&mut self) -> io::Result<Option<Entry<'_>>> {
         let Some(record) = self.reader.next_record()? else { return Ok(None) };
-        if let Format::Auto = self.format {
-            self.format = match detect(record.bytes).and_then(Mapping::shipped) {
-                Some(mapping) => Format::Mapped(Box::new(mapping)),
-                None => Format::Native,
-            };
-        }
-        let event = match &self.format {
-            Format::Mapped(mapping) => mapping.decode(record.bytes),
-            Format::Auto | Format::Native => self.decoder.decode(record.bytes),
-        };
+        settle(&mut self.format, &record);
+        let event = self.format.decode(&mut self.decoder, record.bytes);
         Ok(Some(Entry { line: record.line, offset: record.offset, event }))
+    }
+
+    /// The next record as [`Feed::next_entry`] takes it, with the format to decode it by elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`EventReader::next_record`].
+    pub fn next_record(&mut self) -> io::Result<Option<(Record<'_>, &Arc<Format>)>> {
+        let Some(record) = self.reader.next_record()? else { return Ok(None) };
+        settle(&mut self.format, &record);
+        Ok(Some((record, &self.format)))
     }
 
     /// The name of the mapping in use, once the first record was seen.
     pub fn mapping(&self) -> Option<&str> {
-        match &self.format {
+        match &*self.format {
             Format::Mapped(mapping) => Some(mapping.name()),
             Format::Auto | Format::Native => None,
         }
@@ -84,6 +97,11 @@ impl Feed {
     /// Names of unknown keys of native records so far, sorted, at most 32.
     pub fn unknown_names(&self) -> impl Iterator<Item = &str> {
         self.decoder.unknown_names()
+    }
+
+    /// See [`EventReader::may_wait`].
+    pub fn may_wait(&self) -> bool {
+        self.reader.may_wait()
     }
 
     /// See [`EventReader::position`].
@@ -99,5 +117,15 @@ impl Feed {
     /// See [`EventReader::progress`].
     pub fn progress(&self) -> Progress {
         self.reader.progress()
+    }
+}
+
+/// What the first record decides about those that follow.
+fn settle(format: &mut Arc<Format>, first: &Record<'_>) {
+    if let Format::Auto = **format {
+        *format = Arc::new(match detect(first.bytes).and_then(Mapping::shipped) {
+            Some(mapping) => Format::Mapped(Box::new(mapping)),
+            None => Format::Native,
+        });
     }
 }

@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::event::decode::EVENT_BYTES_MAX;
 
-/// Bytes asked of the input at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes asked of the input at a time: so few that they are still in the cache when they are passed on.
+const CHUNK_BYTES: usize = 128 << 10;
 /// Of a record that is too long, one byte more than allowed is kept: the decoder refuses it by its length.
 const RECORD_BYTES_KEPT: usize = EVENT_BYTES_MAX + 1;
 
@@ -254,6 +254,16 @@ impl EventReader {
             self.buffer.get(from..from + found.len).unwrap_or_default()
         };
         Ok(Some(Record { bytes, n_bytes: found.n_bytes, line: found.line, offset: found.offset }))
+    }
+
+    /// Whether asking for the next record may wait for somebody to write it: nothing of it has been read, and the input is
+    /// no file.
+    pub fn may_wait(&self) -> bool {
+        let here = match self.place {
+            Place::Lines => memchr::memchr(b'\n', self.unread()).is_some(),
+            _ => self.start < self.end,
+        };
+        self.n_total.is_none() && !self.at_end && !here
     }
 
     /// How far the input is consumed: up to the end of the last record that was given out.

@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::{Aggregate, Const, Expr, ExprKind, Function, Piece, Program, Rule, SeriesId, Shape, TextTest, Verb};
+use super::{
+    Aggregate, Const, Expr, ExprKind, Function, Link, LinkValue, Piece, Program, Rule, SeriesId, Shape, TextTest, Verb,
+};
 use crate::event::FIELDS;
 
 /// SHA-256 of [`canonical_rule`], in lower-case hex.
@@ -86,6 +88,9 @@ impl Writer<'_> {
             self.expr_line("where", filter);
         }
         if let Shape::Windowed(w) = &rule.shape {
+            if let Some(link) = w.link.and_then(|id| self.program.links.get(id.0 as usize)) {
+                self.link(link);
+            }
             for key in &w.per {
                 self.expr_line("per", key);
             }
@@ -159,6 +164,19 @@ impl Writer<'_> {
             }
         }
         self.out.push('\n');
+    }
+
+    /// The whole of a link: what it ties can change a finding.
+    fn link(&mut self, link: &Link) {
+        let _ = writeln!(self.out, "linked {:?} needs:{}", link.name, link.needs);
+        for family in &link.families {
+            let lists = family.ignoring.iter().filter_map(|l| self.program.lists.get(l.0 as usize));
+            let lists: Vec<&str> = lists.map(|l| l.name.as_str()).collect();
+            let (within, used, cap) = (family.within.0, family.used, family.cap);
+            let _ = write!(self.out, "tied {:?} within:{within} used:{used} cap:{cap} {lists:?} ", family.name);
+            self.expr(&family.of);
+            self.out.push('\n');
+        }
     }
 
     /// A series by what it means: its name is not part of it.
@@ -338,6 +356,12 @@ impl Writer<'_> {
             }
             ExprKind::Key(i) => {
                 let _ = write!(self.out, "key:{i}");
+            }
+            ExprKind::Link(value) => {
+                let _ = match value {
+                    LinkValue::TiedShare(family) => write!(self.out, "link:{}:{family}", value.word()),
+                    _ => write!(self.out, "link:{}", value.word()),
+                };
             }
             ExprKind::OfStep(step, a) => self.call(&format!("of-step:{step}"), &[a]),
         }

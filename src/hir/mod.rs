@@ -3,12 +3,16 @@
 
 mod baseline;
 mod canonical;
+mod link;
 mod memory;
 mod sequence;
 mod series;
 
 pub use baseline::{Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, USUAL_VALUES_MIN, Whose};
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, canonical_series, describe, rule_hash};
+pub use link::{
+    Family, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_EDGES_MAX, LINK_FAMILIES_MAX, LINK_PAIRS_MAX, Link, LinkId, LinkValue,
+};
 pub use memory::{Ask, Memory, QUESTIONS_MAX, QUESTIONS_PER_RULE_MAX, each_expr, each_expr_of_series};
 pub use sequence::{PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Sequence, Step};
 pub use series::{SERIES_KEYS_MAX, SERIES_MEDIAN, SERIES_STEPS_MAX, SERIES_VALUES_MIN, Series, SeriesId, WindowOutage};
@@ -33,6 +37,8 @@ pub struct Program {
     pub lists: Vec<List>,
     /// Tables; [`TableId`] is an index. Table 0 is the account registry.
     pub tables: Vec<Table>,
+    /// Links; [`LinkId`] is an index.
+    pub links: Vec<Link>,
     /// Series; [`SeriesId`] is an index.
     pub series: Vec<Series>,
     /// Rules that are evaluated, `applies` resolved, in order of declaration.
@@ -272,6 +278,8 @@ pub enum Shape {
 pub struct Windowed {
     /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group.
     pub per: Vec<Expr>,
+    /// The link by whose groups events are counted together; `per` is then the account.
+    pub link: Option<LinkId>,
     /// Length of the window; of a session, the time from its first event after which an event begins another.
     pub length: Duration,
     /// Distance between two ends; divides `length` but for sessions. Equal to it for a tumbling window.
@@ -579,6 +587,8 @@ pub enum ExprKind {
     Aggregate(u16),
     /// A part of the group key (likewise).
     Key(u16),
+    /// Something of the link group (likewise).
+    Link(LinkValue),
     /// A field or column of the event of a step, by the number of the step; of a repeated step its last event.
     OfStep(u16, Box<Expr>),
 }
@@ -594,6 +604,7 @@ impl Expr {
             | ExprKind::WindowOutage(_)
             | ExprKind::Template(..)
             | ExprKind::Aggregate(_)
+            | ExprKind::Link(_)
             | ExprKind::Key(_) => (None, None, &[]),
             ExprKind::Not(a)
             | ExprKind::InSet(a, _)

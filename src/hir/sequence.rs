@@ -67,9 +67,11 @@ impl Expr {
         let (mut event, mut other) = (false, false);
         self.walk(&mut |e| match e.kind {
             ExprKind::Field(_) | ExprKind::Column(..) | ExprKind::Template(..) | ExprKind::Outage(_) => event = true,
-            ExprKind::OfStep(..) | ExprKind::Aggregate(_) | ExprKind::Key(_) | ExprKind::WindowOutage(_) => {
-                other = true
-            }
+            ExprKind::OfStep(..)
+            | ExprKind::Aggregate(_)
+            | ExprKind::Key(_)
+            | ExprKind::Link(_)
+            | ExprKind::WindowOutage(_) => other = true,
             _ => {}
         });
         event && !other

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::ReferenceData;
+use super::link::Links;
 use super::memory::Questions;
 use super::node::{Node, NodeId, Nodes};
 use super::scalar::{Cond, OutagePlan, Scalar};
@@ -14,8 +15,9 @@ use super::wording::Wording;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
-use crate::hir::{Expr, ExprKind, Program, TextTest, canonical_expr};
+use crate::hir::{Const, Expr, ExprKind, Program, TextTest, canonical_expr};
 use crate::reference::{ListData, TableData};
+use crate::time::Timestamp;
 use crate::value::Type;
 
 /// Number of a value of single events that rules take as one word: a key, or something counted.
@@ -48,11 +50,12 @@ pub(crate) struct Lower<'a> {
     pub(crate) questions: Questions,
     pub(crate) slots: Slots,
     pub(crate) wordings: Vec<Wording>,
+    pub(crate) links: Links,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl Lower<'_> {
-    fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
+    pub(crate) fn list(&self, id: crate::hir::ListId) -> Arc<ListData> {
         self.data.lists.get(id.0 as usize).cloned().unwrap_or_else(|| Arc::new(ListData::empty(Type::String)))
     }
 
@@ -77,6 +80,17 @@ impl Lower<'_> {
                     };
                     Node::Text { field: *field, matcher }
                 }
+                ExprKind::OrDefault(field, default) => match (&field.kind, &default.kind) {
+                    (ExprKind::Field(_), ExprKind::Const(Const::Text(said)))
+                        if !matches!(test, TextTest::ContainsAnyOf(_)) =>
+                    {
+                        let Some(matcher) = self.matcher(e, test, *ignoring_case) else {
+                            return self.nodes.add("broken", Node::Or(Box::new([])));
+                        };
+                        self.text_or(e, field, matcher.matches(said, Timestamp(0)))
+                    }
+                    _ => Node::Leaf(self.cond(e)),
+                },
                 _ => Node::Leaf(self.cond(e)),
             },
             _ => Node::Leaf(self.cond(e)),
@@ -86,6 +100,24 @@ impl Lower<'_> {
             self.questions.depends(id);
         }
         id
+    }
+
+    /// A test on a field with a default, as a test on the field, which the pass over its literals may spare: `absent` is what
+    /// it comes to where the field is unknown.
+    fn text_or(&mut self, e: &Expr, field: &Expr, absent: bool) -> Node {
+        let with = |kind: ExprKind| Expr { kind, ..e.clone() };
+        let exists = with(ExprKind::Exists(Box::new(field.clone())));
+        let mut on_field = e.clone();
+        if let ExprKind::Text { operand, .. } = &mut on_field.kind {
+            *operand = Box::new(field.clone());
+        }
+        let on_field = self.node(&on_field);
+        if absent {
+            let missing = self.node(&with(ExprKind::Not(Box::new(exists))));
+            Node::Or([missing, on_field].into())
+        } else {
+            Node::And([self.node(&exists), on_field].into())
+        }
     }
 
     /// The word of a value of single events.
@@ -209,6 +241,7 @@ impl Lower<'_> {
             }
             ExprKind::Aggregate(i) => Scalar::Aggregate(*i),
             ExprKind::Key(i) => Scalar::Key(*i),
+            ExprKind::Link(value) => Scalar::Link(*value),
             ExprKind::Not(_)
             | ExprKind::And(_)
             | ExprKind::Or(_)

@@ -3,6 +3,7 @@
 pub(crate) mod baseline;
 mod index;
 mod inline;
+pub(crate) mod link;
 pub(crate) mod lower;
 pub(crate) mod memory;
 pub(crate) mod node;
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 use self::index::Index;
 pub(crate) use self::index::Probe;
 pub use self::inline::list_of;
+use self::link::Links;
 pub(crate) use self::lower::is_symbol;
 use self::lower::{Lower, WordPlan, Words};
 pub use self::memory::FIRST_SEEN_KEEP;
@@ -73,6 +75,7 @@ pub struct RuleSet {
     pub(crate) fields_read: Vec<FieldId>,
     /// Template fingerprints that any rule asks for.
     pub(crate) wordings: Vec<Wording>,
+    pub(crate) links: Links,
     pub(crate) fingerprinter: Fingerprinter,
     bundle_hash: String,
 }
@@ -91,6 +94,7 @@ impl RuleSet {
             questions: Questions::default(),
             slots: Slots::default(),
             wordings: Vec::new(),
+            links: Links::default(),
             diagnostics: Vec::new(),
         };
         let (mut n_windowed, mut n_sequences, mut rules) = (0u32, 0u32, Vec::<RulePlan>::new());
@@ -117,7 +121,7 @@ impl RuleSet {
             rules.push(plan);
             members.push(Vec::new());
         }
-        let Lower { nodes, words, wordings, questions, mut diagnostics, .. } = cx;
+        let Lower { nodes, words, wordings, questions, links, mut diagnostics, .. } = cx;
         let questions = questions.all;
         if questions.len() > crate::hir::QUESTIONS_MAX
             && let Some(last) = program.rules.last()
@@ -158,6 +162,7 @@ impl RuleSet {
             members,
             fields_read,
             wordings,
+            links,
             fingerprinter: Fingerprinter::new(data.fingerprint_key),
             bundle_hash,
             program,
@@ -202,10 +207,11 @@ impl RuleSet {
         Duration(questions.chain(baselines).chain(series).max().unwrap_or_default())
     }
 
-    /// How far back any finding can reach: the longest window with its step, or the longest sequence.
+    /// How far back any finding can reach: the longest window or tie of a link with its step, or the longest sequence.
     pub fn longest_reach(&self) -> Duration {
         let sequence = self.sequences().map(|(_, _, s)| s.life).max().unwrap_or_default();
-        Duration(self.longest_window().0.saturating_add(self.longest_step().0).max(sequence))
+        let ties = self.links.all.iter().flat_map(|l| &l.families).map(|f| f.within).max().unwrap_or_default();
+        Duration(self.longest_window().0.max(ties).saturating_add(self.longest_step().0).max(sequence))
     }
 
     /// The longest step of any rule.
@@ -289,7 +295,14 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
             _ => {}
         });
     };
-    program.rules.iter().for_each(|rule| crate::hir::each_expr(rule, &mut see));
+    for rule in &program.rules {
+        crate::hir::each_expr(rule, &mut see);
+        if let Shape::Windowed(w) = &rule.shape
+            && let Some(link) = w.link.and_then(|id| program.links.get(id.0 as usize))
+        {
+            link.families.iter().for_each(|f| see(&f.of));
+        }
+    }
     program.series.iter().for_each(|series| crate::hir::each_expr_of_series(series, &mut see));
     fields.sort_unstable();
     fields.dedup();

@@ -96,6 +96,8 @@ pub(crate) struct Memo {
     touched: Vec<u32>,
     /// Passes (by their number) that were run for this event.
     scanned: u64,
+    /// Room for a text whose letters are folded.
+    pub(crate) folded: Vec<u8>,
 }
 
 impl Memo {

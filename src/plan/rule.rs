@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::baseline::Baselines;
-use super::lower::{Lower, WordId, is_symbol};
+use super::lower::{Lower, WordId, WordPlan, is_symbol};
 use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::scalar::{Cond, Scalar};
@@ -80,6 +80,8 @@ pub(crate) struct WindowPlan {
     pub(crate) events_needed: u64,
     pub(crate) values: Vec<ValuePlan>,
     pub(crate) cooldown: i64,
+    /// The groups of a link by which it counts together what it counts per account.
+    pub(crate) view: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,17 @@ pub(crate) enum InputPlan {
     Tuple(Vec<(Scalar, Type)>),
     /// `one per`: as a value, or the collapsing key where the condition is true.
     OnePer { of: Vec<(Scalar, Type)>, key: (Scalar, Type), condition: Option<NodeId> },
+}
+
+impl InputPlan {
+    /// Whether its word is the number of a text.
+    pub(crate) fn is_symbol(&self, words: &[WordPlan]) -> bool {
+        match self {
+            InputPlan::Word(id) => words.get(id.0 as usize).is_some_and(|word| is_symbol(&word.ty)),
+            InputPlan::Truth(_) => false,
+            InputPlan::Tuple(_) | InputPlan::OnePer { .. } => true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,6 +235,15 @@ impl RulePlan {
         match &self.shape {
             ShapePlan::Windowed(w) => Some(w.number),
             ShapePlan::Single { .. } | ShapePlan::Sequence(_) | ShapePlan::Series(_) => None,
+        }
+    }
+
+    /// What it counts over windows, of a series over its steps.
+    pub(crate) fn window(&self) -> Option<&WindowPlan> {
+        match &self.shape {
+            ShapePlan::Windowed(w) => Some(w),
+            ShapePlan::Series(s) => Some(&s.w),
+            ShapePlan::Single { .. } | ShapePlan::Sequence(_) => None,
         }
     }
 
@@ -425,6 +447,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     row += usize::from(!every_counts);
     let when = cx.cond(&w.when);
     let values = values(cx, rule, w);
+    let view = w.link.map(|id| super::link::view(cx, id, step));
     let events_needed = events_needed(&when, &aggregates).max(1);
     WindowPlan {
         number,
@@ -449,6 +472,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         events_needed,
         values,
         cooldown: rule.cooldown.map_or(0, |d| d.0).max(w.step.0),
+        view,
     }
 }
 

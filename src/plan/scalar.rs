@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::set::ValueSet;
 use super::text::TextMatcher;
 use crate::event::FieldId;
-use crate::hir::{Arithmetic, Compare, Const};
+use crate::hir::{Arithmetic, Compare, Const, LinkValue};
 use crate::reference::{ListData, TableData};
 use crate::time::Timestamp;
 use crate::value::{MICROS, Truth, Value};
@@ -105,6 +105,11 @@ pub(crate) trait Env {
         Val::Unknown
     }
 
+    /// Something of the link group.
+    fn link(&self, _: LinkValue) -> Val<'_> {
+        Val::Unknown
+    }
+
     /// Whether there was an outage within the window.
     fn outage(&self, _: &OutagePlan) -> Truth {
         Truth::Unknown
@@ -137,6 +142,8 @@ pub(crate) enum Scalar {
     Key(u16),
     /// How many values a baseline rests on, by its number: for records.
     ValuesOfBaseline(u16),
+    /// Of a rule by a link.
+    Link(LinkValue),
     /// Of a rule on sequences: a value of the event of a step.
     Slot(u16, u16),
     Truth(Box<Cond>),
@@ -216,6 +223,7 @@ impl Scalar {
             Scalar::Aggregate(i) => env.aggregate(*i),
             Scalar::Key(i) => env.key(*i),
             Scalar::ValuesOfBaseline(number) => env.values_of_baseline(*number),
+            Scalar::Link(value) => env.link(*value),
             Scalar::Slot(step, slot) => env.slot(*step, *slot),
             Scalar::Truth(c) => match c.eval(env) {
                 Truth::Unknown => Val::Unknown,

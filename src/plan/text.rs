@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, Span, packed};
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -276,9 +276,56 @@ fn class_letters(class: &Class) -> Option<Vec<Vec<u8>>> {
     (chars.len() <= 4).then(|| chars.iter().map(|c| c.to_string().into_bytes()).collect())
 }
 
+/// Up to so many literals are searched by vector instructions, which pass over a text several times faster than an automaton as
+/// long as few of its places look like a literal.
+const FEW_LITERALS_MAX: usize = 64;
+
+/// A search for few literals.
+#[derive(Debug)]
+struct Few {
+    searcher: packed::Searcher,
+    literals: Vec<Box<[u8]>>,
+    /// Per literal, the others that can occur at the same place: of two, one then begins with the other.
+    along: Vec<Vec<u32>>,
+}
+
+impl Few {
+    /// `None` where they are too many, or the machine has no such instructions.
+    fn new(patterns: &[String]) -> Option<Few> {
+        if patterns.is_empty() || patterns.len() > FEW_LITERALS_MAX {
+            return None;
+        }
+        let mut builder = packed::Config::new().builder();
+        let searcher = builder.extend(patterns.iter().map(String::as_bytes)).build()?;
+        let along = patterns.iter().enumerate().map(|(i, p)| {
+            let both = |q: &String| p.starts_with(q.as_str()) || q.starts_with(p.as_str());
+            (0..).zip(patterns).filter(|(j, q)| *j != i && both(q)).map(|(j, _)| j as u32).collect()
+        });
+        let along = along.collect();
+        Some(Few { searcher, along, literals: patterns.iter().map(|p| p.as_bytes().into()).collect() })
+    }
+
+    /// Calls `found` with each literal and where it occurs, overlapping ones too. `text` has no upper-case ASCII letters.
+    fn scan(&self, text: &[u8], mut found: impl FnMut(usize, Span)) {
+        let mut from = 0;
+        while let Some(m) = self.searcher.find_in(text, Span::from(from..text.len())) {
+            let (first, start) = (m.pattern(), m.start());
+            found(first.as_usize(), m.span());
+            for other in self.along.get(first.as_usize()).into_iter().flatten() {
+                let Some(literal) = self.literals.get(*other as usize) else { continue };
+                if text.get(start..).is_some_and(|rest| rest.starts_with(literal)) {
+                    found(*other as usize, Span::from(start..start + literal.len()));
+                }
+            }
+            from = start + 1;
+        }
+    }
+}
+
 /// Which text tests of one field are worth running on a text.
 #[derive(Debug, Default)]
 pub(crate) struct Prefilter {
+    few: Option<Few>,
     automaton: Option<AhoCorasick>,
     /// Per literal, the tests it belongs to and whether its occurrence decides them.
     owners: Vec<Vec<Owner>>,
@@ -329,7 +376,8 @@ impl Prefilter {
         }
         let bytes: usize = patterns.iter().map(String::len).sum();
         let kind = if bytes <= DFA_LITERAL_BYTES_MAX { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-        let automaton = (!patterns.is_empty())
+        let few = Few::new(&patterns);
+        let automaton = (!patterns.is_empty() && few.is_none())
             .then(|| {
                 AhoCorasick::builder()
                     .ascii_case_insensitive(true)
@@ -339,23 +387,33 @@ impl Prefilter {
                     .ok()
             })
             .flatten();
-        Prefilter { automaton, owners, folding }
+        Prefilter { few, automaton, owners, folding }
     }
 
-    /// One pass: calls `found` for each test that is worth running or already decided; may name a test several times.
-    pub(crate) fn scan(&self, text: &str, mut found: impl FnMut(Hit)) {
-        let Some(automaton) = &self.automaton else { return };
-        for m in automaton.find_overlapping_iter(text.as_bytes()) {
-            for owner in self.owners.get(m.pattern().as_usize()).into_iter().flatten() {
+    /// One pass: calls `found` for each test that is worth running or already decided; may name a test several times. What
+    /// `folded` holds is of no account.
+    pub(crate) fn scan(&self, text: &str, folded: &mut Vec<u8>, mut found: impl FnMut(Hit)) {
+        let mut occurs = |literal: usize, span: Span| {
+            for owner in self.owners.get(literal).into_iter().flatten() {
                 match owner.decides {
                     Decides::Nothing => found(Hit::Worth(owner.test)),
                     Decides::InEitherCase => found(Hit::Holds(owner.test)),
                     Decides::InItsCase => {
-                        if text.as_bytes().get(m.range()) == Some(owner.literal.as_bytes()) {
+                        if text.as_bytes().get(span.range()) == Some(owner.literal.as_bytes()) {
                             found(Hit::Holds(owner.test));
                         }
                     }
                 }
+            }
+        };
+        if let Some(few) = &self.few {
+            folded.clear();
+            folded.extend_from_slice(text.as_bytes());
+            folded.make_ascii_lowercase();
+            few.scan(folded, occurs);
+        } else if let Some(automaton) = &self.automaton {
+            for m in automaton.find_overlapping_iter(text.as_bytes()) {
+                occurs(m.pattern().as_usize(), m.span());
             }
         }
         if !self.folding.is_empty() && !text.is_ascii() && (text.contains('\u{17f}') || text.contains('\u{212a}')) {

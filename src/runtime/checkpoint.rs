@@ -19,9 +19,6 @@ impl Default for CheckpointOptions {
     }
 }
 
-/// How often the clock is read, in events. A power of two.
-const CLOCK_EVERY: u64 = 1_024;
-
 /// Decides when a commit is due.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
@@ -37,21 +34,21 @@ impl Checkpoints {
         Checkpoints { options, events: 0, last: now(), pause: Duration::ZERO }
     }
 
-    /// Counts an event; whether a commit is due now.
-    pub(super) fn due(&mut self) -> bool {
-        self.events += 1;
+    /// Counts events; whether a commit is due now.
+    pub(super) fn due(&mut self, events: u64) -> bool {
+        self.events += events;
         let many = self.events >= self.options.events;
-        if !many && !self.events.is_multiple_of(CLOCK_EVERY) {
-            return false;
-        }
         if many && self.pause.is_zero() {
             return true;
         }
-        if many && !self.events.is_multiple_of(CLOCK_EVERY) {
-            return false;
-        }
         let since = self.last.elapsed();
-        (many || since >= Duration::from_millis(self.options.interval_ms)) && since >= self.pause
+        let long = self.events > 0 && since >= Duration::from_millis(self.options.interval_ms);
+        (many || long) && since >= self.pause
+    }
+
+    /// How many events a commit waits for.
+    pub(super) fn events(&self) -> u64 {
+        self.options.events
     }
 
     /// Notes that a commit was made, and what it cost.

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::STDIN;
 use super::sink::Consumed;
+use crate::eval::Origin;
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
-use crate::feed::{Feed, Format, Input as Place, Mapping, Position, Resume, inputs};
+use crate::feed::{Feed, Format, Input as Place, Mapping, Position, Record, Resume, inputs};
 use crate::time::Timestamp;
 
 /// An input cannot be read.
@@ -142,20 +144,6 @@ impl Input {
         position
     }
 
-    /// Hands over the next record where it lies.
-    fn next<E: From<InputError>>(
-        &mut self,
-        take: &mut impl FnMut(u32, u64, Result<UsageEvent<'_>, Reject>) -> Result<(), E>,
-    ) -> Result<bool, E> {
-        let failed = |source| InputError::Read { name: self.name.clone(), source };
-        let Some(entry) = self.feed.next_entry().map_err(failed)? else {
-            self.at_end = true;
-            return Ok(false);
-        };
-        take(self.number, entry.line + self.line_base, entry.event)?;
-        Ok(true)
-    }
-
     /// Makes the next event wait for its turn; records that cannot be read are handed over at once. Returns how many.
     fn wait<E: From<InputError>>(
         &mut self,
@@ -182,6 +170,21 @@ impl Input {
     }
 }
 
+/// How far the inputs of a run were read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReadSoFar {
+    /// Each input: for the log, and to go on from.
+    pub(super) consumed: Vec<(Consumed, Read)>,
+    /// Bytes read of the files as they are stored.
+    pub(super) stored_bytes: u64,
+    /// Bytes read by this run, uncompressed.
+    pub(super) bytes: u64,
+    /// Names of the inputs that held nothing beyond what had been read before.
+    pub(super) nothing_new: Vec<String>,
+    /// Keys that no field has, as far as they are remembered.
+    pub(super) unknown_names: BTreeSet<String>,
+}
+
 /// Several inputs as one stream. The input whose next event is the earliest goes first, so that what has been seen is never
 /// further ahead than the slowest input allows: the watermark is the minimum over them.
 #[derive(Debug)]
@@ -194,14 +197,33 @@ impl Merged {
         Merged { inputs }
     }
 
+    /// The next record of the only input, not decoded, and where it comes from; `None` at its end, and where there are
+    /// several inputs.
+    pub(super) fn next_record(&mut self) -> Result<Option<(Origin, Record<'_>, &Arc<Format>)>, InputError> {
+        let [only] = self.inputs.as_mut_slice() else { return Ok(None) };
+        let Input { name, feed, at_end, number, line_base, .. } = only;
+        match feed.next_record() {
+            Ok(Some((record, format))) => {
+                Ok(Some((Origin { input: *number, line: record.line + *line_base }, record, format)))
+            }
+            Ok(None) => {
+                *at_end = true;
+                Ok(None)
+            }
+            Err(source) => Err(InputError::Read { name: name.clone(), source }),
+        }
+    }
+
+    /// Whether there is one input, whose records need not be decoded to be put in order.
+    pub(super) fn is_single(&self) -> bool {
+        self.inputs.len() == 1
+    }
+
     /// Hands over the next record or, on the way to it, some that cannot be read. Returns how many; 0 is the end.
     pub(super) fn next<E: From<InputError>>(
         &mut self,
         mut take: impl FnMut(u32, u64, Result<UsageEvent<'_>, Reject>) -> Result<(), E>,
     ) -> Result<u64, E> {
-        if let [only] = self.inputs.as_mut_slice() {
-            return only.next(&mut take).map(u64::from);
-        }
         let mut handed_over = 0;
         let mut first: Option<(Timestamp, usize)> = None;
         for (at, input) in self.inputs.iter_mut().enumerate() {
@@ -220,8 +242,24 @@ impl Merged {
         Ok(handed_over)
     }
 
+    /// Whether the next record may be one that nobody has written yet.
+    pub(super) fn may_wait(&self) -> bool {
+        self.inputs.iter().any(|i| i.waiting.is_none() && !i.at_end && i.feed.may_wait())
+    }
+
+    /// How far everything was read.
+    pub(super) fn so_far(&mut self) -> ReadSoFar {
+        ReadSoFar {
+            stored_bytes: self.stored_bytes(),
+            bytes: self.bytes(),
+            consumed: self.consumed(),
+            nothing_new: self.nothing_new(),
+            unknown_names: self.unknown_names(),
+        }
+    }
+
     /// Bytes read of the files as they are stored.
-    pub(super) fn stored_bytes(&self) -> u64 {
+    fn stored_bytes(&self) -> u64 {
         self.inputs.iter().map(|i| i.feed.progress().n_read).sum()
     }
 
@@ -258,7 +296,7 @@ impl Merged {
     }
 
     /// Keys that no field has, as far as they are remembered.
-    pub(super) fn unknown_names(&self) -> BTreeSet<String> {
+    fn unknown_names(&self) -> BTreeSet<String> {
         self.inputs.iter().flat_map(|i| i.feed.unknown_names()).map(str::to_string).collect()
     }
 }

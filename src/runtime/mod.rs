@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod input;
+mod pipeline;
 mod pieces;
 mod rejects;
 mod run;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::checkpoint::{CheckpointOptions, Checkpoints, now};
-use super::input::{Input, InputError, InputSpec, Merged};
+use super::input::{Input, InputError, InputSpec, Merged, ReadSoFar};
+use super::pipeline::{Batch, Next, Pipeline, PipelineError};
 use super::rejects::{RejectFile, Rejected};
 use super::session::{RunBooks, Session};
 use super::sink::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
-use crate::eval::{EvalOptions, Origin, Outcome, Salt};
-use crate::event::UsageEvent;
-use crate::event::decode::Reject;
+use crate::eval::{EvalOptions, Outcome, Salt};
+use crate::event::decode::UNKNOWN_NAMES_MAX;
 use crate::feed::{Format, Resume};
 use crate::journal::{self, Journal, JournalError, ProjectionSink};
 use crate::plan::RuleSet;
@@ -64,6 +64,8 @@ pub struct Summary {
     pub undecided: Vec<(String, u64)>,
     /// Rules that ask memory, and how many sightings it had to forget for want of room.
     pub memory_lost: Vec<(String, u64)>,
+    /// Links that lost something for want of room: edges that were forgotten, values that were ignored at most at one step.
+    pub links_lost: Vec<(String, u64, u64)>,
     /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
     pub dropped: Vec<(String, u64)>,
     /// Rules with cohorts and series that had too many of them or of keys, and how many values or events they left out.
@@ -96,6 +98,9 @@ pub enum RunError {
     /// The file of refused records cannot be written.
     #[error("the reject file cannot be written: {0}")]
     Rejects(#[source] std::io::Error),
+    /// The machine gives no thread, or one has come to an end.
+    #[error("{0}")]
+    Thread(String),
     /// The saved state cannot be used.
     #[error(
         "{0}; `--rules-changed reset` reads the inputs again from their beginning, and keeps the records there are"
@@ -114,6 +119,15 @@ pub enum RunError {
     },
 }
 
+impl From<PipelineError> for RunError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Input(error) => RunError::Input(error),
+            other => RunError::Thread(other.to_string()),
+        }
+    }
+}
+
 /// What a run writes to.
 pub struct Outputs<'a> {
     /// The log.
@@ -124,11 +138,11 @@ pub struct Outputs<'a> {
     pub rejects: Option<RejectFile>,
 }
 
-/// How often progress is told and a request to stop is heeded, in records.
-const TELL_EVERY: u64 = 512;
+/// How long a request to stop may go unheeded while nothing comes.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Runs inputs through rules. `pinned` says whether the log belongs to the same rules. `stop` ends the run between two
-/// records. Nothing of `progress` or of the time it takes shows in what is found.
+/// batches of records. Nothing of `progress` or of the time it takes shows in what is found.
 ///
 /// # Errors
 /// Where an input, the log or the journal fails; what was committed before stays.
@@ -150,44 +164,55 @@ pub fn run(
         checkpoints: Checkpoints::new(options.checkpoint),
         pending: BTreeMap::new(),
         refused: Vec::new(),
-        projection: Vec::new(),
         committing: std::time::Duration::ZERO,
         journal_keep: Duration(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
     };
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     let mut merged = running.open(inputs, &options.format)?;
+    let mut read = merged.so_far();
     let cuts = running.cut_rejects()?;
     if pinned == Pinned::Kept || cuts {
         // The saved state belongs to the rules before, and knows another reject file: from here on it is this one.
-        running.checkpoint(&mut merged)?;
+        running.checkpoint(&read)?;
     }
+    let salt = running.outputs.journal.as_ref().map(|journal| Salt(*journal.salt()));
+    let mut pipeline = Pipeline::start(rules, merged, running.checkpoints.events(), salt)?;
     let mut records = 0u64;
-    let mut ending = Ending::Complete;
-    loop {
-        let n = merged.next(|number, line, read| running.take(Origin { input: number, line }, read))?;
-        if n == 0 {
-            break;
+    let mut unknown_names = BTreeSet::new();
+    let ending = loop {
+        if stop.load(Ordering::Relaxed) {
+            break Ending::Stopped;
         }
-        let told = records / TELL_EVERY;
-        records += n;
-        if records / TELL_EVERY > told {
-            progress(Progress { bytes: merged.stored_bytes(), records });
-            if stop.load(Ordering::Relaxed) {
-                ending = Ending::Stopped;
-                break;
+        let mut n = 0;
+        match pipeline.next(PATIENCE)? {
+            Next::Waiting => {}
+            Next::End(end) => {
+                read = *end;
+                break Ending::Complete;
+            }
+            Next::Batch(mut batch) => {
+                running.take(&mut batch)?;
+                n = batch.records.len() as u64;
+                std::mem::swap(&mut read, &mut batch.read);
+                unknown_names.extend(batch.unknown_names.drain(..));
+                pipeline.give_back(batch);
             }
         }
-        if running.checkpoints.due() {
-            running.checkpoint(&mut merged)?;
+        records += n;
+        progress(Progress { bytes: read.stored_bytes, records });
+        if running.checkpoints.due(n) {
+            running.checkpoint(&read)?;
         }
-    }
-    progress(Progress { bytes: merged.stored_bytes(), records });
-    let (bytes, nothing_new) = (merged.bytes(), merged.nothing_new());
-    let unknown_names = merged.unknown_names();
-    let inputs = merged.consumed().into_iter().map(|(consumed, _)| consumed).collect();
+    };
+    drop(pipeline);
+    progress(Progress { bytes: read.stored_bytes, records });
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, dropped, baselines_lost, committing } =
-        running.end(&mut merged, flush)?;
+    let Ended { books, undecided, memory_lost, links_lost, dropped, baselines_lost, committing } =
+        running.end(&read, flush)?;
+    unknown_names.extend(std::mem::take(&mut read.unknown_names));
+    let unknown_names = unknown_names.into_iter().take(UNKNOWN_NAMES_MAX).collect();
+    let ReadSoFar { consumed, bytes, nothing_new, .. } = read;
+    let inputs = consumed.into_iter().map(|(consumed, _)| consumed).collect();
     let elapsed = start.elapsed();
     tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
     Ok(Summary {
@@ -201,6 +226,7 @@ pub fn run(
         nothing_new,
         undecided,
         memory_lost,
+        links_lost,
         dropped,
         baselines_lost,
         unknown_names,
@@ -236,7 +262,6 @@ struct Running<'a> {
     pending: BTreeMap<String, Violation>,
     /// Refused records since the last commit. They stand in the reject file already.
     refused: Vec<Rejected>,
-    projection: Vec<u8>,
     committing: std::time::Duration,
     /// How far back the journal must reach.
     journal_keep: Duration,
@@ -285,21 +310,21 @@ impl Running<'_> {
         Ok(spec.name.clone())
     }
 
-    fn take(&mut self, origin: Origin, read: Result<UsageEvent<'_>, Reject>) -> Result<(), RunError> {
-        let event = match read {
-            Ok(event) => event,
-            Err(reject) => {
-                self.session.unread(origin, &reject);
-                return Ok(());
+    /// Takes in a batch, in its order.
+    fn take(&mut self, batch: &mut Batch) -> Result<(), RunError> {
+        let Batch { records, routed, .. } = batch;
+        for record in records {
+            let at = match &record.event {
+                Ok(at) => *at,
+                Err(reject) => {
+                    self.session.unread(record.origin, reject);
+                    continue;
+                }
+            };
+            let outcome = self.session.observe(routed, at, record.origin);
+            if let (Some(journal), Outcome::Evaluated | Outcome::Late) = (self.outputs.journal.as_mut(), outcome) {
+                journal.append(routed.ts(at), routed.projection(at))?;
             }
-        };
-        let outcome = self.session.observe(&event, origin);
-        if let Some(journal) = self.outputs.journal.as_mut()
-            && matches!(outcome, Outcome::Evaluated | Outcome::Late)
-        {
-            self.projection.clear();
-            self.session.project(&event, &Salt(*journal.salt()), &mut self.projection);
-            journal.append(event.ts(), &self.projection)?;
         }
         Ok(())
     }
@@ -326,22 +351,22 @@ impl Running<'_> {
     }
 
     /// Commits everything up to the last record.
-    fn checkpoint(&mut self, merged: &mut Merged) -> Result<(), RunError> {
+    fn checkpoint(&mut self, read: &ReadSoFar) -> Result<(), RunError> {
         for v in self.session.take_violations() {
             self.pending.insert(v.id.clone(), v);
         }
         self.write_rejects()?;
         if !self.outputs.sink.keeps_state() {
             // Nothing is gained by a state that nobody keeps.
-            self.commit(merged, Vec::new(), &[])?;
+            self.commit(read, Vec::new(), &[])?;
             self.checkpoints.done(std::time::Duration::ZERO);
             return Ok(());
         }
         let started = now();
-        self.session.set_read(merged.consumed());
+        self.session.set_read(read.consumed.clone());
         let snapshot = self.session.state(self.outputs.sink)?.put(self.outputs.sink)?;
         let pieces = snapshot.len();
-        self.commit(merged, snapshot, &[])?;
+        self.commit(read, snapshot, &[])?;
         let cost = started.elapsed();
         if tracing::enabled!(tracing::Level::TRACE) {
             for part in self.session.footprint() {
@@ -354,10 +379,10 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn commit(&mut self, merged: &mut Merged, snapshot: Vec<PieceId>, retracted: &[String]) -> Result<(), RunError> {
+    fn commit(&mut self, read: &ReadSoFar, snapshot: Vec<PieceId>, retracted: &[String]) -> Result<(), RunError> {
         let position = self.outputs.journal.as_mut().map_or(Ok(None), Journal::sync)?;
         let mut inputs = self.earlier.clone();
-        for (consumed, _) in merged.consumed() {
+        for (consumed, _) in read.consumed.iter().cloned() {
             match inputs.iter_mut().find(|i| i.name == consumed.name) {
                 Some(known) => *known = consumed,
                 None => inputs.push(consumed),
@@ -388,7 +413,7 @@ impl Running<'_> {
 
     /// The last commit. Where the files have ended, what follows from that is found on a copy of the state: what is saved is
     /// the state before, since a file may go on.
-    fn end(mut self, merged: &mut Merged, flush: bool) -> Result<Ended, RunError> {
+    fn end(mut self, read: &ReadSoFar, flush: bool) -> Result<Ended, RunError> {
         for v in self.session.take_violations() {
             self.pending.insert(v.id.clone(), v);
         }
@@ -396,7 +421,7 @@ impl Running<'_> {
         self.write_rejects()?;
         // From the last commit on, whatever else is appended to the file is not this log's to cut off.
         self.session.reject_file = None;
-        self.session.set_read(merged.consumed());
+        self.session.set_read(read.consumed.clone());
         let keeps = self.outputs.sink.keeps_state();
         let saved = keeps.then(|| self.session.state(self.outputs.sink));
         let mut saved = saved.transpose()?;
@@ -418,12 +443,13 @@ impl Running<'_> {
             }
         }
         let snapshot = saved.map_or(Ok(Vec::new()), |s| s.put(self.outputs.sink))?;
-        self.commit(merged, snapshot, &stale)?;
+        self.commit(read, snapshot, &stale)?;
         self.committing += started.elapsed();
         Ok(Ended {
             books: self.session.books(),
             undecided: self.session.undecided(),
             memory_lost: self.session.memory_lost(),
+            links_lost: self.session.links_lost(),
             dropped: self.session.dropped(),
             baselines_lost: self.session.baselines_lost(),
             committing: self.committing,
@@ -436,6 +462,7 @@ struct Ended {
     books: RunBooks,
     undecided: Vec<(String, u64)>,
     memory_lost: Vec<(String, u64)>,
+    links_lost: Vec<(String, u64, u64)>,
     dropped: Vec<(String, u64)>,
     baselines_lost: Vec<(String, u64)>,
     committing: std::time::Duration,

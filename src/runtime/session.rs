@@ -11,8 +11,7 @@ use super::pieces::{Pieces, unpack};
 use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
-use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, Salt};
-use crate::event::UsageEvent;
+use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, RoutedEvents};
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
 use crate::store::PieceId;
@@ -115,7 +114,7 @@ impl Saved {
     /// Puts the rest; the names of all pieces in order.
     pub(super) fn put(self, sink: &mut dyn Sink) -> Result<Vec<PieceId>, RunError> {
         let head = postcard::to_stdvec(&self).map_err(not_written)?;
-        let mut pieces = Pieces::new(sink);
+        let mut pieces = Pieces::new(sink)?;
         pieces.extend(&(head.len() as u64).to_be_bytes());
         pieces.extend(&head);
         let mut names = pieces.finish()?;
@@ -189,7 +188,7 @@ impl Session {
 
     /// The state as it is saved; the evaluator's part is put already.
     pub(super) fn state(&self, sink: &mut dyn Sink) -> Result<Saved, RunError> {
-        let mut pieces = Pieces::new(sink);
+        let mut pieces = Pieces::new(sink)?;
         self.evaluator.write_snapshot(&mut |part| pieces.extend(part)).map_err(not_written)?;
         Ok(Saved {
             version: SESSION_VERSION,
@@ -224,9 +223,9 @@ impl Session {
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn observe(&mut self, event: &UsageEvent<'_>, origin: Origin) -> Outcome {
-        self.before.unknown_keys += u64::from(event.unknown_keys());
-        let outcome = self.evaluator.observe(event, origin);
+    pub(super) fn observe(&mut self, events: &mut RoutedEvents, at: usize, origin: Origin) -> Outcome {
+        self.before.unknown_keys += u64::from(events.unknown_keys(at));
+        let outcome = self.evaluator.observe_routed(events, at, origin);
         if let Outcome::Rejected(refusal) = outcome {
             self.reject(origin, refusal.word(), String::new());
         }
@@ -248,10 +247,6 @@ impl Session {
 
     fn name(&self, input: u32) -> &str {
         self.inputs.get(input as usize).map_or("", |(name, _)| name.as_str())
-    }
-
-    pub(super) fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
-        self.evaluator.project(event, salt, out);
     }
 
     /// Refused records since the last call, by input and line.
@@ -303,6 +298,10 @@ impl Session {
 
     pub(super) fn memory_lost(&self) -> Vec<(String, u64)> {
         self.evaluator.memory_lost()
+    }
+
+    pub(super) fn links_lost(&self) -> Vec<(String, u64, u64)> {
+        self.evaluator.links_lost()
     }
 
     pub(super) fn dropped(&self) -> Vec<(String, u64)> {

@@ -76,6 +76,19 @@ impl FingerprintKey {
         hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
     }
 
+    /// A keyed hash of a value that must not be shown; `what` says of which kind it is, so that values of two kinds never
+    /// look alike. Whoever has the key can test whether it is that of a given value.
+    pub(crate) fn seal(&self, what: &str, value: &str) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(b"fineprint sealed value");
+        hash.update(self.secret);
+        hash.update(self.epoch.to_be_bytes());
+        hash.update((what.len() as u64).to_be_bytes());
+        hash.update(what.as_bytes());
+        hash.update(value.as_bytes());
+        hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     /// Its epoch.
     pub fn epoch(&self) -> u32 {
         self.epoch

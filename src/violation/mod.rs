@@ -2,9 +2,11 @@
 //! it rests on. Observation only: never an actor's name, never prompt text. Knows no evaluator and no store.
 
 mod action;
+mod link;
 mod record;
 
 pub use action::{Proposal, Withheld};
+pub use link::{EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
 pub use record::{Record, to_json};
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +96,8 @@ pub struct Violation {
     pub values: Vec<Observed>,
     /// The events it rests on.
     pub evidence: Evidence,
+    /// What ties its accounts, where they are a link group.
+    pub link: Option<Box<LinkEvidence>>,
     /// The rule's exceptions and what they took out.
     pub exceptions: Vec<Considered>,
     /// The rule's actions, in its order: proposed, or withheld and why.
@@ -200,6 +204,8 @@ pub struct Evidence {
     pub events: Vec<EventRef>,
     /// Whether `events` lists all.
     pub complete: bool,
+    /// How many of them were forgotten for want of room before it opened: the root does not cover those, and none is listed.
+    pub forgotten: u64,
     /// Events whose filter or exception could not be decided because a field was missing.
     pub undecided: u64,
     /// Since when the memory that the rule asks had to forget something for want of room, if that was before it opened.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Observed, Scalar, Violation, Withheld};
+use super::{LinkEvidence, Observed, Scalar, Violation, Withheld};
 use crate::value::{MICROS, Type, write_number};
 
 /// A violation with its export form.
@@ -25,7 +25,7 @@ pub fn to_json(v: &Violation) -> Value {
     let first = v.clauses.first();
     let group: Map<String, Value> = v.group.iter().map(|(n, x)| (n.clone(), Value::String(x.clone()))).collect();
     let values: Map<String, Value> = v.values.iter().map(|o| (o.name.clone(), observed(o))).collect();
-    json!({
+    let mut out = json!({
         "id": v.id,
         "rule": v.rule,
         "rule_hash": v.rule_hash,
@@ -57,6 +57,7 @@ pub fn to_json(v: &Violation) -> Value {
             "count": v.evidence.count,
             "root": v.evidence.root,
             "complete": v.evidence.complete,
+            "forgotten": v.evidence.forgotten,
             "undecided": v.evidence.undecided,
             "memory_cut_since": v.evidence.memory_cut_since.map(|t| t.to_string()),
             "events": v.evidence.events.iter().map(|e| json!({
@@ -73,6 +74,32 @@ pub fn to_json(v: &Violation) -> Value {
             "delay": p.delay.map(|d| d.to_string()),
         })).collect::<Vec<_>>(),
         "mistaken_for": v.mistaken_for,
+    });
+    if let (Value::Object(out), Some(link)) = (&mut out, &v.link) {
+        let into = link.merged_into.as_ref();
+        out.insert("link".to_string(), linked(link));
+        out.insert("merged_into".to_string(), json!(into.and_then(|m| m.violation.as_ref())));
+        out.insert("merged_into_group".to_string(), json!(into.map(|m| &m.group)));
+    }
+    out
+}
+
+fn linked(link: &LinkEvidence) -> Value {
+    json!({
+        "name": link.name,
+        "needs": link.needs,
+        "edge_count": link.n_edges,
+        "complete": link.edges.len() as u64 == link.n_edges,
+        "cut_since": link.cut_since.map(|t| t.to_string()),
+        "edges": link.edges.iter().map(|e| json!({
+            "family": e.family,
+            "value": e.value,
+            "account": e.account,
+            "popularity": e.popularity,
+            "uses": e.uses,
+            "first_seen": e.first_seen.to_string(),
+            "last_seen": e.last_seen.to_string(),
+        })).collect::<Vec<_>>(),
     })
 }
 

@@ -12,8 +12,8 @@ use fineprint::eval::{EvalOptions, Evaluator};
 use fineprint::event::decode::decode;
 use fineprint::fixture;
 use fineprint::hir::{
-    Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, SERIES_KEYS_MAX, SERIES_STEPS_MAX, SERIES_VALUES_MIN, Series, Shape,
-    USUAL_VALUES_MIN,
+    Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, LINK_CAP_MAX, LINK_FAMILIES_MAX, SERIES_KEYS_MAX, SERIES_STEPS_MAX,
+    SERIES_VALUES_MIN, Series, Shape, USUAL_VALUES_MIN,
 };
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, SEGMENT_BYTES_MAX};
 use fineprint::pack::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
@@ -66,8 +66,25 @@ fn declarations() {
     beyond(limits::LISTS_MAX as u64, Code::TOO_MANY, "10000 lists", lists);
     let tables = |n| each(n, |i| format!("table t{i} keyed by account from \"t.csv\" {{ a: string }}"));
     bound(limits::TABLES_MAX as u64, Code::TOO_MANY, "1000 tables", tables);
+    let links = |n| each(n, |i| format!("link k{i} of account {{ tied by payment_fingerprint within 1d }}"));
+    bound(limits::LINKS_MAX as u64, Code::TOO_MANY, "100 links", links);
     // Empty rules are wrong rules, and count.
     beyond(limits::RULES_MAX as u64, Code::TOO_MANY, "20000 rules", |n| each(n, |i| format!("rule r{i} {{ }}")));
+}
+
+#[test]
+fn families_and_caps_of_links() {
+    const FIELDS: [&str; 9] =
+        ["org", "model", "endpoint", "ip", "country", "user_agent", "session", "provider", "device_fp"];
+    let families = |n: u64| {
+        let tied = FIELDS[..n as usize].iter().map(|f| format!("tied by {f} within 1d ")).collect::<String>();
+        format!("link k of account {{ {tied} needs at least 2 of these }}")
+    };
+    bound(LINK_FAMILIES_MAX as u64, Code::TOO_MANY, "the limit is 8", families);
+    let cap = |n: u64| {
+        format!("link k of account {{ tied by org within 1d, ignoring values shared by more than {n} accounts }}")
+    };
+    bound(u64::from(LINK_CAP_MAX), Code::RULE_TOO_COSTLY, "the limit is 1000", cap);
 }
 
 #[test]
@@ -362,4 +379,60 @@ fn bytes_of_a_segment() {
     let sizes: Vec<u64> = journal.segments().iter().map(|s| s.n_bytes).collect();
     assert!(sizes.len() == 2 && sizes.iter().all(|n| *n <= SEGMENT_BYTES_MAX), "{sizes:?}");
     assert!(sizes[0] > SEGMENT_BYTES_MAX - (2 << 20), "{sizes:?}");
+}
+
+/// 64 aggregates, each with a condition and a value of its own, fill the 64 conditions and 64 values that a rule may take from
+/// an event; a 65th aggregate is refused before. Each of the 64 counts what it should.
+#[test]
+fn conditions_and_values_of_a_rule() {
+    let n = limits::AGGREGATES_MAX as u64;
+    let lets = each(n, |i| format!("let s{i} = sum(output_tokens + {i}) where input_tokens >= {i}"));
+    let when = (0..n).map(|i| format!("s{i} > 1_000_000")).collect::<Vec<_>>().join(" or ");
+    let last = n - 1;
+    let text = windowed(&format!("per account over 1h\n{lets} when s{last} >= {last} or {when}"));
+    let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
+    let mut evaluator = Evaluator::new(rules, EvalOptions::default());
+    for (id, tokens) in [("under", last - 1), ("at", last)] {
+        let line = format!(
+            r#"{{"type":"completion","id":"{id}","ts":"2026-01-02T03:04:05Z","account":"{id}","input_tokens":{tokens},"output_tokens":0}}"#
+        );
+        evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+    }
+    evaluator.advance(Timestamp::parse_rfc3339("2026-01-02T06:00:00Z").unwrap());
+    let found = evaluator.take_violations();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].accounts, ["at"]);
+    let values = serde_json::to_string(&found[0]).unwrap();
+    assert!(values.contains(&format!("\"s{last}\"")), "{values}");
+}
+
+/// Beyond the events that are held, evidence names fewer; what is counted stays exact.
+#[test]
+fn events_held_for_evidence() {
+    let text = windowed("per account over 4h every 1h let calls = count() when calls >= 5000");
+    let rules = Arc::new(rule_set(&text, Vec::new()).unwrap());
+    let found = |held: usize| {
+        let mut evaluator =
+            Evaluator::new(Arc::clone(&rules), EvalOptions { events_held: held, ..EvalOptions::default() });
+        for i in 0..6_000 {
+            let line = format!(
+                r#"{{"type":"completion","id":"e{i:05}","ts":"2026-01-02T00:{:02}:{:02}Z","account":"a"}}"#,
+                i / 60 % 60,
+                i % 60
+            );
+            evaluator.observe(&decode(line.as_bytes()).unwrap(), Default::default());
+        }
+        evaluator.advance(Timestamp::parse_rfc3339("2026-01-02T09:00:00Z").unwrap());
+        let mut found = evaluator.take_violations();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    };
+    let (all, few) = (found(6_000), found(2_048));
+    assert_eq!(all.values, few.values);
+    assert_eq!(all.id, few.id);
+    assert_eq!((all.evidence.count, few.evidence.count), (6_000, 6_000));
+    assert!(few.evidence.events.len() <= all.evidence.events.len());
+    assert!(!few.evidence.complete);
+    assert_eq!((all.evidence.forgotten, few.evidence.forgotten > 0), (0, true));
+    assert_ne!(all.evidence.root, few.evidence.root);
 }

@@ -49,6 +49,7 @@ fn violation(n: u64) -> Violation {
         exceptions: vec![],
         actions: vec![],
         because: format!("case {n}"),
+        link: None,
         mistaken_for: vec![],
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Signature, enter, single, wrong};
 use crate::check::scope::{Place, Scope};
-use crate::check::{Checker, because, expr, limits, wording};
+use crate::check::{Checker, because, expr, later, limits, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::hir::{Aggregate, Baseline, COHORT_GROUPS_MIN, Const, Expr, ExprKind, Function, USUAL_VALUES_MIN, Whose};
 use crate::source::Span;
@@ -30,6 +30,9 @@ pub(super) fn lower(
         let message = format!("`{}` counts nothing itself, it has no `where`", c.name.text);
         let help = format!("write it within: `{}(count() where …, over 30d)`", c.name.text);
         return cx.fail(Diagnostic::new(Code::WRONG_ARGUMENTS, filter.span, message).help(help));
+    }
+    if scope.link.is_some() {
+        return cx.fail(later::diagnostic(span, &format!("`{}(…)` over the groups of a link", signature.name)));
     }
     let of_all = signature.name == "cohort";
     let (mut of, mut share, mut back, mut by) = (None, None, None, Vec::new());

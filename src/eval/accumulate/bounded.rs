@@ -12,6 +12,10 @@ pub(crate) trait Exact: Default {
     const MAX: usize;
 
     fn add(&mut self, step: i64, word: u64);
+    /// Adds it so often.
+    fn add_many(&mut self, step: i64, word: u64, n: u32) {
+        (0..n).for_each(|_| self.add(step, word));
+    }
     /// Drops all steps before `first`.
     fn expire(&mut self, first: i64);
     fn len(&self) -> usize;
@@ -23,6 +27,8 @@ pub(crate) trait Exact: Default {
 /// What is kept of codes that several values may share.
 pub(crate) trait Coarse: Default {
     fn add(&mut self, step: i64, code: u64, n: u32);
+    /// Adds all that another holds, under step 0.
+    fn absorb(&mut self, other: &Self);
     /// Drops all steps before `first`.
     fn expire(&mut self, first: i64);
 }
@@ -50,13 +56,17 @@ pub(crate) enum Part<'a, E, C> {
 impl<E: Exact, C: Coarse> Bounded<E, C> {
     /// Takes in a value of a step; `code` is what the coarse part keeps of a value.
     pub(crate) fn add(&mut self, step: i64, word: u64, code: impl Fn(u64) -> u64) {
+        self.add_many(step, word, 1, code);
+    }
+
+    fn add_many(&mut self, step: i64, word: u64, n: u32, code: impl Fn(u64) -> u64) {
         if let Some(whole) = &mut self.whole {
-            whole.coarse.add(step, code(word), 1);
+            whole.coarse.add(step, code(word), n);
             if step < whole.covered_from {
                 return;
             }
         }
-        self.exact.add(step, word);
+        self.exact.add_many(step, word, n);
         while self.exact.len() > E::MAX {
             let exact = &self.exact;
             let whole = self.whole.get_or_insert_with(|| {
@@ -68,6 +78,21 @@ impl<E: Exact, C: Coarse> Bounded<E, C> {
             whole.covered_from = oldest + 1;
             self.exact.expire(oldest + 1);
         }
+    }
+
+    /// Adds all that another holds, under step 0. It is exact just when what both hold fits the bound.
+    pub(crate) fn absorb(&mut self, other: &Self, code: impl Fn(u64) -> u64) {
+        let Some(theirs) = &other.whole else {
+            return other.exact.each(&mut |_, word, n| self.add_many(0, word, n, &code));
+        };
+        let own = std::mem::take(&mut self.exact);
+        let whole = self.whole.get_or_insert_with(|| {
+            let mut coarse = C::default();
+            own.each(&mut |_, word, n| coarse.add(0, code(word), n));
+            Box::new(Whole { coarse, covered_from: i64::MAX })
+        });
+        whole.covered_from = i64::MAX;
+        whole.coarse.absorb(&theirs.coarse);
     }
 
     pub(crate) fn expire(&mut self, first: i64) {

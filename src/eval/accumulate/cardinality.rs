@@ -15,6 +15,10 @@ impl Exact for Distinct {
         Distinct::add(self, step, word);
     }
 
+    fn add_many(&mut self, step: i64, word: u64, _: u32) {
+        Distinct::add(self, step, word);
+    }
+
     fn expire(&mut self, first: i64) {
         Distinct::expire(self, first);
     }
@@ -38,6 +42,10 @@ pub(crate) struct Cardinality(Bounded<Distinct, Registers>);
 impl Cardinality {
     pub(crate) fn add(&mut self, step: i64, word: u64, code: impl Fn(u64) -> u64) {
         self.0.add(step, word, code);
+    }
+
+    pub(super) fn absorb(&mut self, other: &Cardinality, code: impl Fn(u64) -> u64) {
+        self.0.absorb(&other.0, code);
     }
 
     pub(crate) fn expire(&mut self, first: i64) {

@@ -29,6 +29,10 @@ impl Counts {
         }
     }
 
+    pub(super) fn absorb(&mut self, other: &Counts) {
+        self.total += other.total;
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.total
     }

@@ -3,6 +3,7 @@
 //!
 //! Totals keep their steps in the rows of the lane ([`total`]); the others keep their own.
 
+mod absorb;
 mod bounded;
 mod cardinality;
 mod count;

@@ -75,6 +75,13 @@ impl Coarse for Buckets {
         self.len += u64::from(n);
     }
 
+    fn absorb(&mut self, other: &Buckets) {
+        for (bucket, n) in &other.all {
+            *self.all.entry(*bucket).or_insert(0) += n;
+        }
+        self.len += other.len;
+    }
+
     fn expire(&mut self, first: i64) {
         while let Some((_, buckets)) = self.steps.pop_front_if(|(step, _)| *step < first) {
             for (bucket, n) in buckets {
@@ -96,6 +103,10 @@ pub(crate) struct Quantile(Bounded<Values, Buckets>);
 impl Quantile {
     pub(crate) fn add(&mut self, step: i64, n: i64) {
         self.0.add(step, n as u64, |word| bucket_of(word as i64) as u64);
+    }
+
+    pub(super) fn absorb(&mut self, other: &Quantile) {
+        self.0.absorb(&other.0, |word| bucket_of(word as i64) as u64);
     }
 
     pub(crate) fn expire(&mut self, first: i64) {

@@ -42,6 +42,13 @@ impl Coarse for Registers {
         }
     }
 
+    fn absorb(&mut self, other: &Registers) {
+        for (own, other) in self.registers.iter_mut().zip(&other.registers) {
+            let ranks = own.iter().chain(other).map(|(_, rank)| *rank);
+            *own = ranks.max().map(|rank| (0, rank)).into_iter().collect();
+        }
+    }
+
     fn expire(&mut self, first: i64) {
         for register in &mut self.registers {
             let gone = register.iter().take_while(|(step, _)| *step < first).count();

@@ -26,6 +26,13 @@ impl Moments {
         self.squares = (self.squares.0 + u64::from(carry), low);
     }
 
+    fn join(&mut self, other: &Moments) {
+        self.count += other.count;
+        self.sum += other.sum;
+        let (low, carry) = self.squares.1.overflowing_add(other.squares.1);
+        self.squares = (self.squares.0 + other.squares.0 + u64::from(carry), low);
+    }
+
     fn subtract(&mut self, other: &Moments) {
         self.count -= other.count;
         self.sum -= other.sum;
@@ -91,6 +98,10 @@ impl Spread {
         while let Some((_, moments)) = self.steps.pop_front_if(|(step, _)| *step < first) {
             self.all.subtract(&moments);
         }
+    }
+
+    pub(super) fn absorb(&mut self, other: &Spread) {
+        self.all.join(&other.all);
     }
 
     pub(crate) fn value(&self) -> Option<i64> {

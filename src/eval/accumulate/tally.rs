@@ -117,6 +117,10 @@ impl Exact for Counts {
         self.take(step, word, 1);
     }
 
+    fn add_many(&mut self, step: i64, word: u64, n: u32) {
+        self.take(step, word, n);
+    }
+
     fn expire(&mut self, first: i64) {
         self.drop_before(first);
     }
@@ -141,6 +145,10 @@ impl Coarse for Counts {
         self.take(step, code % VALUES_EXACT_MAX as u64, n);
     }
 
+    fn absorb(&mut self, other: &Counts) {
+        other.all.iter().for_each(|(word, n)| self.take(0, *word, u32::try_from(*n).unwrap_or(u32::MAX)));
+    }
+
     fn expire(&mut self, first: i64) {
         self.drop_before(first);
     }
@@ -152,6 +160,10 @@ pub(crate) struct Tally(Bounded<Counts, Counts>);
 impl Tally {
     pub(crate) fn add(&mut self, step: i64, word: u64, code: impl Fn(u64) -> u64) {
         self.0.add(step, word, code);
+    }
+
+    pub(super) fn absorb(&mut self, other: &Tally, code: impl Fn(u64) -> u64) {
+        self.0.absorb(&other.0, code);
     }
 
     pub(crate) fn expire(&mut self, first: i64) {

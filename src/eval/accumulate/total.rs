@@ -46,6 +46,11 @@ impl Sum {
         self.count -= u64::from(*count);
     }
 
+    pub(super) fn absorb(&mut self, other: &Sum) {
+        self.sum.add(other.sum.get());
+        self.count += other.count;
+    }
+
     pub(crate) fn sum(&self) -> i128 {
         self.sum.get()
     }
@@ -82,6 +87,11 @@ impl Share {
         self.known -= u64::from(*known);
     }
 
+    pub(super) fn absorb(&mut self, other: &Share) {
+        self.hits += other.hits;
+        self.known += other.known;
+    }
+
     pub(crate) fn hits(&self) -> i128 {
         i128::from(self.hits)
     }
@@ -105,6 +115,10 @@ impl Count {
 
     pub(crate) fn take_back(&mut self, row: &[u32]) {
         self.0 -= u64::from(row.first().copied().unwrap_or(0));
+    }
+
+    pub(super) fn absorb(&mut self, other: Count) {
+        self.0 += other.0;
     }
 
     pub(crate) fn get(self) -> i128 {

@@ -3,7 +3,7 @@
 //! The record is `[rule | exceptions << 32] [steps it is alone | steps of which that is unknown << 32] [slots that are known]
 //! [key …] [slots …]`.
 
-use crate::eval::intern::Interner;
+use crate::eval::intern::Symbols;
 use crate::eval::route::{EventEnv, HEADER, Router, truth};
 use crate::event::UsageEvent;
 use crate::plan::RuleSet;
@@ -20,7 +20,7 @@ impl Router {
         plan: &RulePlan,
         s: &SequencePlan,
         event: &UsageEvent<'_>,
-        interner: &mut Interner,
+        symbols: &mut impl Symbols,
     ) {
         let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         let (mut steps, mut known) = (0u64, 0u64);
@@ -39,20 +39,18 @@ impl Router {
         let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), steps, 0]);
         for part in &s.per {
-            match self.taken.word(rules, part.word, &env, interner) {
+            match self.taken.word(rules, part.word, &env, symbols) {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);
-                    if let Some(n) = self.undecided.get_mut(rule as usize) {
-                        *n += 1;
-                    }
+                    self.undecided.push(rule);
                     return;
                 }
             }
         }
         for (i, slot) in s.slots.iter().enumerate() {
             let value = match slot {
-                SlotPlan::Word(id, _) => self.taken.word(rules, *id, &env, interner),
+                SlotPlan::Word(id, _) => self.taken.word(rules, *id, &env, symbols),
                 SlotPlan::Truth(node) => match truth(rules, &mut self.memo, &env, *node) {
                     Truth::Unknown => None,
                     t => Some(u64::from(t.is_true())),

@@ -100,7 +100,7 @@ fn range(w: &Windowed, b: &Baseline, end: Timestamp) -> (i64, i64) {
 }
 
 fn value(calc: &Interpreter<'_>, b: &Baseline, end: Timestamp, aggregates: &[Val]) -> Option<i64> {
-    match calc.value(&b.of, Scope::Window { end, aggregates, keys: &[] }) {
+    match calc.value(&b.of, Scope::Window { end, aggregates, keys: &[], link: None }) {
         Val::Num(n) => Some(n),
         _ => None,
     }

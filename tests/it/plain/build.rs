@@ -133,6 +133,7 @@ pub fn threshold(per: Vec<Expr>, length: i64, step: i64, of: Aggregate, at_least
     let when = compare(Compare::GreaterEqual, value.clone(), num(value.ty.clone(), at_least));
     Shape::Windowed(Windowed {
         per,
+        link: None,
         length: Duration::from_secs(length),
         step: Duration::from_secs(step),
         gap: None,
@@ -176,6 +177,7 @@ pub fn program(rules: Vec<Rule>, first: Timestamp, second: Timestamp) -> Program
         policies: vec![policy("1970-01-01", first, Some(second)), policy("1970-01-02", second, None)],
         lists: Vec::new(),
         tables: vec![table("account", field(FieldId::ACCOUNT), &[])],
+        links: Vec::new(),
         series: Vec::new(),
         rules,
     }

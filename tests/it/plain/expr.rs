@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use fineprint::event::{FieldId, Kind, UsageEvent};
-use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, Program, SeriesId, TextTest};
+use fineprint::hir::{Arithmetic, Compare, Const, Expr, ExprKind, LinkValue, Program, SeriesId, TextTest};
 use fineprint::template::Strictness;
 use fineprint::time::Timestamp;
 use fineprint::value::{MICROS, Truth, Type, Value, write_number};
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
+use super::link::Facts;
 use super::memory;
 use super::rows::{Rows, holds};
 use super::series;
@@ -103,7 +104,7 @@ pub enum Scope<'a> {
     /// One event.
     Event(&'a UsageEvent<'static>),
     /// The window that ends at `end`. Lists are asked as of `end` there.
-    Window { end: Timestamp, aggregates: &'a [Val], keys: &'a [Val] },
+    Window { end: Timestamp, aggregates: &'a [Val], keys: &'a [Val], link: Option<&'a Facts> },
     /// One event, and those of the steps of a sequence before it.
     Step { event: &'a UsageEvent<'static>, taken: &'a [Vec<&'a UsageEvent<'static>>] },
     /// The match of a sequence that is whole at `at`.
@@ -271,6 +272,15 @@ impl<'a> Interpreter<'a> {
                 Scope::Window { keys, .. } | Scope::Match { keys, .. } => keys[usize::from(*i)].clone(),
                 Scope::Event(_) | Scope::Step { .. } => Val::Unknown,
             },
+            ExprKind::Link(value) => match (scope, value) {
+                (Scope::Window { link: Some(facts), .. }, LinkValue::Members) => Val::Num(facts.members as i64),
+                (Scope::Window { link: Some(facts), .. }, LinkValue::Families) => Val::Text(facts.families.join(", ")),
+                (Scope::Window { link: Some(facts), .. }, LinkValue::TiedShare(f)) => {
+                    let tied = facts.tied[usize::from(*f)] as i128;
+                    quotient(tied * i128::from(MICROS), facts.members as i128)
+                }
+                _ => Val::Unknown,
+            },
             ExprKind::OfStep(step, of) => match scope {
                 Scope::Step { taken, .. } | Scope::Match { taken, .. } => {
                     let last = taken[usize::from(*step)].last().unwrap();
@@ -366,6 +376,7 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         | ExprKind::WindowOutage(_)
         | ExprKind::Template(..)
         | ExprKind::Aggregate(_)
+        | ExprKind::Link(_)
         | ExprKind::Key(_) => vec![],
         ExprKind::Not(a)
         | ExprKind::InSet(a, _)
@@ -403,6 +414,7 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         }
         (ExprKind::OfStep(a, _), ExprKind::OfStep(b, _)) => a == b,
         (ExprKind::Template(a, i), ExprKind::Template(b, j)) => (a, i) == (b, j),
+        (ExprKind::Link(a), ExprKind::Link(b)) => a == b,
         (ExprKind::Outage(a), ExprKind::Outage(b)) => a == b,
         (ExprKind::WindowOutage(a), ExprKind::WindowOutage(b)) => a.series == b.series,
         (ExprKind::Aggregate(a), ExprKind::Aggregate(b)) | (ExprKind::Key(a), ExprKind::Key(b)) => a == b,

@@ -180,7 +180,7 @@ pub fn setting(numbers: &[u16]) -> Setting {
     Setting { program, rows, options, scale }
 }
 
-fn validity(c: &mut Choices<'_>, scale: Scale) -> (Option<Timestamp>, Option<Timestamp>) {
+pub(super) fn validity(c: &mut Choices<'_>, scale: Scale) -> (Option<Timestamp>, Option<Timestamp>) {
     match c.below(4) {
         0 | 1 => (None, None),
         2 => (Some(scale.moment(c)), None),
@@ -426,10 +426,10 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
         lets.push(("outage".into(), outage));
     }
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
-    (Windowed { per, length, step, gap, aggregates, when }, lets)
+    (Windowed { per, link: None, length, step, gap, aggregates, when }, lets)
 }
 
-fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
+pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
     let function = match c.below(18) {
         0 | 1 => Function::Count,
         2 => Function::Sum(any_number(c)),
@@ -535,7 +535,7 @@ fn any_value(c: &mut Choices<'_>) -> Expr {
 }
 
 /// A number over the window.
-fn over_window(c: &mut Choices<'_>, aggregates: &[Aggregate], depth: usize) -> Expr {
+pub(super) fn over_window(c: &mut Choices<'_>, aggregates: &[Aggregate], depth: usize) -> Expr {
     let one = result(aggregates, c.below(aggregates.len()));
     if depth == 0 || !one.ty.is_number() {
         return one;
@@ -557,7 +557,7 @@ fn over_window(c: &mut Choices<'_>, aggregates: &[Aggregate], depth: usize) -> E
     }
 }
 
-fn window_condition(
+pub(super) fn window_condition(
     c: &mut Choices<'_>,
     aggregates: &[Aggregate],
     lets: &[(String, Expr)],

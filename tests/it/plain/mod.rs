@@ -7,6 +7,8 @@ mod baseline;
 pub mod build;
 pub mod expr;
 pub mod generate;
+pub mod link;
+pub mod linked;
 mod memory;
 mod record;
 pub mod rows;
@@ -213,6 +215,10 @@ impl PlainEvaluator {
                     .iter()
                     .map(|found| (record::sequence(&calc, rule, s, found), false))
                     .collect(),
+                Shape::Windowed(w) if w.link.is_some() => {
+                    let found = link::found(&calc, rule, w, &events, horizon, &self.options);
+                    found.into_iter().map(|v| (v, false)).collect()
+                }
                 Shape::Windowed(w) => window::groups(&calc, rule, w, &events, horizon)
                     .iter()
                     .flat_map(|group| {

@@ -62,7 +62,7 @@ pub fn windowed(
     let scopes: Vec<Scope<'_>> = episode
         .looks
         .iter()
-        .map(|look| Scope::Window { end: look.end, aggregates: &look.aggregates, keys: &group.keys })
+        .map(|look| Scope::Window { end: look.end, aggregates: &look.aggregates, keys: &group.keys, link: None })
         .collect();
 
     let names = unique(w.per.iter().map(|part| key_name(calc.program, part)));
@@ -168,7 +168,7 @@ pub fn sequence(calc: &Interpreter<'_>, rule: &Rule, s: &Sequence, found: &seque
 }
 
 /// What follows from the rule and the moment alone.
-fn blank(program: &Program, rule: &Rule, opened_at: Timestamp, id: &[String]) -> Violation {
+pub fn blank(program: &Program, rule: &Rule, opened_at: Timestamp, id: &[String]) -> Violation {
     let hash = rule_hash(program, rule);
     let mut sha = Sha256::new();
     for part in [&rule.name, &hash].into_iter().chain(id) {
@@ -192,6 +192,7 @@ fn blank(program: &Program, rule: &Rule, opened_at: Timestamp, id: &[String]) ->
         accounts: Vec::new(),
         values: Vec::new(),
         evidence: Evidence::default(),
+        link: None,
         exceptions: Vec::new(),
         actions: Vec::new(),
         because: String::new(),
@@ -219,7 +220,7 @@ fn enforced(program: &Program, clause: &ClauseRef, opened_at: Timestamp) -> Opti
     })
 }
 
-fn because(calc: &Interpreter<'_>, rule: &Rule, scope: Scope<'_>) -> String {
+pub fn because(calc: &Interpreter<'_>, rule: &Rule, scope: Scope<'_>) -> String {
     let piece = |piece: &Piece| match piece {
         Piece::Text(text) => text.clone(),
         Piece::Value(_, value) => calc.value(value, scope).text(&value.ty),
@@ -228,7 +229,7 @@ fn because(calc: &Interpreter<'_>, rule: &Rule, scope: Scope<'_>) -> String {
 }
 
 /// Each exception by itself: what it took out of the first true window, others apart.
-fn considered(calc: &Interpreter<'_>, rule: &Rule, window: &[&Event]) -> Vec<Considered> {
+pub fn considered(calc: &Interpreter<'_>, rule: &Rule, window: &[&Event]) -> Vec<Considered> {
     let one = |x: &fineprint::hir::Exception| Considered {
         because: x.because.clone(),
         owner: x.owner.clone(),
@@ -267,7 +268,7 @@ fn unique(names: impl IntoIterator<Item = String>) -> Vec<String> {
 
 /// The values of a record: every `let`, then the aggregates that stand in `when` outside of what a `let` names, under the
 /// name of their function, in the order of `when`.
-fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
+pub fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
     fn nameless<'e>(e: &'e Expr, lets: &[(String, Expr)], found: &mut Vec<&'e Expr>) {
         if lets.iter().any(|(_, value)| same(value, e)) || found.iter().any(|f| same(f, e)) {
             return;
@@ -320,7 +321,7 @@ fn values_of_baselines(rule: &Rule, w: &Windowed, looks: &[Look<'_>]) -> Vec<Obs
     names.into_iter().enumerate().map(one).collect()
 }
 
-fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, scopes: &[Scope<'_>]) -> Observed {
+pub fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, scopes: &[Scope<'_>]) -> Observed {
     let seen: Vec<Option<Scalar>> = scopes.iter().map(|scope| scalar(&calc.value(value, *scope))).collect();
     let threshold = threshold(&w.when, value);
     let numbers = seen.iter().flatten().filter(|s| matches!(s, Scalar::Num(_))).cloned();
@@ -342,7 +343,7 @@ fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, sc
 }
 
 /// The aggregates in a value that were estimates at any true step.
-fn estimates(w: &Windowed, value: &Expr, looks: &[Look<'_>]) -> Vec<Estimate> {
+pub fn estimates(w: &Windowed, value: &Expr, looks: &[Look<'_>]) -> Vec<Estimate> {
     let mut found: BTreeSet<(u16, Bound)> = BTreeSet::new();
     let mut open = vec![value];
     while let Some(e) = open.pop() {
@@ -384,7 +385,7 @@ fn scalar(value: &Val) -> Option<Scalar> {
 }
 
 /// The evidence of events in order of (time, id); `crossing` are those of the first true window.
-fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
+pub fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
     let leaves: Vec<[u8; 32]> = events.iter().map(|e| leaf(e)).collect();
     let place = |e: &Event| (e.ts(), e.id().to_string());
     let mut roles: BTreeMap<(Timestamp, String), Role> = BTreeMap::new();
@@ -408,6 +409,7 @@ fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
         root: hex(&tree_hash(&leaves)),
         events: roles.into_iter().map(|((ts, id), role)| EventRef { id, ts, role }).collect(),
         complete,
+        forgotten: 0,
         undecided: 0,
         memory_cut_since: None,
     }

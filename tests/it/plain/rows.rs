@@ -39,10 +39,12 @@ pub fn in_force(from: Option<Timestamp>, until: Option<Timestamp>, at: Timestamp
     from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until)
 }
 
-/// Whether a constant of a set is or holds the value: networks hold addresses, everything else must be equal.
+/// Whether a constant of a set is or holds the value: networks hold addresses and smaller networks, everything else must be
+/// equal.
 pub fn holds(constant: &Const, value: &Val) -> bool {
     match (constant, value) {
         (Const::Net(net), Val::Ip(ip)) => net_holds(net, *ip),
+        (Const::Net(net), Val::Net(inner)) => net.prefix_len() <= inner.prefix_len() && net_holds(net, inner.network()),
         _ => Val::from(constant) == *value,
     }
 }

@@ -17,7 +17,7 @@ fn value(calc: &Interpreter<'_>, s: &Series, step: i64, events: Vec<&Event>) -> 
     let (start, end) = (Timestamp(step * s.every.0), Timestamp((step + 1) * s.every.0));
     let window = Window { start, end, step: s.every, events };
     let aggregates: Vec<Val> = s.aggregates.iter().map(|a| aggregate(calc, a, &window).0).collect();
-    match calc.value(&s.value, Scope::Window { end, aggregates: &aggregates, keys: &[] }) {
+    match calc.value(&s.value, Scope::Window { end, aggregates: &aggregates, keys: &[], link: None }) {
         Val::Num(n) => Some(n),
         _ => None,
     }

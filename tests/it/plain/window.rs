@@ -146,7 +146,7 @@ fn look<'e>(
         return None;
     }
     let (aggregates, bounds, rests_on) = aggregates(calc, w, past, raw, &window);
-    if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys }) {
+    if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys, link: None }) {
         return None;
     }
     let counting = || w.aggregates.iter().filter(|a| a.function.baseline().is_none());
