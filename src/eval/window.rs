@@ -410,6 +410,10 @@ impl Env for WindowEnv<'_> {
         }
     }
 
+    fn values_of_baseline(&self, number: u16) -> Val<'_> {
+        self.baseline_values(number).map_or(Val::Unknown, Val::Num)
+    }
+
     fn outage(&self, o: &OutagePlan) -> Truth {
         self.outage_within(o)
     }

@@ -541,12 +541,16 @@ fn mirrored(op: Compare) -> Compare {
     }
 }
 
-/// The rule's named values, then the aggregates, and values of a link group, that `when` uses without a name.
+/// The rule's named values, then the aggregates, and values of a link group, that `when` uses without a name, and the
+/// baselines; last, how many values each baseline rests on.
 fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValuePlan> {
     let mut shown: Vec<(String, hir::Expr)> = rule.lets.clone();
     let mut names: Vec<String> = shown.iter().map(|(n, _)| n.clone()).collect();
     let mut nameless = Vec::new();
     find_nameless(cx, &w.when, &rule.lets, &mut nameless);
+    // Baselines are shown wherever they stand: what is held against them is nothing without them.
+    rule.lets.iter().for_each(|(_, e)| find_baselines(w, e, &mut nameless));
+    find_baselines(w, &w.when, &mut nameless);
     for e in nameless {
         let text = canonical_expr(cx.program, e);
         let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
@@ -574,7 +578,23 @@ fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValueP
         estimated.dedup();
         out.push(ValuePlan { name, ty: e.ty.clone(), scalar: cx.scalar(&e), threshold, estimated });
     }
+    for (number, b) in w.aggregates.iter().filter_map(|a| a.function.baseline()).enumerate() {
+        let name = unique(&mut names, format!("{}_values", b.word()));
+        let scalar = Scalar::ValuesOfBaseline(number as u16);
+        out.push(ValuePlan { name, ty: Type::Integer, scalar, threshold: None, estimated: Vec::new() });
+    }
     out
+}
+
+/// The baselines of an expression.
+fn find_baselines<'e>(w: &hir::Windowed, e: &'e hir::Expr, found: &mut Vec<&'e hir::Expr>) {
+    e.walk(&mut |e| {
+        if let ExprKind::Aggregate(i) = e.kind
+            && w.aggregates.get(usize::from(i)).is_some_and(|a| a.function.baseline().is_some())
+        {
+            found.push(e);
+        }
+    });
 }
 
 fn may_be_estimated(function: &Function) -> bool {
