@@ -64,6 +64,7 @@ pub mod plan;
 pub mod compile;
 pub mod eval;
 pub mod fixture;
+pub mod derive;
 
 // ── the edge: everything that touches the world ──
 #[cfg(feature = "feed")]

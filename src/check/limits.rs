@@ -28,6 +28,8 @@ pub const DEPTH_MAX: usize = 256;
 pub const NODES_TOTAL_MAX: usize = 2_000_000;
 /// Parts of `per`, and of a tuple in `distinct`.
 pub const KEY_PARTS_MAX: usize = 8;
+/// Fewest events on which a rule that groups by template may fire.
+pub const TEMPLATE_EVENTS_MIN: u64 = 5;
 /// Aggregates of a rule.
 pub const AGGREGATES_MAX: usize = 64;
 

@@ -9,6 +9,7 @@ mod coerce;
 pub mod cost;
 mod expr;
 pub(crate) mod growing;
+mod keys;
 mod later;
 pub mod limits;
 mod link;

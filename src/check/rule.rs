@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, later, limits, link, lints, memory, names, order,
-    sequence, tests, window, wording,
+    Checker, actions, because, call, clause, cost, expr, growing, keys, later, limits, link, lints, memory, names,
+    order, sequence, tests, window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
@@ -196,7 +196,7 @@ fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
         let fine = sequence::declare(cx, scope, rule, written);
         let per = match link::of_per(cx, scope, rule, written.per) {
             Some(_) => None,
-            None => per(cx, scope, rule, written.per),
+            None => per(cx, scope, rule, written.per, false),
         };
         return match per {
             Some(per) if fine => Cut::Sequence { per },
@@ -207,7 +207,7 @@ fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
     let (per, link) = match linked {
         Some(Some((id, per))) => (Some(per), Some(id)),
         Some(None) => (None, None),
-        None => (per(cx, scope, rule, &rule.per), None),
+        None => (per(cx, scope, rule, &rule.per, true), None),
     };
     let Some(over) = &rule.over else {
         if let Some(first) = rule.per.first() {
@@ -235,7 +235,14 @@ fn cut(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule) -> Cut {
     }
 }
 
-fn per(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule, written: &[ast::Expr]) -> Option<Vec<Expr>> {
+/// The parts of a group; `several` says whether one of which an event has several values can be among them.
+fn per(
+    cx: &mut Checker<'_>,
+    scope: &mut Scope,
+    rule: &ast::Rule,
+    written: &[ast::Expr],
+    several: bool,
+) -> Option<Vec<Expr>> {
     let mut parts = Vec::new();
     let mut complete = true;
     if written.len() > limits::KEY_PARTS_MAX {
@@ -244,9 +251,10 @@ fn per(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule, written: &[ast
         return None;
     }
     for e in written {
-        let lowered = scope.within(Place::Event, |scope| expr::value(cx, scope, e)).and_then(|k| call::single(cx, k));
+        let lowered = scope.within(Place::Event, |scope| expr::value(cx, scope, e));
+        let lowered = lowered.and_then(|k| if several { keys::part(cx, k) } else { call::single(cx, k) });
         let shown = wording::text(e);
-        let ty = lowered.as_ref().map_or(Type::String, |k| k.ty.clone());
+        let ty = lowered.as_ref().map_or(Type::String, |k| hir::key_type(k).clone());
         if scope.keys.iter().any(|(text, _)| *text == shown) {
             let message = format!("`{shown}` stands twice in `per`");
             cx.report(Diagnostic::new(Code::DUPLICATE_NAME, e.span, message).help("name it once"));
@@ -259,7 +267,7 @@ fn per(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule, written: &[ast
             None => complete = false,
         }
     }
-    complete.then_some(parts)
+    (complete && keys::one_of_several(cx, &parts, written)).then_some(parts)
 }
 
 /// Lowers the rule's own `let`s in the order of their use; gives whether all are right.
@@ -375,6 +383,7 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
                     return fine.then_some(Shape::Windowed(Windowed {
                         per,
                         link,
+                        only: Vec::new(),
                         length,
                         step,
                         gap,
@@ -386,14 +395,19 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
                 if !actions::block_needs_growth(cx, rule, growing) {
                     return None;
                 }
-                Some(Shape::Windowed(Windowed { per, link, length, step, gap, aggregates, when }))
+                let shape = Windowed { per, link, only: Vec::new(), length, step, gap, aggregates, when };
+                (!shape.merges() || keys::enough_events(cx, rule, &shape.when, &shape.aggregates))
+                    .then_some(Shape::Windowed(shape))
             })
         }
         Cut::Sequence { per } => sequence.map(|s| Shape::Sequence(hir::Sequence { per, ..s })),
         Cut::Wrong => None,
     };
     let (mut kinds, mut filter) = on?;
-    let shape = shape?;
+    let mut shape = shape?;
+    if let Shape::Windowed(w) = &mut shape {
+        (filter, w.only) = keys::tests(&w.per, filter);
+    }
     let when = when?;
     if let (Shape::Single, Some(when)) = (&shape, when) {
         filter = Some(match filter {
@@ -438,6 +452,18 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
     }
     let wrong = cx.out.get(before..).is_some_and(crate::diagnostic::has_errors);
     (lets && !wrong).then_some(lowered)
+}
+
+/// The comparison with its sides exchanged.
+pub(super) fn mirrored(op: hir::Compare) -> hir::Compare {
+    use hir::Compare as C;
+    match op {
+        C::Less => C::Greater,
+        C::LessEqual => C::GreaterEqual,
+        C::Greater => C::Less,
+        C::GreaterEqual => C::LessEqual,
+        same => same,
+    }
 }
 
 fn expr_uses_aggregate(e: &Expr) -> bool {

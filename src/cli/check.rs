@@ -204,7 +204,7 @@ fn shape(rule: &Rule) -> (String, String, String, String, String) {
             w.step.to_string(),
             (w.length.0 / w.step.0.max(1)).to_string(),
             w.aggregates.len().to_string(),
-            if w.link.is_some() { "link group".to_string() } else { parts(w.per.len()) },
+            if w.link.is_some() { "link group".to_string() } else { keys(w) },
         ),
         Shape::Sequence(s) => (
             format!("sequence in {}", s.within),
@@ -213,6 +213,14 @@ fn shape(rule: &Rule) -> (String, String, String, String, String) {
             format!("{PARTIALS_PER_KEY_MAX} matches, {} KiB a key", cost(rule).bytes_per_key.div_ceil(1024)),
             parts(s.per.len()),
         ),
+    }
+}
+
+/// The parts of a group, and how many groups an event may belong to.
+fn keys(w: &Windowed) -> String {
+    match w.keys_per_event() {
+        1 => parts(w.per.len()),
+        n => format!("{}, up to {n} keys an event", parts(w.per.len())),
     }
 }
 
@@ -248,6 +256,7 @@ fn rule_json(rule: &Rule) -> serde_json::Value {
             "aggregates": w.aggregates.len(),
             "keys": w.per.len(),
             "by_link_group": w.link.is_some(),
+            "keys_per_event": w.keys_per_event(),
             "bytes": cost(rule).bytes_per_key,
             "grows_with_values": cost(rule).grows_with_values,
         }),

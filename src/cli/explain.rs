@@ -1,5 +1,7 @@
 //! `fineprint explain`: the page of a diagnostic code, or a violation in prose.
 
+mod derived;
+
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,14 +16,23 @@ use super::wrong::Wrong;
 use crate::diagnostic::{Code, nearest};
 
 /// Explains a diagnostic code, such as TOS0101, or a violation of a log
+///
+/// With `--rules` a violation is recomputed from the journal of the log: which events counted and which did not, the nearest
+/// bound that would have kept it silent, and the account without which there would be none. `--why-not` says how near a rule
+/// came for an account.
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
     /// A code, or the id of a violation (with `--db`)
-    #[arg(value_name = "CODE|VIOLATION")]
-    what: String,
+    #[arg(value_name = "CODE|VIOLATION", required_unless_present = "why_not", conflicts_with = "why_not")]
+    what: Option<String>,
+    /// Says how near a rule came for an account, and what was missing (with `--rules`)
+    #[arg(long, num_args = 2, value_names = ["RULE", "ACCOUNT"])]
+    why_not: Option<Vec<String>>,
     /// The violation log
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
+    #[command(flatten)]
+    from: derived::From,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -29,25 +40,34 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let mut out = output();
-        if let Some(db) = &self.db {
-            let row = Log::open(db)?.one(&self.what)?;
+        let (told, text) = if let Some([rule, account]) = self.why_not.as_deref() {
+            let Some(mut source) = self.from.read(self.db.as_deref())? else { return Ok(Exit::RuleError) };
+            let from = source.from;
+            let why = self.from.case(&mut source, rule)?.why_not(account)?;
+            (derived::why_not_json(rule, account, &why, from), derived::why_not_text(rule, account, &why, from))
+        } else if let Some(db) = &self.db {
+            let row = Log::open(db)?.one(self.what.as_deref().unwrap_or_default())?;
             let record: Value = serde_json::from_str(&row.record)?;
-            match self.format {
-                Format::Json => {
-                    serde_json::to_writer_pretty(&mut out, &json!({ "record": record, "prose": prose(&record) }))?
+            let prose = prose(&record);
+            match self.from.is_given() {
+                false => (json!({ "record": record, "prose": prose }), prose),
+                true => {
+                    let Some(mut source) = self.from.read(Some(db))? else { return Ok(Exit::RuleError) };
+                    let from = source.from;
+                    let derived = derived::derive(&self.from.case(&mut source, &row.rule)?, &record, from)?;
+                    let text = format!("{prose}\n{}", derived.text());
+                    (json!({ "record": record, "prose": prose, "recomputed": derived.json() }), text)
                 }
-                Format::Text => out.write_all(prose(&record).trim_end().as_bytes())?,
             }
         } else {
-            let code = Code::from_id(&self.what).ok_or_else(|| unknown(&self.what))?;
-            match self.format {
-                Format::Json => {
-                    let page = json!({ "code": code.id(), "title": code.title(), "page": code.page() });
-                    serde_json::to_writer_pretty(&mut out, &page)?;
-                }
-                Format::Text => out.write_all(code.page().trim_end().as_bytes())?,
-            }
+            let what = self.what.as_deref().unwrap_or_default();
+            let code = Code::from_id(what).ok_or_else(|| unknown(what))?;
+            (json!({ "code": code.id(), "title": code.title(), "page": code.page() }), code.page().to_string())
+        };
+        let mut out = output();
+        match self.format {
+            Format::Json => serde_json::to_writer_pretty(&mut out, &told)?,
+            Format::Text => out.write_all(text.trim_end().as_bytes())?,
         }
         writeln!(out)?;
         out.flush()?;

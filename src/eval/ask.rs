@@ -179,11 +179,15 @@ impl Row {
             (Truth::True, ShapePlan::Windowed(w)) => {
                 let words = std::mem::take(&mut router.words);
                 let undecided = router.undecided.len();
-                router.record(rules, number, plan, w, event, symbols);
+                let decided = router.record(rules, number, plan, w, event, symbols);
                 // Counted when the answer is known.
                 router.undecided.truncate(undecided);
                 let record = std::mem::replace(&mut router.words, words);
-                if record.is_empty() { Row::Undecided } else { Row::Record(record.into()) }
+                match decided {
+                    false => Row::Undecided,
+                    true if record.is_empty() => Row::Nothing,
+                    true => Row::Record(record.into()),
+                }
             }
         }
     }

@@ -85,6 +85,14 @@ impl Episode {
         }
     }
 
+    /// Brings it to a step up to which everything is judged; whether it changed since it was last handed out.
+    pub(crate) fn is_news(&mut self, judged: i64) -> bool {
+        if self.holds {
+            self.last = self.last.max(judged);
+        }
+        self.handed_out.replace(self.last) != Some(self.last)
+    }
+
     /// Events of steps before this one are in the evidence.
     pub(crate) fn included(&self) -> i64 {
         self.included
@@ -101,6 +109,9 @@ impl Episode {
         self.included = step;
     }
 }
+
+/// The events that are named for the crossing.
+pub(crate) struct Crossing(Vec<Named>);
 
 impl Gathered {
     pub(crate) fn add(&mut self, event: Held<'_>) {
@@ -136,7 +147,18 @@ impl Gathered {
         self.crossing = events.map(|(ts, id)| Named { ts, id: id.into() }).collect();
     }
 
-    fn cross(&mut self) {
+    /// Takes out the events that are named for the crossing.
+    pub(crate) fn take_crossing(&mut self) -> Crossing {
+        Crossing(std::mem::take(&mut self.crossing))
+    }
+
+    /// Puts back what [`Gathered::take_crossing`] took out.
+    pub(crate) fn set_crossing(&mut self, crossing: Crossing) {
+        self.crossing = crossing.0;
+    }
+
+    /// Names the last events so far as those up to the crossing.
+    pub(crate) fn cross(&mut self) {
         let skip = self.last.len().saturating_sub(EVIDENCE_CROSSING);
         self.crossing = self.last.iter().skip(skip).cloned().collect();
     }

@@ -8,11 +8,12 @@ use super::episode::Episode;
 use super::intern::Interner;
 use super::merkle::Tree;
 use super::merkle::{hex, leaf};
-use super::route::{EventEnv, word_text};
-use super::window::{because, recorded};
+use super::route::{EventEnv, part_text};
+use super::window::{Merge, because, recorded};
 use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
 use crate::plan::rule::{Key, RulePlan, ShapePlan, ValuePlan, WindowPlan};
 use crate::time::Timestamp;
+use crate::value::Type;
 use crate::violation::{
     Bound, Considered, Enforced, Estimate, EventRef, Evidence, Observed, Proposal, Role, Scalar, Status, Violation,
 };
@@ -136,6 +137,7 @@ impl Subject<'_> {
             opened_at,
             updated_at: opened_at,
             closed_at: None,
+            merged_into: None,
             group: Vec::new(),
             window: None,
             accounts: Vec::new(),
@@ -182,6 +184,47 @@ impl Subject<'_> {
         v
     }
 
+    /// The id of the violation of a group that opened at the end of a step.
+    fn episode_id(&self, w: &WindowPlan, group: &[(String, String)], first: i64) -> String {
+        let first = first.saturating_mul(w.step).to_string();
+        let mut parts = vec![self.rule.name.as_str(), self.plan.hash.as_str()];
+        parts.extend(group.iter().map(|(_, value)| value.as_str()));
+        parts.push(&first);
+        id(&parts)
+    }
+
+    /// The violation of several groups, merged.
+    pub(crate) fn merged(
+        &self,
+        w: &WindowPlan,
+        (key, merge): (&Key, &Merge),
+        e: &Episode,
+        exempted: bool,
+        closed: Option<i64>,
+        interner: &Interner,
+    ) -> Violation {
+        let mut v = self.episode(w, key, e, exempted, closed, interner);
+        let groups = &merge.groups;
+        let name = self.groups_name(w);
+        let (crossing, peak, last) = (groups.crossing.clone(), groups.peak.clone(), groups.last.clone());
+        let ty = Type::Integer;
+        v.values.push(Observed { name, ty, crossing, peak, last, threshold: None, estimates: Vec::new() });
+        if let Some((into, first)) = &merge.into {
+            v.status = Status::Merged;
+            v.merged_into = Some(self.episode_id(w, &group(w, into, interner), *first));
+        }
+        v
+    }
+
+    /// What the number of merged groups is called: `fingerprints`, where no value of the rule has that name.
+    fn groups_name(&self, w: &WindowPlan) -> String {
+        let mut name = "fingerprints".to_string();
+        while w.values.iter().any(|v| v.name == name) {
+            name.insert_str(0, "merged_");
+        }
+        name
+    }
+
     /// The violation of an episode; `closed` is the step at which it ended.
     pub(crate) fn episode(
         &self,
@@ -193,17 +236,8 @@ impl Subject<'_> {
         interner: &Interner,
     ) -> Violation {
         let end = |step: i64| Timestamp(step.saturating_mul(w.step));
-        let group: Vec<(String, String)> = w
-            .per
-            .iter()
-            .zip(key)
-            .map(|(part, word)| (part.name.clone(), word_text(*word, &part.ty, interner)))
-            .collect();
-        let first = end(e.first).0.to_string();
-        let mut parts = vec![self.rule.name.as_str(), self.plan.hash.as_str()];
-        parts.extend(group.iter().map(|(_, value)| value.as_str()));
-        parts.push(&first);
-        let mut v = self.record(id(&parts), end(e.first));
+        let group = group(w, key, interner);
+        let mut v = self.record(self.episode_id(w, &group, e.first), end(e.first));
         v.updated_at = end(e.last);
         v.closed_at = closed.map(end);
         v.status = match (exempted, closed) {
@@ -231,6 +265,11 @@ impl Subject<'_> {
         v.because = e.because.clone();
         v
     }
+}
+
+/// The parts of a key with their names.
+fn group(w: &WindowPlan, key: &Key, interner: &Interner) -> Vec<(String, String)> {
+    w.per.iter().zip(key).map(|(part, word)| (part.name.clone(), part_text(*word, part, interner))).collect()
 }
 
 pub(super) fn estimate(w: &WindowPlan, aggregate: u16, bound: Bound) -> Option<Estimate> {

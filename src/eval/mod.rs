@@ -24,6 +24,7 @@ mod merkle;
 mod outcome;
 mod project;
 mod room;
+mod recall;
 mod route;
 mod routed;
 mod sequence;
@@ -32,16 +33,20 @@ mod session;
 mod snapshot;
 mod stage;
 mod trail;
+mod watch;
 mod window;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
+pub use recall::{Recalled, TestNames};
 pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
+pub use watch::{Look, Part};
 
 use self::ask::{Answering, Asking, Pending};
 use self::events::{EVENTS_HELD_MAX, Events, Held, NO_ACCOUNT};
@@ -206,6 +211,8 @@ pub struct Evaluator {
     finished: Vec<Violation>,
     outcomes: Outcomes,
     refused: Vec<Refused>,
+    /// Every judgement of a window, while somebody looks on.
+    watch: Option<RefCell<Vec<Look>>>,
 }
 
 impl Evaluator {
@@ -241,6 +248,7 @@ impl Evaluator {
             ended: Vec::new(),
             finished: Vec::new(),
             refused: Vec::new(),
+            watch: None,
         }
     }
 
@@ -506,7 +514,12 @@ impl Evaluator {
         let mut next = i64::MAX;
         for (leader, plan, w) in rules.leaders().filter(|(_, _, w)| w.view.is_none()) {
             let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
-            let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
+            let bench = Bench {
+                events: &self.events,
+                interner: &self.interner,
+                series: &self.series,
+                watch: self.watch.as_ref(),
+            };
             while let Some(end) = windows.next_due().map(|step| step.saturating_mul(w.step)) {
                 if end > until {
                     next = next.min(end);
@@ -517,7 +530,12 @@ impl Evaluator {
             for e in self.ended.drain(..) {
                 for (rule, plan) in rules.members(leader) {
                     let subject = Subject { program: rules.program(), rule, plan };
-                    let v = subject.episode(w, &e.key, &e.episode, e.exempted, Some(e.closed), &self.interner);
+                    let (closed, interner) = (Some(e.closed), &self.interner);
+                    let mut v = match &e.merge {
+                        Some(merge) => subject.merged(w, (&e.key, merge), &e.episode, e.exempted, closed, interner),
+                        None => subject.episode(w, &e.key, &e.episode, e.exempted, closed, interner),
+                    };
+                    v.cut_since(windows.lost_since());
                     self.finished.push(v);
                 }
             }
@@ -574,20 +592,29 @@ impl Evaluator {
         for (leader, _, w) in rules.leaders() {
             let Some(windows) = self.windows.get_mut(w.number as usize).filter(|w| w.has_episodes()) else { continue };
             let judged = self.settled.div_euclid(w.step);
-            let interner = &self.interner;
+            let (interner, lost_since) = (&self.interner, windows.lost_since());
+            windows.clusters().each(|cluster, exempted| {
+                let e = &mut cluster.episode;
+                if e.is_news(judged) {
+                    for (rule, plan) in rules.members(leader) {
+                        let subject = Subject { program: rules.program(), rule, plan };
+                        let mut v = subject.merged(w, (&cluster.key, &cluster.merge), e, exempted, None, interner);
+                        v.cut_since(lost_since);
+                        out.push(v);
+                    }
+                }
+            });
             windows.with_episodes(|group| {
                 let key = &group.key;
                 let Some(more) = &mut group.more else { return };
                 for (episode, exempted) in [(&mut more.open, false), (&mut more.exempted, true)] {
                     let Some(e) = episode else { continue };
-                    if e.holds {
-                        e.last = e.last.max(judged);
-                    }
-                    if e.handed_out != Some(e.last) {
-                        e.handed_out = Some(e.last);
+                    if e.is_news(judged) {
                         for (rule, plan) in rules.members(leader) {
                             let subject = Subject { program: rules.program(), rule, plan };
-                            out.push(subject.episode(w, key, e, exempted, None, interner));
+                            let mut v = subject.episode(w, key, e, exempted, None, interner);
+                            v.cut_since(lost_since);
+                            out.push(v);
                         }
                     }
                 }
@@ -648,12 +675,14 @@ impl Evaluator {
         lost
     }
 
-    /// Per rule that asks memory, how many sightings its questions have forgotten for want of room; rules that lost none are
-    /// left out.
+    /// Per rule, how many sightings its questions to memory have forgotten for want of room, and how many values of its keys;
+    /// rules that lost none are left out.
     pub fn memory_lost(&self) -> Vec<(String, u64)> {
-        let asking = self.rules.rules.iter().zip(&self.rules.program().rules);
-        let lost = asking.filter_map(|(plan, rule)| {
-            let lost = self.memories.lost(&plan.memory.as_ref()?.questions);
+        let rules = self.rules.rules.iter().zip(&self.rules.program().rules);
+        let lost = rules.filter_map(|(plan, rule)| {
+            let asked = plan.memory.as_ref().map_or(0, |m| self.memories.lost(&m.questions));
+            let windows = plan.windows_number().and_then(|n| self.windows.get(n as usize));
+            let lost = asked + windows.map_or(0, Windows::lost);
             (lost > 0).then(|| (rule.name.clone(), lost))
         });
         lost.collect()

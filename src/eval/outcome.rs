@@ -158,7 +158,10 @@ impl Outcomes {
             if let Some(since) = plan.memory.as_ref().and_then(|m| memories.lost_since(&m.questions)) {
                 // A window ends before the events of its end; an event shares its moment with others.
                 let before = if v.window.is_some() { since < v.opened_at.0 } else { since <= v.opened_at.0 };
-                v.evidence.memory_cut_since = before.then_some(Timestamp(since));
+                if before {
+                    let known = v.evidence.memory_cut_since.map_or(since, |known| known.0.min(since));
+                    v.evidence.memory_cut_since = Some(Timestamp(known));
+                }
             }
             if !rule.actions.is_empty() {
                 self.decide(number, rule, secret, v);

@@ -1,8 +1,10 @@
 //! The projection of an event for the journal: what the rules read of it, and nothing they did not.
 //!
-//! Bytes: version 2, kind, then varints and length-prefixed texts: time (zigzag), id, content hash (16 bytes), number of
-//! fields, per field its number, a tag and the value, number of true text tests, their canonical numbers, the commitment to the
-//! whole event (32 bytes).
+//! Bytes: version 3, kind, then varints and length-prefixed texts: time (zigzag), id, content hash (16 bytes), number of
+//! fields, per field its number, a tag and the value; number of texts that are kept back, per text its field and its length in
+//! characters; number of wordings whose fingerprints were made of such a text, per wording its field, its words in a shingle,
+//! how many fingerprints, each as text; number of true text tests, their canonical numbers; the commitment to the whole event
+//! (32 bytes).
 
 use super::Evaluator;
 use super::commitment::{Salt, commit_in};
@@ -15,7 +17,7 @@ use crate::template::to_text;
 use crate::value::Value;
 
 /// Version of the form.
-pub(crate) const PROJECTION_VERSION: u8 = 2;
+pub(crate) const PROJECTION_VERSION: u8 = 3;
 
 impl Evaluator {
     /// Appends the projection of an event to `out`: the fields that the rules read and which text tests held. Content
@@ -37,24 +39,36 @@ pub(super) fn project(rules: &RuleSet, router: &Router, event: &UsageEvent<'_>, 
     let count_at = out.len();
     out.push(0);
     let mut count = 0u8;
+    let mut kept_back: smallvec::SmallVec<[(u8, u64); 4]> = smallvec::SmallVec::new();
     for field in &rules.fields_read {
-        let private = FIELDS.get(usize::from(field.0)).is_some_and(|f| f.privacy == Privacy::Content);
-        let made = made(rules, router, *field, event);
-        if private || (made.is_none() && matches!(event.get(*field), Value::Unknown)) {
-            continue;
+        match event.get(*field) {
+            Value::Unknown => {}
+            Value::Text(said) if is_content(*field) => kept_back.push((field.0, said.chars().count() as u64)),
+            known => {
+                count += 1;
+                out.push(field.0);
+                value(out, &known);
+            }
         }
-        count += 1;
-        out.push(field.0);
-        if let Some(all) = made {
-            out.push(6);
-            varint(out, all.len() as u64);
-            all.iter().for_each(|f| text(out, &to_text(*f)));
-            continue;
-        }
-        value(out, &event.get(*field));
     }
     if let Some(place) = out.get_mut(count_at) {
         *place = count;
+    }
+    varint(out, kept_back.len() as u64);
+    for (field, chars) in kept_back {
+        out.push(field);
+        varint(out, chars);
+    }
+    let made = (0u16..).zip(&rules.wordings).filter_map(|(number, wording)| {
+        let made = router.wordings.made(&rules.wordings, number, &rules.fingerprinter, event)?;
+        Some((wording, made))
+    });
+    let made: smallvec::SmallVec<[_; 2]> = made.collect();
+    varint(out, made.len() as u64);
+    for (wording, all) in made {
+        out.extend([wording.field.0, wording.strictness.words() as u8]);
+        varint(out, all.len() as u64);
+        all.iter().for_each(|f| text(out, &to_text(*f)));
     }
     let is_text = |id: &crate::plan::node::NodeId| matches!(rules.nodes.get(*id), Some(Node::Text { .. }));
     let mut tests: smallvec::SmallVec<[u32; 16]> = router.memo.found_true().filter(is_text).map(|id| id.0).collect();
@@ -65,14 +79,9 @@ pub(super) fn project(rules: &RuleSet, router: &Router, event: &UsageEvent<'_>, 
     out.extend(commitment);
 }
 
-/// Template fingerprints that were made because the gateway told none: they stand for the prompt, which is not kept.
-fn made<'r>(rules: &RuleSet, router: &'r Router, field: FieldId, event: &UsageEvent<'_>) -> Option<&'r [u64]> {
-    let number = rules.wordings.iter().position(|w| w.told_in() == Some(field))?;
-    if !matches!(event.get(field), Value::Unknown) {
-        return None;
-    }
-    let number = u16::try_from(number).ok()?;
-    router.wordings.of(&rules.wordings, number, &rules.fingerprinter, event)
+/// Whether a field holds what was said.
+pub(super) fn is_content(field: FieldId) -> bool {
+    FIELDS.get(usize::from(field.0)).is_some_and(|f| f.privacy == Privacy::Content)
 }
 
 /// A tag for the kind of value, and the value.

@@ -182,9 +182,11 @@ impl Evaluator {
 
     /// Accounts for all groups anew, after reading a snapshot.
     pub(super) fn account_all(&mut self) {
-        for (number, windows) in (0u32..).zip(&self.windows) {
+        let Evaluator { rules, windows, room, .. } = self;
+        for (_, _, w) in rules.leaders().filter(|(_, _, w)| w.many.is_none()) {
+            let Some(windows) = windows.get(w.number as usize) else { continue };
             windows.each_held(|slot, held| {
-                self.room.take(number, Change { slot, shard: held.shard, more: held.bytes.into(), is_new: true });
+                room.take(w.number, Change { slot, shard: held.shard, more: held.bytes.into(), is_new: true });
             });
         }
     }

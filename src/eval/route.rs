@@ -1,16 +1,19 @@
 //! One event in, what each rule takes from it out: a few words per windowed rule, and the rules on single events that it
 //! fulfils. Knows no window.
 //!
-//! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`.
+//! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`; where
+//! an event has several values of a part of the key, their number stands there, and `[values …]` at the end.
 
 use crate::event::{FieldId, UsageEvent};
 use crate::plan::lower::WordId;
+use crate::plan::many::ManyPlan;
 use crate::plan::node::{Memo, NodeId, eval};
-use crate::plan::rule::{InputPlan, RulePlan, ShapePlan, WindowPlan};
+use crate::plan::rule::{InputPlan, PartPlan, RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Scalar, Val};
 use crate::plan::text::Hit;
 use crate::plan::wording::Wordings;
 use crate::plan::{Probe, RuleSet};
+use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
 
@@ -18,6 +21,7 @@ use super::ask::Answers;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::intern::{Interner, Symbols};
+use super::recall::Told;
 
 /// Words before the key.
 pub(crate) const HEADER: usize = 3;
@@ -59,6 +63,11 @@ impl Env for EventEnv<'_, '_> {
         self.event.ts()
     }
 
+    fn kept_back(&self, field: FieldId) -> Option<i64> {
+        let (_, wordings) = self.wordings?;
+        wordings.kept_back.iter().find(|(known, _)| *known == field).map(|(_, chars)| *chars)
+    }
+
     fn memory(&self, question: u16) -> Truth {
         self.answers.get(question)
     }
@@ -90,6 +99,10 @@ pub(crate) struct Router {
     /// Template fingerprints of the event.
     pub(crate) wordings: Wordings,
     scratch: Vec<u8>,
+    /// Values of a part of the key of which the event has several.
+    values: Vec<u64>,
+    /// What is known of an event that comes back from a journal.
+    pub(super) told: Option<Told>,
     pub(super) taken: Taken,
 }
 
@@ -156,6 +169,10 @@ impl Router {
         self.taken.begin(self.generation, rules.words.len());
         let Some(index) = rules.index(event.kind()) else { return };
         self.texts.clear();
+        if let Some(told) = &self.told {
+            told.tell(rules, &mut self.memo, &mut self.wordings);
+            self.texts.extend_from_slice(&told.tests);
+        }
         for field in index.text_fields() {
             let texts = &mut self.texts;
             scan(rules, &mut self.memo, event, field, &mut |node| texts.push(node));
@@ -216,7 +233,7 @@ impl Router {
         bits
     }
 
-    /// Appends the record of a windowed rule; none where a part of the key is unknown.
+    /// Appends the record of a windowed rule, if there is a key; false where a part of it is unknown, which is counted.
     pub(crate) fn record(
         &mut self,
         rules: &RuleSet,
@@ -225,20 +242,30 @@ impl Router {
         w: &WindowPlan,
         event: &UsageEvent<'_>,
         symbols: &mut impl Symbols,
-    ) {
+    ) -> bool {
         let start = self.words.len();
         let exceptions = self.exceptions(rules, plan, event);
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), 0, 0]);
         let env = EventEnv { event, answers: self.answers, wordings: Some((rules, &self.wordings)) };
+        self.values.clear();
+        let several = w.many.as_ref().map_or(Some(()), |many| values(many, &env, symbols, &mut self.values));
         for part in &w.per {
-            match self.taken.word(rules, part.word, &env, symbols) {
+            let word = match part.word {
+                Some(word) => self.taken.word(rules, word, &env, symbols),
+                None => several.map(|()| self.values.len() as u64),
+            };
+            match word {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);
                     self.undecided.push(rule);
-                    return;
+                    return false;
                 }
             }
+        }
+        if w.many.is_some() && self.values.is_empty() {
+            self.words.truncate(start);
+            return true;
         }
         let (mut filters, mut known) = (0u64, 0u64);
         for (i, node) in w.filters.iter().enumerate() {
@@ -267,11 +294,35 @@ impl Router {
             known |= u64::from(value.is_some()) << i;
             self.words.push(value.unwrap_or(0));
         }
+        self.words.extend_from_slice(&self.values);
         if let Some([_, f, k]) = self.words.get_mut(start..start + HEADER) {
             *f = filters;
             *k = known;
         }
+        true
     }
+}
+
+/// The values of a part of the key of which an event has several, each once, without those that the rule leaves out; `None`
+/// where they are unknown.
+fn values(many: &ManyPlan, env: &EventEnv<'_, '_>, symbols: &mut impl Symbols, out: &mut Vec<u64>) -> Option<()> {
+    match many.of.eval(env) {
+        Val::Fingerprints(all) => {
+            out.extend(all.iter().filter(|f| many.takes(&Val::Fingerprints(std::slice::from_ref(f)), env)));
+        }
+        Val::Texts(all) => {
+            for text in all {
+                if many.takes(&Val::Text(text.as_str().into()), env) {
+                    let word = symbols.intern(text.as_bytes());
+                    if !out.contains(&word) {
+                        out.push(word);
+                    }
+                }
+            }
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// Truth of a node for an event.
@@ -372,6 +423,16 @@ impl std::fmt::Write for Bytes<'_> {
     }
 }
 
+/// A word of a part of a key as text.
+pub(crate) fn part_text(word: u64, part: &PartPlan, interner: &Interner) -> String {
+    if part.fingerprint { to_text(word) } else { word_text(word, &part.ty, interner) }
+}
+
+/// A word of a part of a key as a value of expressions.
+pub(crate) fn part_value<'a>(word: u64, part: &PartPlan, interner: &'a Interner) -> Val<'a> {
+    if part.fingerprint { Val::Text(to_text(word).into()) } else { word_value(word, &part.ty, interner) }
+}
+
 /// A word of a key as text.
 pub(crate) fn word_text(word: u64, ty: &Type, interner: &Interner) -> String {
     if crate::plan::is_symbol(ty) {
@@ -404,12 +465,16 @@ pub(crate) fn records<'w>(rules: &RuleSet, mut words: &'w [u64]) -> impl Iterato
     std::iter::from_fn(move || {
         let rule = (*words.first()? & 0xffff_ffff) as u32;
         let length = match &rules.rules.get(rule as usize)?.shape {
-            ShapePlan::Windowed(w) => crate::plan::rule::words(w),
+            ShapePlan::Windowed(w) => {
+                let several = w.many.as_ref().and_then(|many| words.get(HEADER + many.at));
+                let several = several.and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
+                crate::plan::rule::words(w).checked_add(several)?
+            }
             ShapePlan::Sequence(s) => s.words(),
             ShapePlan::Series(s) => crate::plan::rule::words(&s.w),
             ShapePlan::Single { .. } => return None,
         };
-        let (record, rest) = words.split_at_checked(HEADER + length)?;
+        let (record, rest) = words.split_at_checked(HEADER.checked_add(length)?)?;
         words = rest;
         Some((rule, record))
     })

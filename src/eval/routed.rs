@@ -13,8 +13,8 @@ use super::project::project;
 use super::route::{EventEnv, HEADER, Router, records};
 use super::{Evaluator, Head, Origin, Outcome, Taken};
 use crate::event::{FieldId, UsageEvent};
-use crate::plan::rule::ShapePlan;
-use crate::plan::{RuleSet, is_symbol};
+use crate::plan::RuleSet;
+use crate::plan::rule::{PartPlan, ShapePlan, words as words_of};
 use crate::time::Timestamp;
 use crate::value::Value;
 use crate::violation::Violation;
@@ -177,8 +177,12 @@ impl Router {
                 }
                 ShapePlan::Windowed(_) | ShapePlan::Sequence(_) | ShapePlan::Series(_) if late => {}
                 ShapePlan::Sequence(s) => self.sequence_record(rules, *number, plan, s, event, symbols),
-                ShapePlan::Windowed(w) => self.record(rules, *number, plan, w, event, symbols),
-                ShapePlan::Series(s) => self.record(rules, *number, plan, &s.w, event, symbols),
+                ShapePlan::Windowed(w) => {
+                    self.record(rules, *number, plan, w, event, symbols);
+                }
+                ShapePlan::Series(s) => {
+                    self.record(rules, *number, plan, &s.w, event, symbols);
+                }
             }
         }
         self.matched = matched;
@@ -203,14 +207,19 @@ pub(super) fn to_state(rules: &RuleSet, record: &mut [u64], symbols: &mut LocalS
         ShapePlan::Single { .. } => {}
         ShapePlan::Windowed(_) | ShapePlan::Series(_) => {
             let Some(w) = plan.window() else { return };
-            let (key, inputs) = words.split_at_mut(w.per.len().min(words.len()));
-            each(key, &|i| w.per.get(i).is_some_and(|part| is_symbol(&part.ty)));
+            let (fixed, values) = words.split_at_mut(words_of(w).min(words.len()));
+            let (key, inputs) = fixed.split_at_mut(w.per.len().min(fixed.len()));
+            // In place of a part of several values stands how many there are.
+            let several = w.many.as_ref().map(|many| many.at);
+            let part_is_symbol = |i: usize| w.per.get(i).is_some_and(PartPlan::is_symbol);
+            each(key, &|i| Some(i) != several && part_is_symbol(i));
             each(inputs, &|i| is_known(i) && w.inputs.get(i).is_some_and(|input| input.is_symbol(&rules.words)));
+            each(values, &|_| several.is_some_and(part_is_symbol));
         }
         ShapePlan::Sequence(s) => {
             let (key, slots) = words.split_at_mut(s.per.len().min(words.len()));
-            each(key, &|i| s.per.get(i).is_some_and(|part| is_symbol(&part.ty)));
-            each(slots, &|i| is_known(i) && s.slots.get(i).is_some_and(|slot| is_symbol(slot.ty())));
+            each(key, &|i| s.per.get(i).is_some_and(PartPlan::is_symbol));
+            each(slots, &|i| is_known(i) && s.slots.get(i).is_some_and(|slot| crate::plan::is_symbol(slot.ty())));
         }
     }
 }

@@ -1,9 +1,15 @@
 //! The windows of one rule: the state of each group, which groups are due at which step, and the judgement itself. A group
 //! is judged only at steps at which its windows can have changed.
 
+mod cluster;
 mod joined;
 mod linked;
+mod overlap;
+mod sparse;
+#[cfg(test)]
+mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::hash::BuildHasher;
@@ -12,6 +18,9 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+pub(crate) use self::cluster::Merge;
+use self::cluster::{Clusters, Court};
+use self::sparse::Sparse;
 use super::accumulate::{Accumulator, Counts, Span};
 use super::back::{Back, empty_values};
 use super::cohort::Cohorts;
@@ -22,15 +31,17 @@ use super::history::next_end;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::room::{Change, Held, Lost, Promise};
-use super::route::{HEADER, word_value};
+use super::route::{HEADER, part_text, part_value};
 use super::series::Series;
 use super::session::Session;
 use super::trail::{End, Trail};
+use super::watch::{Look, Part};
 use crate::event::FieldId;
 use crate::plan::is_symbol;
+use crate::plan::many::ManyPlan;
 use crate::plan::room::{NUMBER_BYTES, TEXT_BYTES};
-use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan};
-use crate::plan::scalar::{Env, OutagePlan, Val};
+use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan, words};
+use crate::plan::scalar::{self as plan, Cond, Env, OutagePlan, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
@@ -51,6 +62,8 @@ pub(crate) struct Group {
     trail: End,
     /// In a rule over sessions, the one it is in.
     session: Option<Box<Session>>,
+    /// In a rule that merges groups, whether its condition held when it was last judged.
+    holding: bool,
     /// What few groups have.
     pub(crate) more: Option<Box<More>>,
 }
@@ -79,6 +92,8 @@ pub(crate) struct Ended {
     pub(crate) episode: Episode,
     pub(crate) exempted: bool,
     pub(crate) closed: i64,
+    /// In a rule that merges groups.
+    pub(crate) merge: Option<Box<Merge>>,
 }
 
 /// All groups of one rule.
@@ -102,6 +117,10 @@ pub(crate) struct Windows {
     freed: Vec<(u8, i64)>,
     /// What groups alike came to earlier, one a baseline.
     cohorts: Vec<Cohorts>,
+    /// Keys that are too seldom to have a group, where an event has several.
+    sparse: Sparse,
+    /// Violations of several groups, in a rule that merges them.
+    clusters: Clusters,
 }
 
 /// What a judgement needs beside the windows.
@@ -109,12 +128,34 @@ pub(crate) struct Bench<'a> {
     pub(crate) events: &'a Events,
     pub(crate) interner: &'a Interner,
     pub(crate) series: &'a [Series],
+    /// Where each judgement is noted, if somebody looks on.
+    pub(crate) watch: Option<&'a RefCell<Vec<Look>>>,
+}
+
+impl Bench<'_> {
+    /// Notes what a window comes to, if somebody looks on.
+    fn note(&self, env: &WindowEnv<'_>) {
+        if let Some(watch) = self.watch {
+            watch.borrow_mut().push(look(env));
+        }
+    }
 }
 
 impl Windows {
     /// The next step that is due.
     pub(crate) fn next_due(&self) -> Option<i64> {
-        self.due.first_key_value().map(|(step, _)| *step)
+        let groups = self.due.first_key_value().map(|(step, _)| *step);
+        groups.into_iter().chain(self.clusters.next_due()).min()
+    }
+
+    /// Since when events had to be forgotten before they had left their windows.
+    pub(crate) fn lost_since(&self) -> Option<i64> {
+        self.sparse.lost_since()
+    }
+
+    /// How many values of events were forgotten so.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sparse.lost()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -143,13 +184,79 @@ impl Windows {
         (ts, number): (i64, u64),
         interner: &Interner,
     ) -> Option<Change> {
+        if let Some(many) = &w.many {
+            self.apply_many(w, many, n_exceptions, record, (ts, number), interner);
+            return None;
+        }
         let key = record.get(HEADER..HEADER + w.per.len())?;
-        let pane = ts.div_euclid(w.step);
+        let known = self.find(key);
+        let slot = known.unwrap_or_else(|| self.insert(w, key, interner));
+        self.count(slot, w, n_exceptions, record, (ts, number), interner);
+        self.schedule(slot, w, ts.div_euclid(w.step));
+        let group = self.groups.get_mut(slot as usize)?.as_mut()?;
+        let events = group.widest().events();
+        let more = group.held.account(w, events);
+        Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none() })
+    }
+
+    /// Takes in a record of an event for each of its values. A key has a group once its window holds enough events.
+    fn apply_many(
+        &mut self,
+        w: &WindowPlan,
+        many: &ManyPlan,
+        n_exceptions: usize,
+        record: &[u64],
+        (ts, number): (i64, u64),
+        interner: &Interner,
+    ) {
+        let Some((fixed, values)) = record.split_at_checked(HEADER + words(w)) else { return };
+        let (pane, mut key) =
+            (ts.div_euclid(w.step), Key::from_slice(fixed.get(HEADER..HEADER + w.per.len()).unwrap_or(&[])));
+        let first = pane + 1 - w.panes;
+        self.sparse.expire(w, first);
+        for value in values {
+            if let Some(part) = key.get_mut(many.at) {
+                *part = *value;
+            }
+            if let Some(slot) = self.find(&key) {
+                self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
+                self.schedule(slot, w, pane);
+            } else if w.events_needed <= 1 || !w.baselines.is_empty() {
+                // What looks back needs every window of the key.
+                let slot = self.insert(w, &key, interner);
+                self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
+                self.schedule(slot, w, pane);
+            } else if self.sparse.add(w, many, fixed, (ts, number), *value) >= w.events_needed {
+                let own = self.sparse.of(w, many, &key, first);
+                if own.len() as u64 >= w.events_needed {
+                    let slot = self.insert(w, &key, interner);
+                    for e in &own {
+                        self.count(slot, w, n_exceptions, &e.record, (e.ts, e.number), interner);
+                    }
+                    self.schedule(slot, w, pane);
+                }
+            }
+        }
+    }
+
+    fn find(&self, key: &[u64]) -> Option<u32> {
         let groups = &self.groups;
         let same = |slot: &u32| matches!(groups.get(*slot as usize), Some(Some(g)) if g.key[..] == *key);
-        let known = self.table.find(self.hasher.hash_one(key), same).copied();
-        let slot = known.unwrap_or_else(|| self.insert(w, key, interner));
-        let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return None };
+        self.table.find(self.hasher.hash_one(key), same).copied()
+    }
+
+    /// Counts an event in a group.
+    fn count(
+        &mut self,
+        slot: u32,
+        w: &WindowPlan,
+        n_exceptions: usize,
+        record: &[u64],
+        (ts, number): (i64, u64),
+        interner: &Interner,
+    ) {
+        let pane = ts.div_euclid(w.step);
+        let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return };
         // The first window that is still to be judged ends with this step: what lies before it counts no more.
         group.expire(w, pane + 1 - w.panes);
         if w.gap.is_some() {
@@ -174,15 +281,17 @@ impl Windows {
         if counted {
             group.trail = self.trail.push(number, group.trail, exceptions != 0);
         }
+    }
+
+    /// Says when a group is due that has counted an event of a step.
+    fn schedule(&mut self, slot: u32, w: &WindowPlan, pane: i64) {
+        let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return };
         // A window with too few events cannot hold, so its group is not judged; it is due only to be forgotten.
         let due = if group.is_hot(w) { pane + 1 } else { group.changes(w, pane).unwrap_or(pane + 1) };
         if due < group.due {
             group.due = due;
             self.due.entry(due).or_default().push(slot);
         }
-        let events = group.widest().events();
-        let more = group.held.account(w, events);
-        Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none() })
     }
 
     fn insert(&mut self, w: &WindowPlan, key: &[u64], interner: &Interner) -> u32 {
@@ -196,6 +305,7 @@ impl Windows {
             due: i64::MAX,
             trail: 0,
             session: None,
+            holding: false,
             more: None,
         };
         let slot = match self.free.pop() {
@@ -270,7 +380,7 @@ impl Windows {
                     if episode.holds {
                         episode.last = episode.last.max(closed - 1);
                     }
-                    ended.push(Ended { key: group.key.clone(), episode: *episode, exempted, closed });
+                    ended.push(Ended { key: group.key.clone(), episode: *episode, exempted, closed, merge: None });
                 }
             }
         }
@@ -289,11 +399,16 @@ impl Windows {
 
     /// Judges all groups due at the first due step; episodes that ended go to `ended`.
     pub(crate) fn judge_next(&mut self, plan: &RulePlan, w: &WindowPlan, bench: &Bench<'_>, ended: &mut Vec<Ended>) {
-        let Some((step, mut slots)) = self.due.pop_first() else { return };
+        let Some(step) = self.next_due() else { return };
+        let mut slots = self.due.remove(&step).unwrap_or_default();
         slots.sort_unstable();
         slots.dedup();
         let reached = bench.events.number_at((step - w.panes).saturating_mul(w.step));
         self.trail.forget_before(reached.max(bench.events.first()));
+        if let Some(many) = w.many.as_ref().filter(|many| many.merges) {
+            self.judge_merging(step, &slots, many, plan, w, bench, ended);
+            return;
+        }
         let empty = empty_values(w, step, bench.interner);
         self.cohorts.resize_with(w.baselines.cohorts, Cohorts::default);
         for (number, b, _) in w.baselines.of_cohorts() {
@@ -313,7 +428,8 @@ impl Windows {
             let ticks = w.clocked && group.is_hot(w);
             let next = if ticks { step + 1 } else { next.max(step + 1) };
             let events = group.widest().events();
-            let less = -group.held.account(w, events);
+            // Of several keys an event, groups are not accounted for: they have a bound of their own.
+            let less = if w.many.is_none() { -group.held.account(w, events) } else { 0 };
             if less != 0 {
                 self.freed.push((group.held.shard, less));
             }
@@ -342,6 +458,49 @@ impl Windows {
         self.cohorts.iter().map(Cohorts::dropped).sum()
     }
 
+    /// The same in a rule that merges groups: which hold, then what becomes of them together.
+    #[expect(clippy::too_many_arguments, reason = "the step, the rule in its three forms, and where to read and write")]
+    fn judge_merging(
+        &mut self,
+        step: i64,
+        slots: &[u32],
+        many: &ManyPlan,
+        plan: &RulePlan,
+        w: &WindowPlan,
+        bench: &Bench<'_>,
+        ended: &mut Vec<Ended>,
+    ) {
+        // The checker refuses what looks back in such a rule; outages may be asked for.
+        let back = Back { step, series: bench.series, ..Back::nothing() };
+        let mut touched = self.clusters.take_due(step);
+        for slot in slots {
+            let Some(Some(group)) = self.groups.get_mut(*slot as usize) else { continue };
+            if group.due != step {
+                continue;
+            }
+            let holds = group.holds(w, bench, back);
+            bench.note(&group.net_env(w, bench, back));
+            group.holding = holds.contains(&true);
+            let next = group.changes(w, step).map_or(step + 1, |next| next.max(step + 1));
+            let next = if w.clocked && group.is_hot(w) { step + 1 } else { next };
+            self.clusters.note(many.at, &group.key, *slot, holds, &mut touched);
+            if group.is_empty() {
+                self.clusters.leave(many.at, &group.key);
+                self.remove(*slot);
+            } else {
+                group.due = next;
+                self.due.entry(next).or_default().push(*slot);
+            }
+        }
+        let court = Court { plan, w, bench, groups: &self.groups, trail: &self.trail };
+        self.clusters.judge(step, touched, &court, ended);
+    }
+
+    /// All merged violations under way.
+    pub(crate) fn clusters(&mut self) -> &mut Clusters {
+        &mut self.clusters
+    }
+
     /// Calls `f` with each group that has an episode.
     pub(crate) fn with_episodes(&mut self, mut f: impl FnMut(&mut Group)) {
         for slot in &self.with_episode {
@@ -352,14 +511,14 @@ impl Windows {
     }
 
     pub(crate) fn has_episodes(&self) -> bool {
-        !self.with_episode.is_empty()
+        !self.with_episode.is_empty() || !self.clusters.is_empty()
     }
 
     /// Marks every symbol in use.
     pub(crate) fn mark(&self, w: &WindowPlan, mark: &mut impl FnMut(u64)) {
         for group in self.groups.iter().flatten() {
             for (part, word) in w.per.iter().zip(&group.key) {
-                if is_symbol(&part.ty) {
+                if part.is_symbol() {
                     mark(*word);
                 }
             }
@@ -375,6 +534,8 @@ impl Windows {
                 episode.gathered.accounts.iter().for_each(|a| mark(*a));
             }
         }
+        self.sparse.words(w, mark);
+        self.clusters.mark(w, mark);
     }
 }
 
@@ -405,7 +566,7 @@ impl Env for WindowEnv<'_> {
     fn key(&self, index: u16) -> Val<'_> {
         let at = usize::from(index);
         match (self.key.get(at), self.w.per.get(at)) {
-            (Some(word), Some(part)) => word_value(*word, &part.ty, self.interner),
+            (Some(word), Some(part)) => part_value(*word, part, self.interner),
             _ => Val::Unknown,
         }
     }
@@ -420,6 +581,13 @@ impl Env for WindowEnv<'_> {
 
     fn at(&self) -> Timestamp {
         Timestamp(self.span.end)
+    }
+}
+
+impl WindowEnv<'_> {
+    /// Whether the condition holds. Over no events it never does.
+    fn holds(&self) -> bool {
+        self.lane.events() > 0 && self.w.when.eval(self).is_true()
     }
 }
 
@@ -496,7 +664,43 @@ impl Group {
     /// Whether its windows hold enough events, or an episode is under way.
     fn is_hot(&self, w: &WindowPlan) -> bool {
         // Of an account that others may join, every event and every step counts.
-        w.view.is_some() || self.widest().events() >= w.events_needed || self.has_episode()
+        let enough = w.view.is_some() || self.widest().events() >= w.events_needed;
+        enough || self.has_episode() || self.holding
+    }
+
+    /// Drops what lies before the window of a step.
+    fn pass(&mut self, step: i64, w: &WindowPlan) {
+        self.expire(w, step - w.panes);
+        if self.session.as_ref().is_some_and(|session| session.over_at(w) <= step) {
+            self.leave(w);
+        }
+    }
+
+    /// Beginning and end of the window of a step.
+    fn span(&self, step: i64, w: &WindowPlan) -> Span {
+        let end = step.saturating_mul(w.step);
+        let start = self.session.as_ref().map_or(end.saturating_sub(w.length.0), |session| session.first);
+        Span { start, end }
+    }
+
+    /// Per exception, the events of the window that it takes out.
+    fn took_out(&self) -> Vec<u64> {
+        self.more.iter().flat_map(|m| &m.took_out).map(Counts::total).collect()
+    }
+
+    /// Its window without the events that an exception takes out.
+    fn net_env<'a>(&'a self, w: &'a WindowPlan, bench: &'a Bench<'_>, back: Back<'a>) -> WindowEnv<'a> {
+        let span = self.span(back.step, w);
+        WindowEnv { lane: &self.net, key: &self.key, w, interner: bench.interner, span, back }
+    }
+
+    /// Whether its condition holds: without the events that an exception takes out, and only with them.
+    fn holds(&mut self, w: &WindowPlan, bench: &Bench<'_>, back: Back<'_>) -> [bool; 2] {
+        self.pass(back.step, w);
+        let env = self.net_env(w, bench, back);
+        let raw = self.more.as_ref().and_then(|m| m.raw.as_ref());
+        let net = env.holds();
+        [net, !net && raw.is_some_and(|lane| WindowEnv { lane, ..env }.holds())]
     }
 
     /// Judges the group at a step; further steps at which it is due.
@@ -510,22 +714,16 @@ impl Group {
         ended: &mut Vec<Ended>,
     ) -> [Option<i64>; 2] {
         let step = back.step;
-        self.expire(w, step - w.panes);
-        if self.session.as_ref().is_some_and(|session| session.over_at(w) <= step) {
-            self.leave(w);
-        }
-        let end = step.saturating_mul(w.step);
-        let start = self.session.as_ref().map_or(end.saturating_sub(w.length.0), |session| session.first);
-        let span = Span { start, end };
-        let (key, interner) = (&self.key, bench.interner);
+        self.pass(step, w);
+        let (key, interner, span) = (&self.key, bench.interner, self.span(step, w));
         let raw_lane = self.more.as_mut().and_then(|m| m.raw.take());
         let net_env = WindowEnv { lane: &self.net, key, w, interner, span, back };
-        let holds = |lane: &Lane| lane.events() > 0 && w.when.eval(&WindowEnv { lane, ..net_env }).is_true();
-        let net = holds(&self.net);
-        let raw = !net && raw_lane.as_ref().is_some_and(holds);
-        let took_out: Vec<u64> = self.more.iter().flat_map(|m| &m.took_out).map(Counts::total).collect();
         // What was counted before groups went is missing, where the window reaches back to it.
         let cut = Some(self.held.cut).filter(|at| *at >= span.start);
+        let net = net_env.holds();
+        let raw = !net && raw_lane.as_ref().is_some_and(|lane| WindowEnv { lane, ..net_env }.holds());
+        let took_out = self.took_out();
+        bench.note(&net_env);
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
                 && e.holds
@@ -536,39 +734,8 @@ impl Group {
             if holds {
                 let env = WindowEnv { lane, ..net_env };
                 match episode {
-                    None => {
-                        let tracks = w.values.iter().map(|v| {
-                            let now = recorded(&v.scalar.eval(&env));
-                            let estimates = estimates(v, &env).collect();
-                            Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
-                        });
-                        let because = because(plan, &env);
-                        let fresh = Episode::new(step, Timestamp(start), tracks.collect(), because, took_out.clone());
-                        *episode = Some(Box::new(fresh));
-                    }
-                    Some(e) => {
-                        e.last = step;
-                        e.holds = true;
-                        for (v, track) in w.values.iter().zip(&mut e.tracks) {
-                            track.last = recorded(&v.scalar.eval(&env));
-                            track.estimates.extend(estimates(v, &env));
-                            let better = match (&track.peak, &track.last) {
-                                (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => {
-                                    if v.peaks_low() {
-                                        new < old
-                                    } else {
-                                        new > old
-                                    }
-                                }
-                                (None, Some(Scalar::Num(_))) => true,
-                                _ => false,
-                            };
-                            if better {
-                                track.peak = track.last.clone();
-                            }
-                        }
-                        e.handed_out = None;
-                    }
+                    None => *episode = Some(Box::new(begin(plan, &env, took_out.clone()))),
+                    Some(e) => go_on(e, &env),
                 }
                 if let Some(e) = episode {
                     let from = e.included().max(step - w.panes);
@@ -588,7 +755,7 @@ impl Group {
                 return Some(closes);
             }
             if let Some(episode) = episode.take() {
-                ended.push(Ended { key: key.clone(), episode: *episode, exempted, closed: closes });
+                ended.push(Ended { key: key.clone(), episode: *episode, exempted, closed: closes, merge: None });
             }
             None
         };
@@ -605,6 +772,68 @@ impl Group {
         self.more = Some(more).filter(|m| m.raw.is_some() || m.has_episode());
         due
     }
+}
+
+/// What a window comes to, condition by condition.
+fn look(env: &WindowEnv<'_>) -> Look {
+    let WindowEnv { lane, key, w, interner, span, .. } = *env;
+    let parts = match &w.when {
+        Cond::And(all) => all.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let part = |cond: &Cond| {
+        let value = match cond {
+            Cond::Compare(_, value, plan::Scalar::Const(_)) | Cond::Compare(_, plan::Scalar::Const(_), value) => {
+                recorded(&value.eval(env))
+            }
+            _ => None,
+        };
+        Part { truth: cond.eval(env), value }
+    };
+    Look {
+        group: w.per.iter().zip(key).map(|(part, word)| part_text(*word, part, interner)).collect(),
+        start: Timestamp(span.start),
+        end: Timestamp(span.end),
+        events: lane.events(),
+        holds: env.holds(),
+        parts: parts.iter().map(part).collect(),
+        values: w.values.iter().map(|v| recorded(&v.scalar.eval(env))).collect(),
+    }
+}
+
+/// The episode that begins with a window.
+fn begin(plan: &RulePlan, env: &WindowEnv<'_>, took_out: Vec<u64>) -> Episode {
+    let tracks = env.w.values.iter().map(|v| {
+        let now = recorded(&v.scalar.eval(env));
+        let estimates = estimates(v, env).collect();
+        Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
+    });
+    Episode::new(env.back.step, Timestamp(env.span.start), tracks.collect(), because(plan, env), took_out)
+}
+
+/// The condition of an episode holds in a further window.
+fn go_on(e: &mut Episode, env: &WindowEnv<'_>) {
+    e.last = env.back.step;
+    e.holds = true;
+    for (v, track) in env.w.values.iter().zip(&mut e.tracks) {
+        track.last = recorded(&v.scalar.eval(env));
+        track.estimates.extend(estimates(v, env));
+        let better = match (&track.peak, &track.last) {
+            (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => {
+                if v.peaks_low() {
+                    new < old
+                } else {
+                    new > old
+                }
+            }
+            (None, Some(Scalar::Num(_))) => true,
+            _ => false,
+        };
+        if better {
+            track.peak = track.last.clone();
+        }
+    }
+    e.handed_out = None;
 }
 
 /// The same over accounts that are counted together, which look back to nothing.
@@ -720,6 +949,7 @@ impl HeapBytes for Windows {
             + self.free.heap_bytes()
             + self.trail.heap_bytes()
             + self.cohorts.iter().map(HeapBytes::heap_bytes).sum::<usize>()
+            + self.sparse.heap_bytes()
     }
 }
 

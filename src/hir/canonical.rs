@@ -94,6 +94,9 @@ impl Writer<'_> {
             for key in &w.per {
                 self.expr_line("per", key);
             }
+            for test in &w.only {
+                self.expr_line("only", test);
+            }
             self.line("length_ns", &w.length.0.to_string());
             self.line("step_ns", &w.step.0.to_string());
             if let Some(gap) = w.gap {

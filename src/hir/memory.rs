@@ -86,7 +86,7 @@ pub fn each_expr<'r>(rule: &'r Rule, f: &mut impl FnMut(&'r Expr)) {
         s.steps.iter().filter_map(|step| step.filter.as_ref()).for_each(&mut *f);
     }
     let Shape::Windowed(w) = &rule.shape else { return };
-    w.per.iter().for_each(&mut *f);
+    w.per.iter().chain(&w.only).for_each(&mut *f);
     each_of_aggregates(&w.aggregates, f);
 }
 

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod canonical;
+mod keys;
 mod link;
 mod memory;
 mod sequence;
@@ -10,6 +11,7 @@ mod series;
 
 pub use baseline::{Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, USUAL_VALUES_MIN, Whose};
 pub use canonical::{canonical_definition, canonical_expr, canonical_rule, canonical_series, describe, rule_hash};
+pub use keys::key_type;
 pub use link::{
     Family, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_EDGES_MAX, LINK_FAMILIES_MAX, LINK_PAIRS_MAX, Link, LinkId, LinkValue,
 };
@@ -276,10 +278,14 @@ pub enum Shape {
 /// A windowed rule.
 #[derive(Debug, Clone)]
 pub struct Windowed {
-    /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group.
+    /// The group: values of the event; empty is one group for all. An event with an unknown part belongs to no group. At most
+    /// one part is a list, a field or a template: then each of its values is a key.
     pub per: Vec<Expr>,
     /// The link by whose groups events are counted together; `per` is then the account.
     pub link: Option<LinkId>,
+    /// Whether a value of that part is a key: conditions that hold it against a list or against constants, all of which must
+    /// hold. An event of which no value is left belongs to no group.
+    pub only: Vec<Expr>,
     /// Length of the window; of a session, the time from its first event after which an event begins another.
     pub length: Duration,
     /// Distance between two ends; divides `length` but for sessions. Equal to it for a tumbling window.

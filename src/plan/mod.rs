@@ -5,6 +5,7 @@ mod index;
 mod inline;
 pub(crate) mod link;
 pub(crate) mod lower;
+pub(crate) mod many;
 pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod room;
@@ -169,6 +170,16 @@ impl RuleSet {
             program,
             data,
         })
+    }
+
+    /// The same rules, for looking on: every window is judged, also one with too few events for its condition to hold.
+    pub fn judging_all(mut self) -> RuleSet {
+        for rule in &mut self.rules {
+            if let ShapePlan::Windowed(w) = &mut rule.shape {
+                w.events_needed = 1;
+            }
+        }
+        self
     }
 
     /// What the rules mean.

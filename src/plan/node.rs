@@ -49,6 +49,16 @@ impl Nodes {
         self.nodes.iter().enumerate().map(|(i, n)| (NodeId(i as u32), n))
     }
 
+    /// All nodes by the canonical text of their condition, in no particular order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, NodeId)> {
+        self.known.iter().map(|(name, id)| (name.as_str(), *id))
+    }
+
+    /// The node of a canonical text.
+    pub(crate) fn by_name(&self, name: &str) -> Option<NodeId> {
+        self.known.get(name).copied()
+    }
+
     /// The node of a condition; `name` is its canonical text, by which equal conditions are known.
     pub(crate) fn add(&mut self, name: &str, node: Node) -> NodeId {
         if let Some(id) = self.known.get(name) {

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::baseline::Baselines;
 use super::lower::{Lower, WordId, WordPlan, is_symbol};
+use super::many::ManyPlan;
 use super::memory::RuleMemory;
 use super::node::NodeId;
 use super::room::RoomPlan;
@@ -60,6 +61,8 @@ pub(crate) struct WindowPlan {
     /// Index among the windowed rules.
     pub(crate) number: u32,
     pub(crate) per: Vec<PartPlan>,
+    /// The part of which an event has several values, if there is one.
+    pub(crate) many: Option<ManyPlan>,
     pub(crate) length: Duration,
     pub(crate) step: i64,
     /// For sessions, the longest silence within one.
@@ -90,8 +93,19 @@ pub(crate) struct WindowPlan {
 #[derive(Debug)]
 pub(crate) struct PartPlan {
     pub(crate) name: String,
+    /// Of one value, where an event has several.
     pub(crate) ty: Type,
-    pub(crate) word: WordId,
+    /// `None` for a part of which an event has several values.
+    pub(crate) word: Option<WordId>,
+    /// Whether its word is a template fingerprint as it is: there are far too many to keep each as a text.
+    pub(crate) fingerprint: bool,
+}
+
+impl PartPlan {
+    /// Whether its word stands for a text that the engine holds.
+    pub(crate) fn is_symbol(&self) -> bool {
+        !self.fingerprint && is_symbol(&self.ty)
+    }
 }
 
 /// What is taken from an event, as one word of 64 bits and whether it is known.
@@ -335,13 +349,20 @@ pub(super) fn parts(cx: &mut Lower<'_>, per: &[hir::Expr]) -> Vec<PartPlan> {
     per.iter()
         .map(|e| {
             let name = unique(&mut names, describe(cx.program, e));
-            PartPlan { name, ty: e.ty.clone(), word: cx.word(e) }
+            let several = matches!(e.ty, Type::List(_));
+            PartPlan {
+                name,
+                ty: hir::key_type(e).clone(),
+                word: (!several).then(|| cx.word(e)),
+                fingerprint: matches!(e.kind, ExprKind::Template(..)),
+            }
         })
         .collect()
 }
 
 fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) -> WindowPlan {
     let per = parts(cx, &w.per);
+    let many = ManyPlan::new(cx, w);
     let mut filters: Vec<NodeId> = Vec::new();
     let mut inputs: Vec<InputPlan> = Vec::new();
     let mut known: Vec<String> = Vec::new();
@@ -458,6 +479,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         number,
         room: RoomPlan::new(&aggregates, row, panes, u64::try_from(baselines.reach()).unwrap_or(0)),
         per,
+        many,
         length: w.length,
         step,
         gap: w.gap.map(|gap| gap.0),
@@ -678,7 +700,8 @@ fn position_or_push(list: &mut Vec<NodeId>, node: NodeId) -> usize {
     })
 }
 
-/// Words of a routed record besides its two header words: the key, then the inputs.
+/// Words of a routed record besides its header: the key, then the inputs. In place of a part of which the event has several
+/// values stands how many; the values follow behind.
 pub(crate) fn words(w: &WindowPlan) -> usize {
     w.per.len() + w.inputs.len()
 }

@@ -95,6 +95,11 @@ pub(crate) trait Env {
     }
     fn at(&self) -> Timestamp;
 
+    /// The length of a text that is there but kept back, in characters.
+    fn kept_back(&self, _: FieldId) -> Option<i64> {
+        None
+    }
+
     /// The answer to a question to memory.
     fn memory(&self, _: u16) -> Truth {
         Truth::Unknown
@@ -214,6 +219,7 @@ impl Scalar {
                 _ => Val::Unknown,
             },
             Scalar::Length(a) => match a.eval(env) {
+                Val::Unknown => a.kept_back(env).map_or(Val::Unknown, Val::Num),
                 Val::Text(t) => Val::Num(i64::try_from(t.chars().count()).unwrap_or(i64::MAX)),
                 Val::Texts(t) => Val::Num(i64::try_from(t.len()).unwrap_or(i64::MAX)),
                 Val::Fingerprints(f) => Val::Num(i64::try_from(f.len()).unwrap_or(i64::MAX)),
@@ -229,6 +235,16 @@ impl Scalar {
                 Truth::Unknown => Val::Unknown,
                 known => Val::Bool(known.is_true()),
             },
+        }
+    }
+}
+
+impl Scalar {
+    /// The length of the text of a field that is there but kept back.
+    fn kept_back<E: Env>(&self, env: &E) -> Option<i64> {
+        match self {
+            Scalar::Field(field) => env.kept_back(*field),
+            _ => None,
         }
     }
 }
@@ -265,7 +281,7 @@ impl Cond {
                 Val::Text(t) => Truth::from(matcher.matches(&t, env.at())),
                 _ => Truth::Unknown,
             },
-            Cond::Exists(a) => Truth::from(!a.eval(env).is_unknown()),
+            Cond::Exists(a) => Truth::from(!a.eval(env).is_unknown() || a.kept_back(env).is_some()),
             Cond::Memory(question) => env.memory(*question),
             Cond::Outage(o) => env.outage(o),
             Cond::Value(a) => a.eval(env).truth(),

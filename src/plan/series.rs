@@ -28,7 +28,16 @@ pub(crate) struct SeriesPlan {
 pub(crate) fn plan(cx: &mut Lower<'_>, number: usize, s: &hir::Series) -> RulePlan {
     let when = Expr { ty: Type::Bool, kind: ExprKind::Const(Const::Bool(false)), span: s.span };
     let (length, aggregates) = (s.every, s.aggregates.clone());
-    let shape = Windowed { per: s.per.clone(), length, step: length, gap: None, link: None, aggregates, when };
+    let shape = Windowed {
+        per: s.per.clone(),
+        link: None,
+        only: Vec::new(),
+        length,
+        step: length,
+        gap: None,
+        aggregates,
+        when,
+    };
     let rule = Rule {
         name: s.name.clone(),
         enforces: Vec::new(),

@@ -45,6 +45,8 @@ impl Wording {
 #[derive(Debug, Default)]
 pub(crate) struct Wordings {
     known: Vec<OnceCell<Option<Fingerprints>>>,
+    /// Of an event that comes back from a journal, the texts that are kept back, with their lengths in characters.
+    pub(crate) kept_back: Vec<(FieldId, i64)>,
     scratch: RefCell<Scratch>,
 }
 
@@ -60,6 +62,28 @@ impl Wordings {
         self.known.iter_mut().for_each(|known| {
             known.take();
         });
+    }
+
+    /// Says what the fingerprints of a wording are, for an event whose text is kept back.
+    pub(crate) fn tell(&mut self, all: &[Wording], wording: Wording, fingerprints: &[u64]) {
+        let number = all.iter().position(|w| *w == wording);
+        if let Some(known) = number.and_then(|n| self.known.get_mut(n)) {
+            known.take();
+            let _ = known.set(Some(Fingerprints::collect(fingerprints.iter().copied())));
+        }
+    }
+
+    /// The fingerprints of an event where they are made from the text, and not told by the gateway.
+    pub(crate) fn made(
+        &self,
+        all: &[Wording],
+        number: u16,
+        fingerprinter: &Fingerprinter,
+        event: &UsageEvent<'_>,
+    ) -> Option<&[u64]> {
+        let wording = all.get(usize::from(number))?;
+        let told = wording.told(fingerprinter, event).is_some();
+        if told { None } else { self.of(all, number, fingerprinter, event) }
     }
 
     /// The fingerprints of an event, ascending: as the gateway told them, else made from the text; `None` where the event

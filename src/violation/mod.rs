@@ -85,6 +85,8 @@ pub struct Violation {
     pub updated_at: Timestamp,
     /// End of the step at which it was closed.
     pub closed_at: Option<Timestamp>,
+    /// The id of the violation that it became part of, where it is [`Status::Merged`] and there is one under way.
+    pub merged_into: Option<String>,
     /// The group: name of each part as the author wrote it, and its value. Empty for a rule over everything, or the
     /// account for a single event.
     pub group: Vec<(String, String)>,
@@ -106,6 +108,16 @@ pub struct Violation {
     pub because: String,
     /// Known innocent look-alikes.
     pub mistaken_for: Vec<String>,
+}
+
+impl Violation {
+    /// Notes since when something that the rule needs had to be forgotten, if that was before the violation opened.
+    pub(crate) fn cut_since(&mut self, since: Option<i64>) {
+        if let Some(since) = since.map(Timestamp).filter(|since| *since < self.opened_at) {
+            self.evidence.memory_cut_since =
+                Some(self.evidence.memory_cut_since.map_or(since, |known| known.min(since)));
+        }
+    }
 }
 
 /// A clause in the version that was in force.
@@ -208,7 +220,8 @@ pub struct Evidence {
     pub forgotten: u64,
     /// Events whose filter or exception could not be decided because a field was missing.
     pub undecided: u64,
-    /// Since when the memory that the rule asks had to forget something for want of room, if that was before it opened.
+    /// Since when the memory that the rule asks, or the windows of its keys, had to forget something for want of room, if that
+    /// was before it opened.
     pub memory_cut_since: Option<Timestamp>,
     /// When groups last went for want of room, if that was within its windows and this one may have been among them: what it
     /// had counted before is missing.

@@ -48,6 +48,7 @@ pub fn to_json(v: &Violation) -> Value {
         "opened_at": v.opened_at.to_string(),
         "updated_at": v.updated_at.to_string(),
         "closed_at": v.closed_at.map(|t| t.to_string()),
+        "merged_into": v.merged_into,
         "group": group,
         "window": v.window.map(|(start, end)| json!({ "start": start.to_string(), "end": end.to_string() })),
         "accounts": v.accounts,

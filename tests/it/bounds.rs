@@ -94,6 +94,15 @@ fn values_of_a_written_list() {
 }
 
 #[test]
+fn events_of_a_rule_by_template() {
+    let rule = |n: u64| windowed(&format!("per template(prompt) over 1h when count() >= {n}"));
+    let least = limits::TEMPLATE_EVENTS_MIN;
+    assert!(said(&compiled(&rule(least)).diagnostics).is_empty());
+    let codes: Vec<Code> = said(&compiled(&rule(least - 1)).diagnostics).iter().map(|d| d.code).collect();
+    assert_eq!(codes, [Code::RULE_TOO_COSTLY]);
+}
+
+#[test]
 fn parts_of_groups_and_rules() {
     const FIELDS: [&str; 9] =
         ["account", "org", "model", "endpoint", "ip", "country", "user_agent", "session", "provider"];

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["check", "plan"]),
     ("core", &["compile"]),
     ("core", &["eval"]),
-    ("core", &["fixture"]),
+    ("core", &["fixture", "derive"]),
     ("edge", &["export", "feed", "pack", "store", "journal", "runtime", "cli"]),
 ];
 

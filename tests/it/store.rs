@@ -41,6 +41,7 @@ fn violation(n: u64) -> Violation {
         opened_at: at,
         updated_at: at,
         closed_at: None,
+        merged_into: None,
         group: vec![("account".into(), format!("acct_{}", n % 11))],
         window: None,
         accounts: vec![format!("acct_{}", n % 11)],

@@ -86,7 +86,8 @@ impl Evaluator {
     ) {
         let at = w.number as usize;
         let (Some(windows), Some(episodes)) = (self.windows.get_mut(at), self.linked.get_mut(at)) else { return };
-        let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
+        let bench =
+            Bench { events: &self.events, interner: &self.interner, series: &self.series, watch: self.watch.as_ref() };
         let mut ended = Vec::new();
         windows.judge_linked(&Judging { step, plan, w, bench: &bench, linked }, changes, episodes, &mut ended);
         for e in ended {
@@ -95,7 +96,7 @@ impl Evaluator {
                 let subject = Subject { program: rules.program(), rule, plan };
                 let mut v = subject.linked(w, linked.plan, told, &bench);
                 if let Some(into) = &e.merged {
-                    subject.merged(w, &mut v, into, e.exempted);
+                    subject.became_part(w, &mut v, into, e.exempted);
                 }
                 v.cut_by(linked.link.lost_since());
                 self.finished.push(v);
@@ -111,7 +112,12 @@ impl Evaluator {
             let Some(episodes) = self.linked.get_mut(w.number as usize).filter(|e| e.any()) else { continue };
             let judged = self.settled.div_euclid(w.step);
             let lost = self.links.get(number as usize).and_then(|link| link.lost_since());
-            let bench = Bench { events: &self.events, interner: &self.interner, series: &self.series };
+            let bench = Bench {
+                events: &self.events,
+                interner: &self.interner,
+                series: &self.series,
+                watch: self.watch.as_ref(),
+            };
             episodes.each(|name, e, exempted| {
                 if e.episode.holds {
                     e.episode.last = e.episode.last.max(judged);

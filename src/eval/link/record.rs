@@ -71,12 +71,13 @@ impl Subject<'_> {
     }
 
     /// Says of a violation that its group became part of another.
-    pub(super) fn merged(&self, w: &WindowPlan, v: &mut Violation, into: &MergedInto, exempted: bool) {
+    pub(super) fn became_part(&self, w: &WindowPlan, v: &mut Violation, into: &MergedInto, exempted: bool) {
+        let violation = into.first.map(|first| self.linked_id(w, &into.group, first));
         if !exempted {
             v.status = Status::Merged;
+            v.merged_into.clone_from(&violation);
         }
         if let Some(link) = &mut v.link {
-            let violation = into.first.map(|first| self.linked_id(w, &into.group, first));
             link.merged_into = Some(Merged { group: into.group.clone(), violation });
         }
     }

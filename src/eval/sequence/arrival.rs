@@ -39,7 +39,7 @@ impl Router {
         let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), steps, 0]);
         for part in &s.per {
-            match self.taken.word(rules, part.word, &env, symbols) {
+            match part.word.and_then(|word| self.taken.word(rules, word, &env, symbols)) {
                 Some(word) => self.words.push(word),
                 None => {
                     self.words.truncate(start);

@@ -21,7 +21,16 @@ fn looking(counting: Aggregate, windows: u32, least: u32, whose: Whose) -> Rule 
     let shown = result(&aggregates, 1);
     let when = exists(shown.clone());
     let ten = Duration::from_secs(10);
-    let shape = Windowed { per: by_account(), length: ten, step: ten, gap: None, link: None, aggregates, when };
+    let shape = Windowed {
+        per: by_account(),
+        length: ten,
+        step: ten,
+        gap: None,
+        link: None,
+        only: Vec::new(),
+        aggregates,
+        when,
+    };
     Rule { lets: vec![("before".into(), shown)], shape: Shape::Windowed(shape), ..rule("back", None) }
 }
 

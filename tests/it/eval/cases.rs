@@ -166,7 +166,16 @@ fn counting(length: i64, step: i64, n: i64) -> Rule {
 
 fn window(length: i64, step: i64, aggregates: Vec<Aggregate>, when: Expr) -> Shape {
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
-    Shape::Windowed(Windowed { per: by_account(), link: None, length, step, gap: None, aggregates, when })
+    Shape::Windowed(Windowed {
+        per: by_account(),
+        link: None,
+        only: Vec::new(),
+        length,
+        step,
+        gap: None,
+        aggregates,
+        when,
+    })
 }
 
 /// `per account over 60s every 60s when of >= n`

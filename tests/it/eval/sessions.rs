@@ -16,7 +16,8 @@ fn lasting(most: i64, of: Aggregate, op: Compare, bound: i64) -> Rule {
     let value = result(&aggregates, 0);
     let when = compare(op, value.clone(), num(value.ty, bound));
     let [length, step, gap] = [most, 5, 60].map(Duration::from_secs);
-    let shape = Windowed { per: by_account(), link: None, length, step, gap: Some(gap), aggregates, when };
+    let per = by_account();
+    let shape = Windowed { per, link: None, only: Vec::new(), length, step, gap: Some(gap), aggregates, when };
     Rule { shape: Shape::Windowed(shape), ..rule("many", None) }
 }
 

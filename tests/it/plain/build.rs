@@ -134,6 +134,7 @@ pub fn threshold(per: Vec<Expr>, length: i64, step: i64, of: Aggregate, at_least
     Shape::Windowed(Windowed {
         per,
         link: None,
+        only: Vec::new(),
         length: Duration::from_secs(length),
         step: Duration::from_secs(step),
         gap: None,

@@ -8,7 +8,7 @@ use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
 use fineprint::hir::{
     Action, Aggregate, Arithmetic, Ask, Baseline, ClauseRef, Compare, Confidence, Const, Exception, Expr, ExprKind,
     Function, ListId, Memory, Mode, Piece, Program, Rule, Series, SeriesId, Severity, Shape, TableId, TextTest, Verb,
-    Whose, WindowOutage, Windowed,
+    Whose, WindowOutage, Windowed, key_type,
 };
 use fineprint::source::Span;
 use fineprint::template::Strictness;
@@ -277,7 +277,7 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
         made.because.extend(lets.iter().map(|(name, value)| Piece::Value(name.clone(), value.clone())));
         if let Some(part) = shape.per.first() {
             made.because.push(Piece::Text(" of ".into()));
-            made.because.push(Piece::Value("key".into(), expr(part.ty.clone(), ExprKind::Key(0))));
+            made.because.push(Piece::Value("key".into(), expr(key_type(part).clone(), ExprKind::Key(0))));
         }
         made.lets = lets;
         made.shape = Shape::Windowed(shape);
@@ -372,7 +372,12 @@ fn outage_within(c: &Choices<'_>, per: &[Expr], length: i64, step: i64) -> Optio
 fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Expr)>) {
     let mut per = Vec::new();
     for _ in 0..c.pick(&[1, 0, 1, 2]) {
-        per.push(match c.below(8) {
+        per.push(match c.below(10) {
+            // At most one part of several values.
+            8 | 9 if per.iter().all(|part: &Expr| !matches!(part.ty, Type::List(_))) => match c.below(4) {
+                0 => field(FieldId::HEADER_FLAGS),
+                _ => template_of(c),
+            },
             0 | 1 => field(FieldId::ACCOUNT),
             2 => field(FieldId::ORG),
             3 => network(field(FieldId::IP), 24, 48),
@@ -394,7 +399,8 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
     let looks_back = gap.is_none() && c.once_in(2);
     if looks_back {
         // Groups of many events, and windows short enough for several of them to lie in the case.
-        per = c.pick(&[vec![], vec![field(FieldId::ACCOUNT)], vec![field(FieldId::BATCH)]]);
+        let keys = [vec![FieldId::ACCOUNT], vec![], vec![FieldId::BATCH], vec![FieldId::HEADER_FLAGS]];
+        per = c.pick(&keys).into_iter().map(field).collect();
         if c.once_in(2) {
             aggregates[0] = aggregate(Function::Count, None);
         }
@@ -426,7 +432,23 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
         lets.push(("outage".into(), outage));
     }
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
-    (Windowed { per, link: None, length, step, gap, aggregates, when }, lets)
+    let only = only_of(c, &per);
+    (Windowed { per, link: None, only, length, step, gap, aggregates, when }, lets)
+}
+
+/// Which values of a part of several are keys.
+fn only_of(c: &mut Choices<'_>, per: &[Expr]) -> Vec<Expr> {
+    let boolean = |kind| expr(Type::Bool, kind);
+    let Some(part) = per.iter().find(|part| matches!(part.ty, Type::List(_))) else { return Vec::new() };
+    let of = Box::new(part.clone());
+    let test = match (c.below(6), &part.kind) {
+        (4, ExprKind::Template(..)) => boolean(ExprKind::InList(of, ListId(5))),
+        (4, _) => boolean(ExprKind::InSet(of, vec![Const::Text(c.pick(&FLAGS).to_string())])),
+        (5, ExprKind::Template(..)) => boolean(ExprKind::InSet(of, vec![Const::Text("00000000000000aa".into())])),
+        (5, _) => boolean(ExprKind::InList(of, ListId(0))),
+        _ => return Vec::new(),
+    };
+    vec![if c.once_in(3) { test } else { not(test) }]
 }
 
 pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {

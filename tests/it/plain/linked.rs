@@ -162,6 +162,7 @@ fn rule_of(c: &mut Choices<'_>, setting: &Setting, number: usize, step: Duration
     // Another step makes another view of the link.
     let step = if number == 1 && c.once_in(2) && step.0 % (5 * SECOND_NS) == 0 { Duration(step.0 / 5) } else { step };
     made.shape = Shape::Windowed(Windowed {
+        only: Vec::new(),
         per: vec![field(FieldId::ACCOUNT)],
         link: Some(link),
         length,

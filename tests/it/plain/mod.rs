@@ -10,13 +10,14 @@ pub mod generate;
 pub mod link;
 pub mod linked;
 mod memory;
+mod merge;
 mod record;
 pub mod rows;
 pub mod sequence;
 mod series;
 pub mod steps;
 pub mod template;
-mod window;
+pub mod window;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::event::FieldId;
 use fineprint::event::fields::FIELDS;
-use fineprint::hir::{ClauseRef, Compare, Expr, ExprKind, Piece, Program, Rule, Sequence, Windowed, rule_hash};
+use fineprint::hir::{
+    ClauseRef, Compare, Expr, ExprKind, Piece, Program, Rule, Sequence, Windowed, key_type, rule_hash,
+};
 use fineprint::time::Timestamp;
 use fineprint::value::{Type, Value};
 use fineprint::violation::{
@@ -66,9 +68,14 @@ pub fn windowed(
         .collect();
 
     let names = unique(w.per.iter().map(|part| key_name(calc.program, part)));
-    let texts: Vec<String> = group.keys.iter().zip(&w.per).map(|(value, part)| value.text(&part.ty)).collect();
-    let mut id = texts.clone();
-    id.push(first.end.0.to_string());
+    let texts = |keys: &[Val]| -> Vec<String> {
+        keys.iter().zip(&w.per).map(|(value, part)| value.text(key_type(part))).collect()
+    };
+    let named = |keys: &[Val], opened: Timestamp| -> Vec<String> {
+        texts(keys).into_iter().chain([opened.0.to_string()]).collect()
+    };
+    let (id, texts) = (named(&group.keys, first.end), texts(&group.keys));
+    let merged_into = episode.merged_into.as_ref();
 
     // (time, id) tells events apart: of one id, no two of one time are taken in.
     let contributing: BTreeMap<(Timestamp, &str), &Event> =
@@ -81,6 +88,7 @@ pub fn windowed(
 
     Violation {
         status: match (episode.exempted, episode.closed_at) {
+            _ if merged_into.is_some() => Status::Merged,
             (true, _) => Status::Exempted,
             (false, None) => Status::Open,
             (false, Some(_)) => Status::Closed,
@@ -97,12 +105,32 @@ pub fn windowed(
                 ..observed(calc, w, name, &value, &scopes)
             })
             .chain(values_of_baselines(rule, w, &episode.looks))
+            .chain(merged(rule, w, &episode.groups))
             .collect(),
         evidence: evidence(&contributing, &first.contributing),
         exceptions: considered(calc, rule, &episode.first_window),
         because: because(calc, rule, scopes[0]),
+        merged_into: merged_into.map(|(keys, opened)| blank(calc.program, rule, *opened, &named(keys, *opened)).id),
         ..blank(calc.program, rule, first.end, &id)
     }
+}
+
+/// How many groups were merged.
+fn merged(rule: &Rule, w: &Windowed, groups: &[i64]) -> Option<Observed> {
+    let mut name = "fingerprints".to_string();
+    while named_values(rule, w).iter().any(|(known, _)| *known == name) {
+        name = format!("merged_{name}");
+    }
+    let number = |n: &i64| Some(Scalar::Num(*n));
+    Some(Observed {
+        name,
+        ty: Type::Integer,
+        crossing: number(groups.first()?),
+        peak: number(groups.iter().max()?),
+        last: number(groups.last()?),
+        threshold: None,
+        estimates: Vec::new(),
+    })
 }
 
 /// The record of matches of a sequence.
@@ -187,6 +215,7 @@ pub fn blank(program: &Program, rule: &Rule, opened_at: Timestamp, id: &[String]
         opened_at,
         updated_at: opened_at,
         closed_at: None,
+        merged_into: None,
         group: Vec::new(),
         window: None,
         accounts: Vec::new(),

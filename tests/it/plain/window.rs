@@ -1,15 +1,16 @@
 //! Windows: every step of every group, computed from its events alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::event::UsageEvent;
-use fineprint::hir::{Exception, Rule, Windowed};
+use fineprint::hir::{Exception, Expr, ExprKind, Rule, Windowed};
 use fineprint::time::{Duration, Timestamp};
 
 use super::aggregate::Window;
 use super::baseline::{Bounds, Past, aggregates};
 use super::expr::{Interpreter, Scope, Val};
-use super::rows::in_force;
+use super::merge;
+use super::rows::{holds, in_force};
 
 pub type Event = UsageEvent<'static>;
 
@@ -40,6 +41,10 @@ pub struct Episode<'e> {
     pub closed_at: Option<Timestamp>,
     /// Whether only the exceptions kept it from being a violation.
     pub exempted: bool,
+    /// Where groups are merged, how many they were at each of the steps.
+    pub groups: Vec<i64>,
+    /// The violation that it became part of: its group and when it opened.
+    pub merged_into: Option<(Vec<Val>, Timestamp)>,
 }
 
 /// A group and what happened to it.
@@ -69,18 +74,87 @@ pub fn groups<'e>(
             && calc.is_true(rule.filter.as_ref(), scope)
             && keys.iter().all(Val::is_known)
         {
-            by_key.entry(keys).or_default().push(event);
+            for keys in each_key(calc, w, &keys, event.ts()) {
+                by_key.entry(keys).or_default().push(event);
+            }
         }
     }
     let pasts: Vec<Past<'_>> = by_key.values().map(|events| Past::new(calc, rule, w, events)).collect();
-    by_key
-        .into_iter()
-        .enumerate()
-        .map(|(own, (keys, events))| Group {
-            episodes: episodes(calc, rule, w, &keys, &events, horizon, (&pasts, own)),
-            keys,
-        })
+    let Some(at) = w.many().filter(|_| w.merges()) else {
+        return by_key
+            .into_iter()
+            .enumerate()
+            .map(|(own, (keys, events))| Group {
+                episodes: episodes(calc, rule, w, &keys, &events, horizon, (&pasts, own)),
+                keys,
+            })
+            .collect();
+    };
+    let mut families: BTreeMap<Vec<Val>, Vec<merge::Part<'e>>> = BTreeMap::new();
+    for (own, (keys, events)) in by_key.into_iter().enumerate() {
+        let mut rest = keys.clone();
+        rest.remove(at);
+        families.entry(rest).or_default().push((keys, events, own));
+    }
+    families.values().flat_map(|groups| merge::campaigns(calc, rule, w, at, groups, &pasts, horizon)).collect()
+}
+
+/// The keys of an event: one, or one for each of the values of a part that the rule does not leave out.
+fn each_key(calc: &Interpreter<'_>, w: &Windowed, keys: &[Val], at: Timestamp) -> BTreeSet<Vec<Val>> {
+    let Some(part) = w.many() else { return BTreeSet::from([keys.to_vec()]) };
+    let Val::Texts(values) = &keys[part] else { panic!("{:?} is no list", keys[part]) };
+    let values = values.iter().map(|v| Val::Text(v.clone()));
+    let kept = values.filter(|v| w.only.iter().all(|test| takes(calc, test, v, at)));
+    kept.map(|value| keys.iter().enumerate().map(|(i, k)| if i == part { &value } else { k }).cloned().collect())
         .collect()
+}
+
+/// Whether a value is a key.
+fn takes(calc: &Interpreter<'_>, test: &Expr, value: &Val, at: Timestamp) -> bool {
+    match &test.kind {
+        ExprKind::Not(a) => !takes(calc, a, value, at),
+        ExprKind::InList(_, list) => calc.rows.contains(*list, value, at),
+        ExprKind::InSet(_, set) => set.iter().any(|c| holds(c, value)),
+        other => panic!("{other:?} is no test of a value"),
+    }
+}
+
+/// What there is to see of a group at a step.
+pub struct Seen<'e> {
+    /// All events of its window.
+    pub all: Vec<&'e Event>,
+    /// How many of them no exception takes out.
+    pub kept: usize,
+    /// Without those that an exception takes out.
+    pub net: Option<Look<'e>>,
+    /// With them.
+    pub raw: Option<Look<'e>>,
+}
+
+impl<'e> Seen<'e> {
+    pub fn at(
+        calc: &Interpreter<'_>,
+        rule: &Rule,
+        w: &Windowed,
+        keys: &[Val],
+        events: &[&'e Event],
+        end: Timestamp,
+        past: (&[Past<'e>], usize),
+    ) -> Seen<'e> {
+        let (start, all) = match w.gap {
+            None => {
+                let start = Timestamp(end.0 - w.length.0);
+                (start, events.iter().copied().filter(|e| start <= e.ts() && e.ts() < end).collect())
+            }
+            Some(gap) => session(events, gap, w.length, end),
+        };
+        let kept: Vec<&Event> =
+            all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
+        let n = kept.len();
+        let net = look(calc, w, keys, (past, false), Window { start, end, step: w.step, events: kept });
+        let raw = look(calc, w, keys, (past, true), Window { start, end, step: w.step, events: all.clone() });
+        Seen { all, kept: n, net, raw }
+    }
 }
 
 fn episodes<'e>(
@@ -98,17 +172,7 @@ fn episodes<'e>(
     // The first end after the first event: a window is half-open, so an event on a multiple belongs to the next.
     let mut end = Timestamp((events[0].ts().0.div_euclid(w.step.0) + 1) * w.step.0);
     while end <= horizon {
-        let (start, all) = match w.gap {
-            None => {
-                let start = Timestamp(end.0 - w.length.0);
-                (start, events.iter().copied().filter(|e| start <= e.ts() && e.ts() < end).collect())
-            }
-            Some(gap) => session(events, gap, w.length, end),
-        };
-        let kept: Vec<&Event> =
-            all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
-        let net = look(calc, w, keys, (past, false), Window { start, end, step: w.step, events: kept });
-        let raw = look(calc, w, keys, (past, true), Window { start, end, step: w.step, events: all.clone() });
+        let Seen { all, net, raw, .. } = Seen::at(calc, rule, w, keys, events, end, past);
         exempted.step(end, if net.is_some() { None } else { raw }, &all);
         violation.step(end, net, &all);
         end = Timestamp(end.0 + w.step.0);
@@ -168,7 +232,14 @@ impl<'e> Machine<'e> {
             (Some(episode), Some(look)) => episode.looks.push(look),
             (None, Some(look)) => {
                 let first_window = window.to_vec();
-                self.open = Some(Episode { looks: vec![look], first_window, closed_at: None, exempted: self.exempted });
+                self.open = Some(Episode {
+                    looks: vec![look],
+                    first_window,
+                    closed_at: None,
+                    exempted: self.exempted,
+                    groups: Vec::new(),
+                    merged_into: None,
+                });
             }
             (Some(episode), None) => {
                 if end.since(episode.looks.last().unwrap().end) >= self.pause {
