@@ -275,6 +275,13 @@ fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     if !cut.is_empty() {
         writeln!(out, "  The memory that the rule asks had to forget values since {cut}, for want of room.")?;
     }
+    let cut = e.text("state_cut_at");
+    if !cut.is_empty() {
+        writeln!(
+            out,
+            "  Groups of the rule went at {cut}, for want of room: what this one had counted before may be missing."
+        )?;
+    }
     for event in e.items("events").take(EVENTS_SHOWN) {
         let x = Read(event);
         let role = x.text("role");

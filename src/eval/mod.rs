@@ -23,6 +23,7 @@ pub mod memory;
 mod merkle;
 mod outcome;
 mod project;
+mod room;
 mod route;
 mod routed;
 mod sequence;
@@ -39,6 +40,7 @@ pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
+pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
 
 use self::ask::{Answering, Asking, Pending};
@@ -48,11 +50,14 @@ use self::intern::{Interner, Symbols};
 use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
+use self::room::{Change, Room};
 use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
 use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
 use self::window::{Bench, Ended, LinkedEpisodes, Windows};
+use smallvec::SmallVec;
+
 use crate::event::{FieldId, UsageEvent};
 use crate::hir::{LINK_EDGES_MAX, LINK_PAIRS_MAX};
 use crate::plan::RuleSet;
@@ -78,6 +83,8 @@ pub struct EvalOptions {
     pub link_edges: usize,
     /// Most pairs of accounts that a link ties, over all values.
     pub link_pairs: u64,
+    /// Most bytes that the groups of all windowed rules are accounted at; above it the least promising go.
+    pub state_bytes: u64,
     /// What random delays of actions are drawn from; without it, delayed actions are withheld.
     pub delay_secret: Option<Secret>,
 }
@@ -90,6 +97,7 @@ impl Default for EvalOptions {
             as_of: None,
             memory_sightings: MEMORY_SIGHTINGS_MAX,
             events_held: EVENTS_HELD_MAX,
+            state_bytes: STATE_BYTES_MAX,
             link_edges: LINK_EDGES_MAX,
             link_pairs: LINK_PAIRS_MAX,
             delay_secret: None,
@@ -180,6 +188,7 @@ pub struct Evaluator {
     linked: Vec<LinkedEpisodes>,
     /// Per view of a link.
     links: Vec<Link>,
+    room: Room,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
     series: Vec<Series>,
@@ -211,6 +220,7 @@ impl Evaluator {
             outcomes: Outcomes::new(&rules),
             memories: Memories::new(rules.questions.len()),
             undecided: vec![0; rules.rules.len()],
+            room: Room::new(options.state_bytes),
             series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
@@ -439,6 +449,7 @@ impl Evaluator {
             return;
         }
         let mut number = None;
+        let mut changes = SmallVec::<[(u32, Change); 16]>::new();
         for (rule, record) in records(&self.rules, words).chain(records(&self.rules, answered)) {
             let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
             match &plan.shape {
@@ -446,7 +457,8 @@ impl Evaluator {
                     let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
                     let held = Held { ts: e.ts, content: e.content, account: e.account, id };
                     let number = *number.get_or_insert_with(|| self.events.push(held, self.options.events_held));
-                    windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
+                    let change = windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
+                    changes.extend(change.map(|change| (w.number, change)));
                     if let Some(step) = windows.next_due() {
                         self.next_due = self.next_due.min(step.saturating_mul(w.step));
                     }
@@ -466,6 +478,7 @@ impl Evaluator {
                 ShapePlan::Sequence(_) | ShapePlan::Single { .. } => {}
             }
         }
+        self.account(&changes, e.ts);
     }
 
     /// Brings the series to a moment: all events before it are applied.
@@ -510,6 +523,7 @@ impl Evaluator {
             }
         }
         next = next.min(self.judge_links(&rules, until));
+        self.account_freed();
         self.next_due = next.min(self.judge_sequences(&rules, until));
     }
 

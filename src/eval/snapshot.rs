@@ -19,7 +19,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 5;
+pub(crate) const SNAPSHOT_VERSION: u16 = 6;
 
 /// Bytes handed out at a time.
 const PART_BYTES: usize = 64 << 10;
@@ -173,7 +173,7 @@ impl Evaluator {
             return Err("the saved state belongs to other rules".to_string());
         }
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
-        Ok(Evaluator {
+        let mut restored = Evaluator {
             books: s.books,
             undecided: s.undecided,
             interner: s.interner,
@@ -193,6 +193,8 @@ impl Evaluator {
             outcomes: s.outcomes.named(&evaluator.rules),
             refused: s.refused.into_iter().map(conflicting).collect(),
             ..evaluator
-        })
+        };
+        restored.account_all();
+        Ok(restored)
     }
 }

@@ -210,6 +210,9 @@ pub struct Evidence {
     pub undecided: u64,
     /// Since when the memory that the rule asks had to forget something for want of room, if that was before it opened.
     pub memory_cut_since: Option<Timestamp>,
+    /// When groups last went for want of room, if that was within its windows and this one may have been among them: what it
+    /// had counted before is missing.
+    pub state_cut_at: Option<Timestamp>,
 }
 
 /// A contributing event.

@@ -417,7 +417,7 @@ fn events_held_for_evidence() {
         for i in 0..6_000 {
             let line = format!(
                 r#"{{"type":"completion","id":"e{i:05}","ts":"2026-01-02T{:02}:{:02}:{:02}Z","account":"a"}}"#,
-                i / 3600,
+                i / 3_600,
                 i / 60 % 60,
                 i % 60
             );

@@ -10,6 +10,7 @@ mod link_scale;
 mod links;
 mod many;
 mod properties;
+mod room;
 mod remembered;
 mod sequences;
 mod sessions;
