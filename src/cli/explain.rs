@@ -242,14 +242,17 @@ fn ties(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     )?;
     for edge in l.items("edges").take(EVENTS_SHOWN) {
         let e = Read(edge);
+        let times = match n(edge, "uses") {
+            1 => "once".to_string(),
+            uses => format!("{uses} times"),
+        };
         writeln!(
             out,
-            "  {} {}  {} (one of {} accounts, {} times from {} to {})",
+            "  {} {}  {} (one of {} accounts, {times}, first {}, last {})",
             e.text("family"),
             e.text("value"),
             e.text("account"),
             n(edge, "popularity"),
-            n(edge, "uses"),
             e.text("first_seen"),
             e.text("last_seen")
         )?;
