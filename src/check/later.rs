@@ -17,18 +17,15 @@ pub(super) fn diagnostic(span: Span, what: &str) -> Diagnostic {
 /// Reports limits, and the mistakes within them.
 pub(super) fn declarations(cx: &mut Checker<'_>, items: &[&ast::Item]) {
     for item in items {
-        match item {
-            ast::Item::Limit(limit) => {
-                cx.report(diagnostic(limit.name.span, "`limit`"));
-                for path in &limit.enforces {
-                    clause::resolve(cx, path);
-                }
-                on(cx, &limit.on);
-                for e in limit.per.iter().chain(&limit.reserve).chain([&limit.settle]) {
-                    expr::value(cx, &mut Scope::new(Place::Event), e);
-                }
+        if let ast::Item::Limit(limit) = item {
+            cx.report(diagnostic(limit.name.span, "`limit`"));
+            for path in &limit.enforces {
+                clause::resolve(cx, path);
             }
-            _ => {}
+            on(cx, &limit.on);
+            for e in limit.per.iter().chain(&limit.reserve).chain([&limit.settle]) {
+                expr::value(cx, &mut Scope::new(Place::Event), e);
+            }
         }
     }
 }

@@ -525,7 +525,9 @@ impl Group {
         let raw = !net && raw_lane.as_ref().is_some_and(holds);
         let took_out: Vec<u64> = self.more.iter().flat_map(|m| &m.took_out).map(Counts::total).collect();
         // What was counted before groups went is missing, where the window reaches back to it.
-        let cut = Some(self.held.cut).filter(|at| *at >= span.start);
+        // What is usual rests on the windows before as well.
+        let reach = if w.baselines.kept > 0 { w.length.0.saturating_mul(w.baselines.kept + 2) } else { 0 };
+        let cut = Some(self.held.cut).filter(|at| *at >= span.start.saturating_sub(reach));
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
                 && e.holds
