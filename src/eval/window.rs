@@ -719,7 +719,9 @@ impl Group {
         let raw_lane = self.more.as_mut().and_then(|m| m.raw.take());
         let net_env = WindowEnv { lane: &self.net, key, w, interner, span, back };
         // What was counted before groups went is missing, where the window reaches back to it.
-        let cut = Some(self.held.cut).filter(|at| *at >= span.start);
+        // What is usual rests on the windows before as well.
+        let reach = if w.baselines.kept > 0 { w.length.0.saturating_mul(w.baselines.kept + 2) } else { 0 };
+        let cut = Some(self.held.cut).filter(|at| *at >= span.start.saturating_sub(reach));
         let net = net_env.holds();
         let raw = !net && raw_lane.as_ref().is_some_and(|lane| WindowEnv { lane, ..net_env }.holds());
         let took_out = self.took_out();
