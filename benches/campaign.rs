@@ -6,15 +6,23 @@
 //! Texts are made up by [`Author`]: words by Zipf's law, and stock phrases, so that five words in a row also agree by
 //! chance. Honest prompts are 1,451, one account each; 42 of them hold the same 60 words of boilerplate.
 //!
-//! `cargo bench --bench campaign`
-#![allow(clippy::print_stdout, clippy::indexing_slicing, missing_docs, reason = "a benchmark")]
+//! `cargo bench --bench campaign`; `-- merged` ends behind the first table, which says how many violations a rule by template
+//! makes of one campaign.
+#![allow(clippy::print_stdout, clippy::indexing_slicing, clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use common::Random;
+use fineprint::compile::compile;
+use fineprint::eval::{EvalOptions, Evaluator, Origin};
+use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
+use fineprint::plan::{ReferenceData, RuleSet};
+use fineprint::source::SourceMap;
 use fineprint::template::{Fingerprinter, Scratch, Strictness};
+use fineprint::time::{SECOND_NS, Timestamp};
 
 const CAMPAIGNS: u64 = 8;
 const ACCOUNTS: usize = 100;
@@ -138,8 +146,51 @@ fn row(author: &Author, strictness: Strictness, words: usize, place: Place, payl
     [0, 10, 20, 30, 40].map(cell).join(" | ")
 }
 
+/// What a rule by template finds of a campaign in a day: violations, accounts of the largest, and bytes of its state a prompt.
+fn merged(author: &Author, strictness: Strictness, words: usize, percent: u64) -> (usize, usize, usize) {
+    let mut author = Author { random: Random(percent * 1_000 + 7), ..author.clone() };
+    let template = author.words(words);
+    let texts = campaign(&mut author, &template, percent, Place::Before, PAYLOAD_WORDS);
+    let how = if strictness == Strictness::Loose { ", loose" } else { "" };
+    let mut sources = SourceMap::default();
+    let rule = format!(
+        "policy a.b version 2026-01-01 {{ clause c \"No.\" }} rule r {{ enforces a.b.c on completion \
+         per template(prompt{how}) over 24h every 15m when distinct(account) >= 20 and count() >= 200 because \"x\" }}"
+    );
+    sources.add("r.tos", rule);
+    let rules = Arc::new(RuleSet::new(compile(&sources).program, ReferenceData::default()).unwrap());
+    let mut evaluator = Evaluator::new(rules, EvalOptions::default());
+    for (i, (account, text)) in texts.into_iter().enumerate() {
+        let mut event = UsageEvent::new(Kind::Completion, format!("e{i}"), Timestamp(i as i64 * 57 * SECOND_NS));
+        event.set(FieldId::ACCOUNT, Slot::Text(format!("a{account}").into()));
+        event.set(FieldId::PROMPT, Slot::Text(text.into()));
+        evaluator.observe(&event, Origin::default());
+    }
+    let bytes: usize = evaluator.footprint().into_iter().filter(|f| f.part == "r").map(|f| f.bytes).sum();
+    evaluator.finish();
+    let found = evaluator.take_violations();
+    let real: Vec<_> = found.iter().filter(|v| v.merged_into.is_none()).collect();
+    (real.len(), real.iter().map(|v| v.accounts.len()).max().unwrap_or(0), bytes / PROMPTS)
+}
+
 fn main() {
     let author = Author::new(77);
+    println!("violations of one campaign, by a rule of 20 accounts and 200 uses in 24 hours (accounts of the largest)");
+    println!(
+        "| k, template words | 0 % | 10 % | 20 % | 30 % | 40 % substitution | bytes a prompt |\n|---|---|---|---|---|---|---|"
+    );
+    for strictness in Strictness::ALL {
+        for words in [20, 60, 150] {
+            let cells = [0, 10, 20, 30, 40].map(|percent| merged(&author, strictness, words, percent));
+            let shown = cells.map(|(n, accounts, _)| format!("{n} ({accounts})")).join(" | ");
+            let bytes = cells.map(|(.., bytes)| bytes).into_iter().max().unwrap_or(0);
+            println!("| {}: {words} | {shown} | {bytes} |", strictness.words());
+        }
+    }
+    // The rest takes a few minutes where it is not optimised.
+    if std::env::args().any(|a| a == "merged") {
+        return;
+    }
     println!("share of prompts found, mean (least–most) of {CAMPAIGNS} campaigns, {PAYLOAD_WORDS} words of payload");
     println!("| k, template words | 0 % | 10 % | 20 % | 30 % | 40 % substitution |\n|---|---|---|---|---|---|");
     for strictness in Strictness::ALL {

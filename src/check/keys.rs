@@ -82,6 +82,17 @@ pub(super) fn enough_events(cx: &mut Checker<'_>, written: &ast::Rule, when: &Ex
     false
 }
 
+/// Refuses earlier windows in a rule by template: fingerprints have none until they have events enough, and what is merged is
+/// another fingerprint at every step.
+pub(super) fn no_baselines(cx: &mut Checker<'_>, aggregates: &[Aggregate]) -> bool {
+    let looks_back = |a: &&Aggregate| a.function.baseline().is_some();
+    for a in aggregates.iter().filter(looks_back) {
+        let what = format!("`{}(…)` over the groups of a template", a.function.word());
+        cx.report(later::diagnostic(a.span, &what));
+    }
+    !aggregates.iter().any(|a| looks_back(&a))
+}
+
 /// How many events a window must hold at least for a condition to be true.
 fn least_events(when: &Expr, aggregates: &[Aggregate]) -> u64 {
     let counts = |e: &Expr| match e.kind {

@@ -396,8 +396,10 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
                     return None;
                 }
                 let shape = Windowed { per, link, only: Vec::new(), length, step, gap, aggregates, when };
-                (!shape.merges() || keys::enough_events(cx, rule, &shape.when, &shape.aggregates))
-                    .then_some(Shape::Windowed(shape))
+                let fine = !shape.merges()
+                    || (keys::enough_events(cx, rule, &shape.when, &shape.aggregates)
+                        & keys::no_baselines(cx, &shape.aggregates));
+                fine.then_some(Shape::Windowed(shape))
             })
         }
         Cut::Sequence { per } => sequence.map(|s| Shape::Sequence(hir::Sequence { per, ..s })),

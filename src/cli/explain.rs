@@ -1,6 +1,7 @@
 //! `fineprint explain`: the page of a diagnostic code, or a violation in prose.
 
 mod derived;
+mod why_not;
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -44,7 +45,7 @@ impl Explain {
             let Some(mut source) = self.from.read(self.db.as_deref())? else { return Ok(Exit::RuleError) };
             let from = source.from;
             let why = self.from.case(&mut source, rule)?.why_not(account)?;
-            (derived::why_not_json(rule, account, &why, from), derived::why_not_text(rule, account, &why, from))
+            (why_not::why_not_json(rule, account, &why, from), why_not::why_not_text(rule, account, &why, from))
         } else if let Some(db) = &self.db {
             let row = Log::open(db)?.one(self.what.as_deref().unwrap_or_default())?;
             let record: Value = serde_json::from_str(&row.record)?;

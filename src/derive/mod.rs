@@ -2,6 +2,7 @@
 //! they might have been, to say which events counted, what would have kept a finding silent, and how near one came. Every
 //! answer is a run of the evaluator, none is a guess. Knows no file, no log and no terminal.
 
+mod reach;
 mod reasons;
 mod silent;
 mod variant;
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use reasons::{EXAMPLES_MAX, Reason, Reasons};
-pub use silent::{ACCOUNTS_TRIED_MAX, Bound, EVENTS_RUN_MAX, Silence, Without};
+pub use silent::{ACCOUNTS_TRIED_MAX, Bound, EVENTS_RUN_MAX, Effort, Silence, Without};
 pub use variant::not_derivable;
 pub use why_not::{Condition, Nearest, WhyNot};
 
@@ -33,6 +34,8 @@ pub struct Case<'a> {
     events: Vec<Recalled>,
     /// Which of them the rule looks at.
     looked_at: Vec<bool>,
+    /// Which of them have a part in what it finds: of a link or a series all, those too that it does not look at.
+    fed: Vec<bool>,
     /// How many came behind the watermark.
     pub n_late: u64,
     /// Up to when time is over.
@@ -45,13 +48,13 @@ pub struct Case<'a> {
 
 /// Which windows a run notes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looking {
+enum Looking<'g> {
     /// None.
     Away,
-    /// Those of groups with enough events for the condition to hold.
-    On,
-    /// All.
-    OnAll,
+    /// Those of groups, with enough events for the condition to hold.
+    On(&'g BTreeSet<Vec<String>>),
+    /// All of groups.
+    OnAll(&'g BTreeSet<Vec<String>>),
 }
 
 /// Why a case cannot be made.
@@ -104,8 +107,9 @@ impl<'a> Case<'a> {
             .map(|(_, (event, _))| event)
             .collect();
         taken.sort_by(|(a, _), (b, _)| (a.event.ts(), a.event.id()).cmp(&(b.event.ts(), b.event.id())));
-        let (events, looked_at) = taken.into_iter().unzip();
-        Ok(Case { writer, sources, rule, events, looked_at, n_late, horizon, found, found_at_end })
+        let (events, looked_at): (Vec<_>, Vec<bool>) = taken.into_iter().unzip();
+        let fed = if reach::is_fed_all(rule) { vec![true; looked_at.len()] } else { looked_at.clone() };
+        Ok(Case { writer, sources, rule, events, looked_at, fed, n_late, horizon, found, found_at_end })
     }
 
     /// The rule.
@@ -127,20 +131,20 @@ impl<'a> Case<'a> {
     fn run(
         &self,
         rule: Rule,
-        looking: Looking,
+        looking: Looking<'_>,
         passes: impl Fn(usize, &Recalled) -> bool,
     ) -> Result<(Vec<Violation>, Vec<Look>), DeriveError> {
         let rules = variant::alone(self.writer, vec![rule])?;
         let names = TestNames::between(self.writer, &rules);
-        let rules = if looking == Looking::OnAll { rules.judging_all() } else { rules };
+        let rules = if matches!(looking, Looking::OnAll(_)) { rules.judging_all() } else { rules };
         // Sorted: nothing comes late.
         let options = EvalOptions { lateness: Duration(0), ..EvalOptions::default() };
         let mut evaluator = Evaluator::new(Arc::new(rules), options);
-        if looking != Looking::Away {
-            evaluator.watch();
+        if let Looking::On(groups) | Looking::OnAll(groups) = looking {
+            evaluator.watch(groups.clone());
         }
-        let looked_at = self.events.iter().zip(&self.looked_at).enumerate().filter(|(_, (_, looked_at))| **looked_at);
-        for (i, (recalled, _)) in looked_at.filter(|(i, (recalled, _))| passes(*i, recalled)) {
+        let fed = self.events.iter().zip(&self.fed).enumerate().filter(|(_, (_, fed))| **fed);
+        for (i, (recalled, _)) in fed.filter(|(i, (recalled, _))| passes(*i, recalled)) {
             evaluator.observe_recalled(recalled, &names, Origin { input: 0, line: i as u64 });
         }
         evaluator.advance(self.horizon);
@@ -152,9 +156,8 @@ impl<'a> Case<'a> {
 
     /// Which events can have a part in what becomes of some groups: those of the groups, or all where the rule looks further.
     fn scope(&self, groups: &BTreeSet<Vec<String>>, conditions: &mut Conditions<'_, '_>) -> Vec<bool> {
-        let Shape::Windowed(w) = &self.rule.shape else { return self.looked_at.clone() };
-        if w.merges() || self.rule.asks_memory() {
-            return self.looked_at.clone();
+        if !matches!(self.rule.shape, Shape::Windowed(_)) || reach::is_of_others(self.rule) {
+            return self.fed.clone();
         }
         let own = |r: &Recalled, conditions: &mut Conditions<'_, '_>| {
             conditions.groups(r).is_some_and(|own| own.iter().any(|group| groups.contains(group)))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::reach::is_linked;
 use super::reasons::{Conditions, Reason, Reasons, note};
 use super::variant::{bound, parts, with_part};
 use super::{Case, DeriveError, Looking, accuses};
@@ -15,6 +16,21 @@ use crate::violation::{Scalar, Status, Violation};
 pub const ACCOUNTS_TRIED_MAX: usize = 50;
 /// Events that all such runs take in together: above it no further account is tried.
 pub const EVENTS_RUN_MAX: usize = 5_000_000;
+
+/// How much is tried to say without which account a finding would not be.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Accounts at most.
+    pub accounts: usize,
+    /// Events that all runs take in together, at most.
+    pub events: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Effort { accounts: ACCOUNTS_TRIED_MAX, events: EVENTS_RUN_MAX }
+    }
+}
 
 /// What would have kept a finding silent.
 #[derive(Debug, Default)]
@@ -56,7 +72,7 @@ impl Case<'_> {
     /// Where a variant of the rule cannot be run.
     pub fn reasons(&self, v: &Violation) -> Result<Reasons, DeriveError> {
         let mut conditions = Conditions::new(self)?;
-        let groups = self.groups_of(v, &mut conditions);
+        let groups = self.groups_of(v, &mut conditions)?;
         let accounts: BTreeSet<&str> = v.accounts.iter().map(String::as_str).collect();
         let from = v.window.map_or(v.opened_at, |(start, _)| start);
         let mut reasons = Reasons::new();
@@ -85,14 +101,14 @@ impl Case<'_> {
     ///
     /// # Errors
     /// Where a variant of the rule cannot be run.
-    pub fn silence(&self, v: &Violation) -> Result<Silence, DeriveError> {
+    pub fn silence(&self, v: &Violation, effort: Effort) -> Result<Silence, DeriveError> {
         let mut conditions = Conditions::new(self)?;
-        let groups = self.groups_of(v, &mut conditions);
+        let groups = self.groups_of(v, &mut conditions)?;
         let scope = self.scope(&groups, &mut conditions);
-        let mut silence = Silence { without: self.without(v, &scope)?, ..Silence::default() };
+        let mut silence = Silence { without: self.without(v, &scope, effort)?, ..Silence::default() };
         if let Shape::Windowed(w) = &self.rule.shape {
-            let (_, looks) = self.run(self.rule.clone(), Looking::On, |i, _| scope.get(i).copied().unwrap_or(false))?;
-            let looks: Vec<Look> = looks.into_iter().filter(|look| groups.contains(&look.group)).collect();
+            let (_, looks) =
+                self.run(self.rule.clone(), Looking::On(&groups), |i, _| scope.get(i).copied().unwrap_or(false))?;
             for (i, part) in parts(&w.when).iter().enumerate() {
                 silence.bounds.push(self.bound(v, (w, i, part), &looks, &scope)?);
             }
@@ -100,23 +116,36 @@ impl Case<'_> {
         Ok(silence)
     }
 
-    /// The groups of a finding: its own, or of a merged one all of its events.
-    fn groups_of(&self, v: &Violation, conditions: &mut Conditions<'_, '_>) -> BTreeSet<Vec<String>> {
+    /// The groups of a finding: its own; of a merged one those of its events whose condition held while it did.
+    fn groups_of(
+        &self,
+        v: &Violation,
+        conditions: &mut Conditions<'_, '_>,
+    ) -> Result<BTreeSet<Vec<String>>, DeriveError> {
         let own: Vec<String> = v.group.iter().map(|(_, value)| value.clone()).collect();
+        if is_linked(self.rule) {
+            // Of a link group what each of its accounts counted.
+            return Ok(v.accounts.iter().map(|account| vec![account.clone()]).collect());
+        }
         let mut groups = BTreeSet::from([own]);
         if matches!(&self.rule.shape, Shape::Windowed(w) if w.merges()) {
             let named: BTreeSet<&str> = v.evidence.events.iter().map(|e| e.id.as_str()).collect();
-            for recalled in self.events.iter().filter(|r| named.contains(r.event.id())) {
-                groups.extend(conditions.groups(recalled).into_iter().flatten());
-            }
+            let of_events = self.events.iter().filter(|r| named.contains(r.event.id()));
+            let all: BTreeSet<Vec<String>> = of_events.filter_map(|r| conditions.groups(r)).flatten().collect();
+            let (_, looks) = self.run(self.rule.clone(), Looking::On(&all), |_, _| true)?;
+            let held = looks.into_iter().filter(|l| l.holds && v.opened_at <= l.end && l.end <= v.updated_at);
+            let held: BTreeSet<Vec<String>> = held.map(|look| look.group).collect();
+            // What is exempted held with the events that an exception takes out, and is not looked at.
+            groups.extend(if held.is_empty() { all } else { held });
         }
-        groups
+        Ok(groups)
     }
 
     /// Whether such a finding is among those of another run: of the same group, or of a merged one of the same accounts, at a
     /// time at which this one held.
     fn still(&self, v: &Violation, found: &[Violation]) -> bool {
-        let merges = matches!(&self.rule.shape, Shape::Windowed(w) if w.merges());
+        // Neither fingerprint nor account that such a group is named by need be the same.
+        let merges = is_linked(self.rule) || matches!(&self.rule.shape, Shape::Windowed(w) if w.merges());
         let same = |f: &Violation| {
             let alike = match v.status {
                 Status::Exempted => f.status == Status::Exempted,
@@ -145,6 +174,9 @@ impl Case<'_> {
         let (Some((value, Const::Num(_), flipped)), ExprKind::Compare(op, ..)) = (bound(part), &part.kind) else {
             return none("it is no comparison of a number with a constant");
         };
+        if is_linked(self.rule) {
+            return none("windows of accounts that are counted together are not judged again one by one");
+        }
         let op = if flipped { mirrored(*op) } else { *op };
         if !matches!(op, Compare::Greater | Compare::GreaterEqual | Compare::Less | Compare::LessEqual) {
             return none("it asks for one value, not for more or less than one");
@@ -185,7 +217,7 @@ impl Case<'_> {
         Ok(Bound { written, silent: Ok(silent), reached: told })
     }
 
-    fn without(&self, v: &Violation, scope: &[bool]) -> Result<Without, DeriveError> {
+    fn without(&self, v: &Violation, scope: &[bool], effort: Effort) -> Result<Without, DeriveError> {
         let mut events: BTreeMap<&str, usize> = v.accounts.iter().map(|a| (a.as_str(), 0)).collect();
         for (recalled, _) in self.events.iter().zip(scope).filter(|(_, within)| **within) {
             if let Value::Text(account) = recalled.event.get(FieldId::ACCOUNT)
@@ -198,7 +230,7 @@ impl Case<'_> {
         order.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
         let mut without = Without { of: order.len(), ..Without::default() };
         let each = scope.iter().filter(|within| **within).count().max(1);
-        let most = ACCOUNTS_TRIED_MAX.min(EVENTS_RUN_MAX / each);
+        let most = effort.accounts.min(effort.events / each);
         for (account, _) in order.into_iter().take(most) {
             let passes = |i: usize, r: &Recalled| {
                 let own = matches!(r.event.get(FieldId::ACCOUNT), Value::Text(a) if a == account);

@@ -2,9 +2,10 @@
 //! texts are kept back.
 
 use super::DeriveError;
+use super::reach::asks_series;
 use crate::event::FIELDS;
 use crate::event::fields::Privacy;
-use crate::hir::{Const, Expr, ExprKind, Program, Rule, Shape, Windowed, each_expr};
+use crate::hir::{Const, Expr, ExprKind, Program, Rule, Shape, Windowed, each_expr, each_expr_of_series};
 use crate::plan::RuleSet;
 use crate::value::Type;
 
@@ -66,11 +67,19 @@ pub(super) fn probe(rule: &Rule, name: String, condition: &Expr) -> Rule {
     }
 }
 
-/// The first text that a rule needs itself, so that what it finds does not follow from a journal, which keeps texts back:
+/// The first text that a rule, its link or a series that it may ask needs itself, so that what it finds does not follow from a journal, which keeps texts back:
 /// only tests on them, their length, whether they are there, and their fingerprints do.
-pub fn not_derivable(rule: &Rule) -> Option<&'static str> {
+pub fn not_derivable(program: &Program, rule: &Rule) -> Option<&'static str> {
     let mut found = None;
-    each_expr(rule, &mut |e| found = found.or_else(|| needs_text(e, true)));
+    let mut see = |e: &Expr| found = found.or_else(|| needs_text(e, true));
+    each_expr(rule, &mut see);
+    if let Shape::Windowed(Windowed { link: Some(id), .. }) = &rule.shape {
+        let link = program.links.get(id.0 as usize);
+        link.iter().flat_map(|link| &link.families).for_each(|family| see(&family.of));
+    }
+    if asks_series(rule) {
+        program.series.iter().for_each(|series| each_expr_of_series(series, &mut see));
+    }
     found
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::reach::{asks_series, is_linked};
 use super::reasons::{Conditions, Reason, Reasons, missing, note};
 use super::silent::{mirrored, number};
 use super::variant::{bound, parts};
@@ -26,6 +27,8 @@ pub struct WhyNot {
     pub nearest: Option<Nearest>,
     /// How many windows of its groups were judged, or events looked at.
     pub judged: u64,
+    /// Whether its groups are those of a link, of which nothing is said but why the events count.
+    pub linked: bool,
 }
 
 /// How far a window is from holding, the least first: conditions that do not hold, the greatest shortfall of one, its end, its
@@ -108,7 +111,8 @@ impl Case<'_> {
         conditions: &mut Conditions<'_, '_>,
         why: &mut WhyNot,
     ) -> Result<(), DeriveError> {
-        if groups.is_empty() {
+        why.linked = is_linked(self.rule);
+        if groups.is_empty() || why.linked {
             return Ok(());
         }
         let within: Vec<bool> = self
@@ -119,8 +123,11 @@ impl Case<'_> {
                 *looked_at && conditions.groups(r).is_some_and(|own| own.iter().any(|g| groups.contains(g)))
             })
             .collect();
-        let (_, looks) = self.run(self.rule.clone(), Looking::OnAll, |i, _| within.get(i).copied().unwrap_or(false))?;
-        let looks = looks.into_iter().filter(|look| look.events > 0 && groups.contains(&look.group));
+        let passing =
+            if w.merges() && !asks_series(self.rule) { within.clone() } else { self.scope(groups, conditions) };
+        let (_, looks) =
+            self.run(self.rule.clone(), Looking::OnAll(groups), |i, _| passing.get(i).copied().unwrap_or(false))?;
+        let looks = looks.into_iter().filter(|look| look.events > 0);
         let parts = parts(&w.when);
         let mut best: Option<(Distance, Look)> = None;
         for look in looks {

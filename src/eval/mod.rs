@@ -36,7 +36,6 @@ mod trail;
 mod watch;
 mod window;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
@@ -60,6 +59,7 @@ use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
 use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
+use self::watch::Watch;
 use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use smallvec::SmallVec;
 
@@ -212,7 +212,7 @@ pub struct Evaluator {
     outcomes: Outcomes,
     refused: Vec<Refused>,
     /// Every judgement of a window, while somebody looks on.
-    watch: Option<RefCell<Vec<Look>>>,
+    watch: Option<Watch>,
 }
 
 impl Evaluator {

@@ -1,6 +1,7 @@
 //! Looking on while windows are judged: what each came to, condition by condition, whether it was a violation or not.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use super::Evaluator;
 use super::route::{HEADER, part_text, records};
@@ -37,16 +38,35 @@ pub struct Part {
     pub value: Option<Scalar>,
 }
 
+/// What is looked on at.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// The groups.
+    of: BTreeSet<Vec<String>>,
+    looks: RefCell<Vec<Look>>,
+}
+
+impl Watch {
+    pub(crate) fn looks_at(&self, group: &[String]) -> bool {
+        self.of.contains(group)
+    }
+
+    pub(crate) fn note(&self, look: Look) {
+        self.looks.borrow_mut().push(look);
+    }
+}
+
 impl Evaluator {
-    /// Notes every judgement of a window from now on; see [`Evaluator::take_looks`]. Windows in which too few events lie for the
-    /// condition to hold are judged only if the rules were made so ([`crate::plan::RuleSet::judging_all`]).
-    pub fn watch(&mut self) {
-        self.watch = Some(RefCell::default());
+    /// Notes every judgement of a window of these groups from now on; see [`Evaluator::take_looks`]. Windows in which too few
+    /// events lie for the condition to hold are judged only if the rules were made so
+    /// ([`crate::plan::RuleSet::judging_all`]).
+    pub fn watch(&mut self, groups: BTreeSet<Vec<String>>) {
+        self.watch = Some(Watch { of: groups, looks: RefCell::default() });
     }
 
     /// The judgements since the last call, in order of time for each group.
     pub fn take_looks(&mut self) -> Vec<Look> {
-        self.watch.as_ref().map(RefCell::take).unwrap_or_default()
+        self.watch.as_ref().map(|watch| watch.looks.take()).unwrap_or_default()
     }
 
     /// The groups that the records of the last event name, as the texts of their parts.

@@ -4,12 +4,13 @@
 mod cluster;
 mod joined;
 mod linked;
+mod look;
+mod many;
 mod overlap;
 mod sparse;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::hash::BuildHasher;
@@ -18,8 +19,8 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use self::cluster::Clusters;
 pub(crate) use self::cluster::Merge;
-use self::cluster::{Clusters, Court};
 use self::sparse::Sparse;
 use super::accumulate::{Accumulator, Counts, Span};
 use super::back::{Back, empty_values};
@@ -31,17 +32,16 @@ use super::history::next_end;
 use super::intern::Interner;
 use super::lane::Lane;
 use super::room::{Change, Held, Lost, Promise};
-use super::route::{HEADER, part_text, part_value};
+use super::route::{HEADER, part_value};
 use super::series::Series;
 use super::session::Session;
 use super::trail::{End, Trail};
-use super::watch::{Look, Part};
+use super::watch::Watch;
 use crate::event::FieldId;
 use crate::plan::is_symbol;
-use crate::plan::many::ManyPlan;
 use crate::plan::room::{NUMBER_BYTES, TEXT_BYTES};
-use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan, words};
-use crate::plan::scalar::{self as plan, Cond, Env, OutagePlan, Val};
+use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan};
+use crate::plan::scalar::{Env, OutagePlan, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
 use crate::value::{Truth, Type, Value};
@@ -129,16 +129,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) interner: &'a Interner,
     pub(crate) series: &'a [Series],
     /// Where each judgement is noted, if somebody looks on.
-    pub(crate) watch: Option<&'a RefCell<Vec<Look>>>,
-}
-
-impl Bench<'_> {
-    /// Notes what a window comes to, if somebody looks on.
-    fn note(&self, env: &WindowEnv<'_>) {
-        if let Some(watch) = self.watch {
-            watch.borrow_mut().push(look(env));
-        }
-    }
+    pub(crate) watch: Option<&'a Watch>,
 }
 
 impl Windows {
@@ -146,16 +137,6 @@ impl Windows {
     pub(crate) fn next_due(&self) -> Option<i64> {
         let groups = self.due.first_key_value().map(|(step, _)| *step);
         groups.into_iter().chain(self.clusters.next_due()).min()
-    }
-
-    /// Since when events had to be forgotten before they had left their windows.
-    pub(crate) fn lost_since(&self) -> Option<i64> {
-        self.sparse.lost_since()
-    }
-
-    /// How many values of events were forgotten so.
-    pub(crate) fn lost(&self) -> u64 {
-        self.sparse.lost()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -197,46 +178,6 @@ impl Windows {
         let events = group.widest().events();
         let more = group.held.account(w, events);
         Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none() })
-    }
-
-    /// Takes in a record of an event for each of its values. A key has a group once its window holds enough events.
-    fn apply_many(
-        &mut self,
-        w: &WindowPlan,
-        many: &ManyPlan,
-        n_exceptions: usize,
-        record: &[u64],
-        (ts, number): (i64, u64),
-        interner: &Interner,
-    ) {
-        let Some((fixed, values)) = record.split_at_checked(HEADER + words(w)) else { return };
-        let (pane, mut key) =
-            (ts.div_euclid(w.step), Key::from_slice(fixed.get(HEADER..HEADER + w.per.len()).unwrap_or(&[])));
-        let first = pane + 1 - w.panes;
-        self.sparse.expire(w, first);
-        for value in values {
-            if let Some(part) = key.get_mut(many.at) {
-                *part = *value;
-            }
-            if let Some(slot) = self.find(&key) {
-                self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
-                self.schedule(slot, w, pane);
-            } else if w.events_needed <= 1 || !w.baselines.is_empty() {
-                // What looks back needs every window of the key.
-                let slot = self.insert(w, &key, interner);
-                self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
-                self.schedule(slot, w, pane);
-            } else if self.sparse.add(w, many, fixed, (ts, number), *value) >= w.events_needed {
-                let own = self.sparse.of(w, many, &key, first);
-                if own.len() as u64 >= w.events_needed {
-                    let slot = self.insert(w, &key, interner);
-                    for e in &own {
-                        self.count(slot, w, n_exceptions, &e.record, (e.ts, e.number), interner);
-                    }
-                    self.schedule(slot, w, pane);
-                }
-            }
-        }
     }
 
     fn find(&self, key: &[u64]) -> Option<u32> {
@@ -456,49 +397,6 @@ impl Windows {
     /// Values of cohorts that were not begun for want of room.
     pub(crate) fn cohorts_dropped(&self) -> u64 {
         self.cohorts.iter().map(Cohorts::dropped).sum()
-    }
-
-    /// The same in a rule that merges groups: which hold, then what becomes of them together.
-    #[expect(clippy::too_many_arguments, reason = "the step, the rule in its three forms, and where to read and write")]
-    fn judge_merging(
-        &mut self,
-        step: i64,
-        slots: &[u32],
-        many: &ManyPlan,
-        plan: &RulePlan,
-        w: &WindowPlan,
-        bench: &Bench<'_>,
-        ended: &mut Vec<Ended>,
-    ) {
-        // The checker refuses what looks back in such a rule; outages may be asked for.
-        let back = Back { step, series: bench.series, ..Back::nothing() };
-        let mut touched = self.clusters.take_due(step);
-        for slot in slots {
-            let Some(Some(group)) = self.groups.get_mut(*slot as usize) else { continue };
-            if group.due != step {
-                continue;
-            }
-            let holds = group.holds(w, bench, back);
-            bench.note(&group.net_env(w, bench, back));
-            group.holding = holds.contains(&true);
-            let next = group.changes(w, step).map_or(step + 1, |next| next.max(step + 1));
-            let next = if w.clocked && group.is_hot(w) { step + 1 } else { next };
-            self.clusters.note(many.at, &group.key, *slot, holds, &mut touched);
-            if group.is_empty() {
-                self.clusters.leave(many.at, &group.key);
-                self.remove(*slot);
-            } else {
-                group.due = next;
-                self.due.entry(next).or_default().push(*slot);
-            }
-        }
-        let court = Court { plan, w, bench, groups: &self.groups, trail: &self.trail };
-        self.clusters.judge(step, touched, &court, ended);
-    }
-
-    /// All merged violations under way.
-    pub(crate) fn clusters(&mut self) -> &mut Clusters {
-        &mut self.clusters
     }
 
     /// Calls `f` with each group that has an episode.
@@ -725,7 +623,9 @@ impl Group {
         let net = net_env.holds();
         let raw = !net && raw_lane.as_ref().is_some_and(|lane| WindowEnv { lane, ..net_env }.holds());
         let took_out = self.took_out();
-        bench.note(&net_env);
+        if let Some(watch) = bench.watch {
+            look::look(watch, &net_env);
+        }
         let mut machine = |episode: &mut Option<Box<Episode>>, holds: bool, lane: &Lane, exempted: bool| {
             if let Some(e) = episode
                 && e.holds
@@ -773,33 +673,6 @@ impl Group {
         more.raw = raw_lane;
         self.more = Some(more).filter(|m| m.raw.is_some() || m.has_episode());
         due
-    }
-}
-
-/// What a window comes to, condition by condition.
-fn look(env: &WindowEnv<'_>) -> Look {
-    let WindowEnv { lane, key, w, interner, span, .. } = *env;
-    let parts = match &w.when {
-        Cond::And(all) => all.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let part = |cond: &Cond| {
-        let value = match cond {
-            Cond::Compare(_, value, plan::Scalar::Const(_)) | Cond::Compare(_, plan::Scalar::Const(_), value) => {
-                recorded(&value.eval(env))
-            }
-            _ => None,
-        };
-        Part { truth: cond.eval(env), value }
-    };
-    Look {
-        group: w.per.iter().zip(key).map(|(part, word)| part_text(*word, part, interner)).collect(),
-        start: Timestamp(span.start),
-        end: Timestamp(span.end),
-        events: lane.events(),
-        holds: env.holds(),
-        parts: parts.iter().map(part).collect(),
-        values: w.values.iter().map(|v| recorded(&v.scalar.eval(env))).collect(),
     }
 }
 

@@ -152,6 +152,15 @@ impl Store {
         pins::current(&mut conn).await.at("read the pins of", &self.path)
     }
 
+    /// Whether a part of what was read was read under other rules than those in force: the journal then holds what those read.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn was_read_under_other_rules(&self) -> Result<bool, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        Ok(pins::others(&mut conn).await.at("read the pins of", &self.path)? > 0)
+    }
+
     /// Holds `pins` against those in force. Equal ones and those of a new log are taken; others are refused, or taken with
     /// what `changed` says: keep the state, or forget what was read (inputs, books, rejects, snapshot). Violations stay in
     /// either case: a log does not forget what was found, each under the hash of its rule.

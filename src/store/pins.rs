@@ -64,6 +64,11 @@ impl Pins {
 /// Those in force: the last generation.
 const CURRENT: &str = "SELECT rules, lists, registry, config, engine FROM pins ORDER BY generation DESC LIMIT 1";
 
+/// Generations under other rules since the inputs were first read, or were to be read again.
+const OTHERS: &str = "SELECT count(*) FROM pins \
+     WHERE generation >= (SELECT max(generation) FROM pins WHERE change <> 'keep') \
+     AND rules <> (SELECT rules FROM pins ORDER BY generation DESC LIMIT 1)";
+
 /// The next generation. Earlier ones stay as the log's history.
 const INSERT: &str = "INSERT INTO pins (generation, change, rules, lists, registry, config, engine) \
      SELECT coalesce(max(generation), 0) + 1, ?1, ?2, ?3, ?4, ?5, ?6 FROM pins";
@@ -81,6 +86,10 @@ const FORGET: [&str; 6] = [
 pub(super) async fn current(conn: &mut SqliteConnection) -> Result<Option<Pins>, sqlx::Error> {
     let row: Option<(String, String, String, String, String)> = sqlx::query_as(CURRENT).fetch_optional(conn).await?;
     Ok(row.map(|(rules, lists, registry, config, engine)| Pins { rules, lists, registry, config, engine }))
+}
+
+pub(super) async fn others(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(OTHERS).fetch_one(conn).await
 }
 
 pub(super) async fn pin(

@@ -446,3 +446,44 @@ fn events_held_for_evidence() {
     assert_eq!((all.evidence.forgotten, few.evidence.forgotten > 0), (0, true));
     assert_ne!(all.evidence.root, few.evidence.root);
 }
+
+/// Which account keeps a finding up is tried of so many accounts, over so many events; how many were tried is said.
+#[test]
+fn accounts_and_events_that_are_tried() {
+    use fineprint::derive::{ACCOUNTS_TRIED_MAX, Case, EXAMPLES_MAX, Effort, Reason};
+    use fineprint::eval::Recalled;
+
+    let mut sources = SourceMap::default();
+    let rule = "rule r { enforces example.terms.limits on completion where status = 200 per org over 1h when count() >= 60 because \"x\" }";
+    sources.add("rules.tos", format!("{POLICY}{rule}"));
+    let rules = RuleSet::new(compile(&sources).program, ReferenceData::default()).unwrap();
+    let event = |i: usize| {
+        let status = if i < 60 { 200 } else { 429 };
+        let line = format!(
+            r#"{{"id":"e{i:02}","ts":"2026-01-01T00:00:{:02}Z","type":"completion","org":"o","account":"a{i:02}","status":{status}}}"#,
+            i % 60
+        );
+        Recalled::from(decode(line.as_bytes()).unwrap().into_owned())
+    };
+    let events = (0..70).map(event).collect();
+    let case = Case::new(&rules, &sources, "r", events, fineprint::time::Duration::from_secs(300)).unwrap();
+    let mut late = case.found_at_end.clone();
+    assert!(late.is_empty(), "the hour is not over");
+    // Time goes on with another event.
+    let after = r#"{"id":"z","ts":"2026-01-01T03:00:00Z","type":"completion"}"#;
+    let events = (0..70).map(event).chain([Recalled::from(decode(after.as_bytes()).unwrap().into_owned())]);
+    let case = Case::new(&rules, &sources, "r", events.collect(), fineprint::time::Duration::from_secs(300)).unwrap();
+    late.extend(case.found_at_end.clone());
+    let [v] = &late[..] else { panic!("{late:?}") };
+    let tried = |effort: Effort| {
+        let without = case.silence(v, effort).unwrap().without;
+        assert_eq!((without.of, without.clears.len()), (60, without.tried));
+        without.tried
+    };
+    assert_eq!(tried(Effort::default()), ACCOUNTS_TRIED_MAX);
+    assert_eq!(tried(Effort { accounts: 100, ..Effort::default() }), 60);
+    assert_eq!(tried(Effort { events: 60 * 7, ..Effort::default() }), 7);
+    let reasons = case.reasons(v).unwrap();
+    let refused = reasons.iter().find(|(r, _)| matches!(r, Reason::False(_))).unwrap().1;
+    assert_eq!((refused.0, refused.1.len()), (10, EXAMPLES_MAX));
+}

@@ -13,7 +13,7 @@ use crate::cli::run::mapping;
 use crate::cli::terminal::{grouped, note, printable};
 use crate::cli::violations::{Log, time};
 use crate::cli::wrong::Wrong;
-use crate::derive::{ACCOUNTS_TRIED_MAX, Case, Nearest, Reason, Reasons, Silence, WhyNot, not_derivable};
+use crate::derive::{ACCOUNTS_TRIED_MAX, Case, EVENTS_RUN_MAX, Effort, Reason, Reasons, Silence, not_derivable};
 use crate::diagnostic::nearest;
 use crate::eval::Recalled;
 use crate::feed::{Feed, Input};
@@ -126,7 +126,7 @@ impl From {
         let from_journal = events.iter().any(Recalled::is_from_journal);
         known(rules, rule)?;
         let case = Case::new(rules, &source.pack.sources, rule, events, self.lateness)?;
-        if let Some(field) = not_derivable(case.rule()).filter(|_| from_journal) {
+        if let Some(field) = not_derivable(rules.program(), case.rule()).filter(|_| from_journal) {
             let what = format!(
                 "`{rule}` uses the text of `{field}` itself, which the journal does not keep: it cannot be known from it"
             );
@@ -168,6 +168,12 @@ fn journaled(db: &Path, pack: &Pack) -> anyhow::Result<Vec<Recalled>> {
             let help = format!("name those of the run with `--rules`, `--lists` and `--accounts`, {events}");
             return Err(Wrong::new(what, help).into());
         }
+    }
+    if log.wait(log.store.was_read_under_other_rules())? {
+        let what = "the log went on under changed rules: a part of its journal was written by those before, and these cannot read it";
+        let help =
+            "name the events with `--events FILE…`, or read the inputs again: `fineprint run --rules-changed reset`";
+        return Err(Wrong::new(what, help).into());
     }
     let mut dir = db.as_os_str().to_owned();
     dir.push(".journal");
@@ -221,17 +227,24 @@ pub(super) fn derive(case: &Case<'_>, record: &Value, from: &'static str) -> any
         let (reasons, silence) = (Reasons::new(), Silence::default());
         return Ok(Derived { differs: None, reasons, silence, n_events, n_late, from });
     };
-    Ok(Derived { differs: Some(differs), reasons: case.reasons(v)?, silence: case.silence(v)?, n_events, n_late, from })
+    Ok(Derived {
+        differs: Some(differs),
+        reasons: case.reasons(v)?,
+        silence: case.silence(v, Effort::default())?,
+        n_events,
+        n_late,
+        from,
+    })
 }
 
-fn reasons_json(reasons: &Reasons) -> Value {
+pub(super) fn reasons_json(reasons: &Reasons) -> Value {
     let each = reasons.iter().map(|(reason, (n, examples))| {
         json!({ "why": reason.to_string(), "counted": *reason == Reason::Counted, "events": n, "examples": examples })
     });
     each.collect()
 }
 
-fn reasons_text(out: &mut String, reasons: &Reasons) -> std::fmt::Result {
+pub(super) fn reasons_text(out: &mut String, reasons: &Reasons) -> std::fmt::Result {
     for (reason, (n, examples)) in reasons {
         let shown: Vec<String> = examples.iter().map(|id| printable(id).into_owned()).collect();
         let more = if *n > shown.len() as u64 { ", …" } else { "" };
@@ -319,8 +332,9 @@ impl Derived {
         let tried = match without.of.saturating_sub(without.tried) {
             0 => "each of them was tried".to_string(),
             n => format!(
-                "{} were tried, those with the most events, {n} were not (at most {ACCOUNTS_TRIED_MAX})",
-                without.tried
+                "{} were tried, those with the most events, {n} were not (at most {ACCOUNTS_TRIED_MAX}, and {} events in all runs)",
+                without.tried,
+                grouped(EVENTS_RUN_MAX as u64)
             ),
         };
         let clears: Vec<String> = without.clears.iter().map(|a| printable(a).into_owned()).collect();
@@ -331,93 +345,4 @@ impl Derived {
             (false, of) => writeln!(out, "Silent without any one of: {} ({of} accounts; {tried}).", clears.join(", ")),
         }
     }
-}
-
-/// Why a rule found nothing of an account, for machines.
-pub(super) fn why_not_json(rule: &str, account: &str, why: &WhyNot, from: &str) -> Value {
-    let nearest = why.nearest.as_ref().map(|n| {
-        let conditions = n.conditions.iter().map(|c| {
-            json!({
-                "condition": c.written, "truth": truth(c.truth), "value": c.value, "bound": c.bound, "missing": c.missing,
-            })
-        });
-        json!({
-            "group": n.group, "from": n.window.0.to_string(), "to": n.window.1.to_string(), "event": n.event,
-            "holds": n.holds, "conditions": conditions.collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "rule": rule, "account": account, "from": from, "violations": why.found,
-        "exempted": why.exempted, "events": reasons_json(&why.events),
-        "judged": why.judged, "nearest": nearest,
-    })
-}
-
-fn truth(truth: Option<bool>) -> &'static str {
-    match truth {
-        Some(true) => "true",
-        Some(false) => "false",
-        None => "unknown",
-    }
-}
-
-/// The same for people.
-pub(super) fn why_not_text(rule: &str, account: &str, why: &WhyNot, from: &str) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = why_not_sentences(&mut out, rule, account, why, from);
-    out
-}
-
-fn why_not_sentences(out: &mut String, rule: &str, account: &str, why: &WhyNot, from: &str) -> std::fmt::Result {
-    let n: u64 = why.events.values().map(|(n, _)| n).sum();
-    let (rule, account) = (printable(rule), printable(account));
-    if n == 0 {
-        return writeln!(out, "There is no event of account `{account}` in {from}.");
-    }
-    match why.found.as_slice() {
-        [] => writeln!(out, "Rule `{rule}` found nothing of account `{account}`.")?,
-        ids => writeln!(out, "Rule `{rule}` did find account `{account}`: {}", ids.join(", "))?,
-    }
-    if !why.exempted.is_empty() {
-        writeln!(out, "Without an exception it would have: {}", why.exempted.join(", "))?;
-    }
-    writeln!(out, "Its events in {from}:")?;
-    reasons_text(out, &why.events)?;
-    match &why.nearest {
-        None => writeln!(out, "No window or event of its own could be judged."),
-        Some(nearest) => nearest_sentences(out, nearest, why.judged),
-    }
-}
-
-fn nearest_sentences(out: &mut String, n: &Nearest, judged: u64) -> std::fmt::Result {
-    let whole = if n.holds { "The condition held" } else { "The rule came nearest" };
-    match &n.event {
-        Some(id) => {
-            writeln!(out, "{whole} at event {} of {} ({} looked at):", printable(id), n.window.0, grouped(judged))?
-        }
-        None => {
-            let group = n.group.iter().map(|g| printable(g).into_owned()).collect::<Vec<_>>().join(", ");
-            let group = if group.is_empty() { String::new() } else { format!(" of group {group}") };
-            let windows = format!("({} windows judged)", grouped(judged));
-            writeln!(out, "{whole} in the window from {} to {}{group} {windows}:", n.window.0, n.window.1)?;
-        }
-    }
-    for c in &n.conditions {
-        let written = printable(&c.written).into_owned();
-        let value = match (&c.value, &c.bound) {
-            (Some(value), Some(bound)) => {
-                format!("  (it was {}, the rule asks {})", printable(value), printable(bound))
-            }
-            _ => String::new(),
-        };
-        let missing = match c.missing.as_slice() {
-            [] => String::new(),
-            all => {
-                format!("  (missing: {})", all.iter().map(|m| printable(m).into_owned()).collect::<Vec<_>>().join(", "))
-            }
-        };
-        writeln!(out, "  {:7}  {written}{value}{missing}", truth(c.truth))?;
-    }
-    Ok(())
 }

@@ -298,3 +298,23 @@ fn fields_and_codes_are_printed_for_people_and_machines() {
     assert!(bench.call("fields").out.contains("latency_ms"));
     assert!(bench.call("explain TOS0302").out.contains("TOS0302"));
 }
+
+/// A key of which an event has several values is said to be one, with how many groups an event may belong to.
+#[test]
+fn cost_tells_how_many_groups_an_event_has() {
+    let bench = Bench::new();
+    let rule = |name: &str, per: &str| {
+        format!(
+            "rule {name} {{ enforces acme.terms.volume on completion per {per} over 1h when count() >= 10 because \"x\" }}\n"
+        )
+    };
+    let policy = "policy acme.terms version 2025-09-15 { clause volume \"No.\" }\n";
+    std::fs::create_dir(bench.path("many")).unwrap();
+    let all = [rule("a", "template(prompt), model"), rule("b", "canary_ids"), rule("c", "account")].concat();
+    bench.write("many/a.tos", format!("{policy}{all}"));
+    let told = bench.call("check many --cost");
+    assert!(told.out.contains("2 parts, up to 32 keys an event"), "{}", told.out);
+    let json: Value = serde_json::from_str(&bench.call("check many --format json").out).unwrap();
+    let keys: Vec<u64> = (0..3).map(|i| json["rules"][i]["window"]["keys_per_event"].as_u64().unwrap()).collect();
+    assert_eq!(keys, [32, 64, 1]);
+}

@@ -226,6 +226,12 @@ fn what_cannot_be_recomputed_says_why() {
         assert!(called.err.contains(says), "{words}: {}", called.err);
         assert!(called.out.is_empty(), "{words}: {}", called.out);
     }
+    // A journal of two generations of rules is read by neither.
+    bench.write("more.jsonl", lines(&[event(4_000, "ann", "")]));
+    assert!(matches!(bench.call("run --rules rules --db kept.db e.jsonl").code, 0 | 1));
+    assert!(matches!(bench.call("run --rules other --db kept.db --rules-changed keep more.jsonl").code, 0 | 1));
+    let kept = bench.call(&format!("explain {id} --db kept.db --rules other"));
+    assert!(kept.code == 3 && kept.err.contains("went on under changed rules"), "{kept:?}");
     // From the events it can be known.
     let told = bench.call(&format!("explain {same} --db v.db --rules rules --events e.jsonl"));
     assert!(told.out.contains("the same as in the record"), "{}", told.out);
@@ -256,4 +262,66 @@ fn every_violation_of_a_log_is_found_again() {
         assert_eq!(again["differs"], serde_json::json!([]), "{v}");
     }
     assert!(tried.len() >= 5, "{tried:?}");
+}
+
+const FAN_OUT: &str = r#"
+policy acme.terms version 2025-09-15 {
+  clause accounts at "3.3" "Similar inputs may not be spread over several accounts."
+}
+
+list public_templates : fingerprint = [
+  "You are a helpful assistant who answers every question that the user asks in a polite and short way",
+]
+
+rule fan-out {
+  enforces acme.terms.accounts
+  on       completion where template(prompt) not in public_templates
+  per      template(prompt)
+  over     1h every 5m
+  let      accounts = distinct(account)
+  let      uses = count()
+  when     accounts >= 6 and uses >= 24
+  because  "{accounts} accounts used one template {uses} times"
+}
+"#;
+
+/// A merged violation: its fingerprints are in the journal, no word of a prompt is; the public part hides nothing.
+#[test]
+fn a_campaign_is_found_again_by_its_fingerprints() {
+    let bench = Bench::new();
+    bench.write("rules/acme.tos", FAN_OUT);
+    let public = "You are a helpful assistant who answers every question that the user asks in a polite and short way.";
+    let template =
+        "Rewrite the task below so that it is harder but keeps its answer, its form and the language it was asked in";
+    let prompt = |text: String| format!(r#""prompt":"{text}""#);
+    let mut all: Vec<String> = Vec::new();
+    for i in 0..32 {
+        let payload = format!("number {i} of many {} things that nobody else says in just this way", i * 7);
+        all.push(event(i * 20, &format!("ann{}", i % 8), &prompt(format!("{public} {template}: {payload}"))));
+        all.push(event(
+            i * 20 + 1,
+            &format!("honest{i}"),
+            &prompt(format!("{public} {payload} for {i} reasons of my own")),
+        ));
+    }
+    all.push(event(620, "ann1", &prompt(public.to_string())));
+    all.push(event(9_000, "last", ""));
+    bench.write("e.jsonl", lines(&all));
+    bench.run("v.db", "e.jsonl");
+    let id = id_of(&bench, "fan-out");
+    let told = bench.call(&format!("explain {id} --db v.db --rules rules"));
+    for line in [
+        "Recomputed from 66 events of the journal: the same as in the record.",
+        "  32 events: counted",
+        "  1 event: it has no value to be grouped by  (ev_620_ann1)",
+        "  instead of `accounts >= 6`: `accounts >= 9`, it reached 8",
+        "  instead of `uses >= 24`: `uses >= 33`, it reached 32",
+        "No one of its 8 accounts alone keeps it up; each of them was tried.",
+    ] {
+        assert!(told.out.lines().any(|l| l == line), "`{line}` is not in:\n{}", told.out);
+    }
+    let export = bench.export("v.db");
+    assert!(export.contains("fingerprints") && !export.contains("Rewrite"), "{export}");
+    let why = bench.call("explain --why-not fan-out honest3 --db v.db --rules rules");
+    assert!(why.out.contains("  false    accounts >= 6  (it was "), "{}", why.out);
 }

@@ -129,7 +129,7 @@ fn random_cases_reach_everything() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut seen = std::collections::BTreeMap::<&str, u32>::new();
-    for _ in 0..700 {
+    for _ in 0..3_000 {
         let numbers = linked_numbers(EVENTS).new_tree(&mut runner).unwrap().current();
         let (plain, arrivals) = course(&numbers, false);
         let violations = plain.run(&arrivals).violations;
@@ -149,5 +149,5 @@ fn random_cases_reach_everything() {
     }
     let wanted = |what: &str| if what.starts_with("merged ") { 1 } else { 20 };
     let rare: Vec<_> = seen.iter().filter(|(what, n)| **n < wanted(what)).collect();
-    assert!(rare.is_empty(), "in too few of 700 cases: {rare:?} of {seen:?}");
+    assert!(rare.is_empty(), "in too few of 3,000 cases: {rare:?} of {seen:?}");
 }

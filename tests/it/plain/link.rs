@@ -453,6 +453,7 @@ fn record(
             (false, Some(_), None) => Status::Closed,
             (false, Some(_), Some(_)) => Status::Merged,
         },
+        merged_into: merged_into.as_ref().filter(|_| !episode.exempted).and_then(|m| m.violation.clone()),
         updated_at: last.end,
         closed_at: episode.closed_at,
         group: vec![(link.name.clone(), episode.group.clone())],
