@@ -90,21 +90,20 @@ pub fn cost(rule: &Rule) -> RuleCost {
 pub struct LinkCost {
     /// Most edges (an account with a value), over all families.
     pub edges: u64,
-    /// Bytes of all of them, each with one step; every further step in which it is seen takes [`ROW_BYTES`].
+    /// Bytes of all of them, each seen in one step; every further step takes 16.
     pub bytes: u64,
     /// Most pairs of accounts that are held against each other.
     pub pairs: u64,
 }
 
-/// Bytes of a step in which an edge was seen.
-pub const ROW_BYTES: u64 = 16;
-/// Bytes of an edge: 56, those of a value that nobody shares, 64, and their places in three tables of hashes.
-const EDGE_BYTES: u64 = 136;
+/// Bytes of an edge that was seen in one step, with its part of value, account and tables of hashes: 159 where 100,000 accounts
+/// have three values each (`eval::link_scale`).
+const EDGE_BYTES: u64 = 160;
 
 /// The cost of a link.
 pub fn link_cost(link: &Link) -> LinkCost {
     let edges = (LINK_EDGES_MAX as u64).saturating_mul(link.families.len() as u64);
-    LinkCost { edges, bytes: edges.saturating_mul(EDGE_BYTES + ROW_BYTES), pairs: LINK_PAIRS_MAX }
+    LinkCost { edges, bytes: edges.saturating_mul(EDGE_BYTES), pairs: LINK_PAIRS_MAX }
 }
 
 /// Bytes of a step of a series that its median is over: its number and its value.

@@ -326,7 +326,26 @@ pub(super) fn check_rule(
 
 /// Whether what single accounts came to gives what they come to together.
 fn merges(function: &Function) -> bool {
-    !matches!(function, Function::First(_) | Function::Last(_) | Function::LongestIdle | Function::TopSpeed(_))
+    match function {
+        Function::Count
+        | Function::Sum(_)
+        | Function::Min(_)
+        | Function::Max(_)
+        | Function::Average(_)
+        | Function::Distinct { .. }
+        | Function::Share(_)
+        | Function::Quantile(..)
+        | Function::Spread(_)
+        | Function::TopShare(..)
+        | Function::Entropy(_)
+        | Function::Rate => true,
+        // Who stood beside whom in time is not known of accounts apart, nor what the group came to before it was one.
+        Function::First(_)
+        | Function::Last(_)
+        | Function::LongestIdle
+        | Function::TopSpeed(_)
+        | Function::Baseline(_) => false,
+    }
 }
 
 /// The message about a link where a value is needed.

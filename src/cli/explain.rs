@@ -243,14 +243,17 @@ fn ties(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     )?;
     for edge in l.items("edges").take(EVENTS_SHOWN) {
         let e = Read(edge);
+        let times = match n(edge, "uses") {
+            1 => "once".to_string(),
+            uses => format!("{uses} times"),
+        };
         writeln!(
             out,
-            "  {} {}  {} (one of {} accounts, {} times from {} to {})",
+            "  {} {}  {} (one of {} accounts, {times}, first {}, last {})",
             e.text("family"),
             e.text("value"),
             e.text("account"),
             n(edge, "popularity"),
-            n(edge, "uses"),
             e.text("first_seen"),
             e.text("last_seen")
         )?;
@@ -292,6 +295,13 @@ fn evidence(out: &mut String, r: &Read<'_>) -> std::fmt::Result {
     let cut = e.text("memory_cut_since");
     if !cut.is_empty() {
         writeln!(out, "  The memory that the rule asks had to forget values since {cut}, for want of room.")?;
+    }
+    let cut = e.text("state_cut_at");
+    if !cut.is_empty() {
+        writeln!(
+            out,
+            "  Groups of the rule went at {cut}, for want of room: what this one had counted before may be missing."
+        )?;
     }
     for event in e.items("events").take(EVENTS_SHOWN) {
         let x = Read(event);

@@ -63,6 +63,10 @@ pub(super) struct Run {
     /// How far events may come out of order
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     lateness: Duration,
+    /// Most bytes of state that the groups of windowed rules are accounted at, such as `256MiB`; above it the least promising
+    /// groups go, and what they had counted is told as lost
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
+    state_budget: u64,
     /// The latest moment that events without an ingest time may bear; also the day for which dates of rules are judged,
     /// which is today where it is not given
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -107,6 +111,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::parse(text)
         .filter(|d| d.0 >= 0)
         .ok_or_else(|| "write a number with its unit, such as 5m, 90s or 1h".to_string())
+}
+
+/// A number of bytes, with or without its unit.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("B", 0), ("", 0)];
+    let unit = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+    unit.and_then(|(number, shift)| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift))
+        .ok_or_else(|| "write a number with its unit, such as 256MiB, 1GiB or 65536".to_string())
 }
 
 impl Run {
@@ -183,7 +195,13 @@ impl Run {
 
     fn options(&self, program: &Program) -> anyhow::Result<RunOptions> {
         let delay_secret = self.delay_secret(program)?;
-        let eval = EvalOptions { lateness: self.lateness, as_of: self.as_of, delay_secret, ..EvalOptions::default() };
+        let eval = EvalOptions {
+            lateness: self.lateness,
+            as_of: self.as_of,
+            delay_secret,
+            state_bytes: self.state_budget,
+            ..EvalOptions::default()
+        };
         let checkpoint = CheckpointOptions { events: self.commit_every, ..CheckpointOptions::default() };
         Ok(RunOptions { eval, format: self.mapping()?, checkpoint, flush_at_end: self.flush_at_end })
     }
@@ -224,10 +242,11 @@ impl Run {
             Some(path) => std::fs::read_to_string(path)?,
         };
         let mut config = format!(
-            "lateness {} future {} as_of {:?} fingerprints {} epoch {} mapping {mapping}",
+            "lateness {} future {} as_of {:?} state {} fingerprints {} epoch {} mapping {mapping}",
             eval.lateness,
             eval.future,
             eval.as_of,
+            eval.state_bytes,
             key.id(),
             key.epoch()
         );

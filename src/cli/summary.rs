@@ -107,6 +107,13 @@ impl Report<'_> {
         for (rule, n) in s.memory_lost.iter().take(UNDECIDED_SHOWN) {
             writeln!(out, "memory      {}: {} values were forgotten for want of room", printable(rule), grouped(*n))?;
         }
+        for (rule, groups, events) in s.groups_lost.iter().take(UNDECIDED_SHOWN) {
+            let (rule, groups, events) = (printable(rule), grouped(*groups), grouped(*events));
+            writeln!(
+                out,
+                "room        {rule}: {groups} groups of {events} events went for want of room (`--state-budget`)"
+            )?;
+        }
         for (link, edges, values) in &s.links_lost {
             let (link, edges, values) = (printable(link), grouped(*edges), grouped(*values));
             writeln!(
@@ -164,6 +171,7 @@ impl Report<'_> {
             "unknown_keys": books.unknown_keys,
             "undecided": s.undecided.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
             "memory_lost": s.memory_lost.iter().map(|(r, n)| json!({ "rule": r, "sightings": n })).collect::<Vec<_>>(),
+            "groups_lost": s.groups_lost.iter().map(|(r, groups, events)| json!({ "rule": r, "groups": groups, "events": events })).collect::<Vec<_>>(),
             "links_lost": s.links_lost.iter().map(|(l, edges, values)| json!({ "link": l, "edges": edges, "values": values })).collect::<Vec<_>>(),
             "partial_matches_dropped": s.dropped.iter().map(|(r, n)| json!({ "rule": r, "events": n })).collect::<Vec<_>>(),
             "baselines_lost": s.baselines_lost.iter().map(|(r, n)| json!({ "name": r, "values": n })).collect::<Vec<_>>(),

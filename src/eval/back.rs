@@ -65,6 +65,20 @@ impl WindowEnv<'_> {
         }
     }
 
+    /// How many values a baseline rests on, whether they are enough or not.
+    pub(super) fn baseline_values(&self, number: u16) -> Option<i64> {
+        let number = usize::from(number);
+        let b = self.w.baselines.all.get(number)?;
+        let n = match &b.whose {
+            WhosePlan::Own => {
+                let empty = self.back.empty.get(number).copied().flatten();
+                self.lane.history()?.values(self.w, (number, b), self.back.step, empty).len() as u64
+            }
+            WhosePlan::Cohort { number, by } => self.back.cohorts.get(*number)?.count(self.cohort(by)?),
+        };
+        i64::try_from(n).ok()
+    }
+
     /// The aggregates that make a baseline an estimate, each with how far it may be off; `aggregate` is its own number.
     pub(super) fn baseline_estimates(&self, aggregate: u16, number: u16) -> SmallVec<[(u16, Bound); 1]> {
         let mut found = SmallVec::new();

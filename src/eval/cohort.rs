@@ -99,6 +99,11 @@ impl Cohorts {
         enough.then(|| cohort.values.value(b.share)).flatten()
     }
 
+    /// How many values a cohort holds.
+    pub(crate) fn count(&self, cohort: u128) -> u64 {
+        self.by.get(&cohort).map_or(0, |c| c.windows.iter().map(|w| w.groups).sum())
+    }
+
     /// How far what it comes to may be off for itself, and the aggregates that were estimates in any of its windows.
     pub(crate) fn estimated(&self, cohort: u128) -> (Option<Bound>, u64) {
         let Some(cohort) = self.by.get(&cohort) else { return (None, 0) };

@@ -38,6 +38,8 @@ pub(crate) struct Episode {
     pub(crate) because: String,
     pub(crate) took_out: Vec<u64>,
     pub(crate) gathered: Gathered,
+    /// When groups went for want of room whose events its windows would have counted; [`None`] for never.
+    pub(crate) cut: Option<i64>,
     /// Last true step when it was last handed out; `None` when something else changed since.
     pub(crate) handed_out: Option<i64>,
 }
@@ -78,6 +80,7 @@ impl Episode {
             because,
             took_out,
             gathered: Gathered::default(),
+            cut: None,
             handed_out: None,
         }
     }
@@ -178,6 +181,6 @@ impl Gathered {
             listed.into_iter().map(|(n, role)| named(n, role)).collect()
         };
         let (root, forgotten) = (self.tree.root(), self.forgotten);
-        Evidence { count, root, events, complete, forgotten, undecided: 0, memory_cut_since: None }
+        Evidence { count, root, events, complete, forgotten, undecided: 0, memory_cut_since: None, state_cut_at: None }
     }
 }

@@ -175,6 +175,7 @@ impl Subject<'_> {
             forgotten: 0,
             undecided: 0,
             memory_cut_since: None,
+            state_cut_at: None,
         };
         let took_out: Vec<u64> =
             (0..self.rule.exceptions.len()).map(|i| u64::from(single.exceptions >> i & 1)).collect();
@@ -259,6 +260,7 @@ impl Subject<'_> {
             })
             .collect();
         v.evidence = e.gathered.evidence();
+        v.evidence.state_cut_at = e.cut.map(Timestamp);
         v.exceptions = considered(self.rule, &e.took_out);
         v.because = e.because.clone();
         v

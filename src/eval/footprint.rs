@@ -43,6 +43,7 @@ impl Evaluator {
             shared("texts", self.interner.heap_bytes()),
             shared("events that wait", self.stage.heap_bytes()),
             shared("events of windows", self.events.heap_bytes()),
+            shared("lists of groups", self.room.heap_bytes()),
         ];
         for (link, view) in self.links.iter().zip(&self.rules.links.views) {
             let plan = self.rules.links.all.get(view.link as usize);

@@ -68,15 +68,15 @@ impl History {
         self.0.iter().filter(move |e| (oldest..=newest).contains(&e.number))
     }
 
-    /// What is usual at a step; `empty` is what a window without events comes to.
-    pub(crate) fn usual(
+    /// The known values that a baseline rests on at a step, in no order; `empty` is what a window without events comes to.
+    pub(crate) fn values(
         &self,
         w: &WindowPlan,
         (number, b): (usize, &BaselinePlan),
         step: i64,
         empty: Option<i64>,
-    ) -> Option<i64> {
-        let first = self.seen(w, b, step).next()?.number;
+    ) -> Vec<i64> {
+        let Some(first) = self.seen(w, b, step).next().map(|e| e.number) else { return Vec::new() };
         let mut all: Vec<i64> = Vec::new();
         let mut with_events = 0;
         for earlier in self.seen(w, b, step) {
@@ -85,6 +85,18 @@ impl History {
         }
         let without = usize::try_from(newest(w, step) - first + 1 - with_events).unwrap_or(0);
         all.extend(empty.into_iter().flat_map(|n| std::iter::repeat_n(n, without)));
+        all
+    }
+
+    /// What is usual at a step; unknown over too few values.
+    pub(crate) fn usual(
+        &self,
+        w: &WindowPlan,
+        (number, b): (usize, &BaselinePlan),
+        step: i64,
+        empty: Option<i64>,
+    ) -> Option<i64> {
+        let mut all = self.values(w, (number, b), step, empty);
         if (all.len() as u64) < b.least.max(1) {
             return None;
         }

@@ -23,6 +23,7 @@ pub mod memory;
 mod merkle;
 mod outcome;
 mod project;
+mod room;
 mod recall;
 mod route;
 mod routed;
@@ -42,6 +43,7 @@ pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
 pub use recall::{Recalled, TestNames};
+pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
 pub use watch::{Look, Part};
 
@@ -52,12 +54,15 @@ use self::intern::{Interner, Symbols};
 use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
 use self::outcome::Outcomes;
+use self::room::{Change, Room};
 use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
 use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
 use self::watch::Watch;
 use self::window::{Bench, Ended, LinkedEpisodes, Windows};
+use smallvec::SmallVec;
+
 use crate::event::{FieldId, UsageEvent};
 use crate::hir::{LINK_EDGES_MAX, LINK_PAIRS_MAX};
 use crate::plan::RuleSet;
@@ -83,6 +88,8 @@ pub struct EvalOptions {
     pub link_edges: usize,
     /// Most pairs of accounts that a link ties, over all values.
     pub link_pairs: u64,
+    /// Most bytes that the groups of all windowed rules are accounted at; above it the least promising go.
+    pub state_bytes: u64,
     /// What random delays of actions are drawn from; without it, delayed actions are withheld.
     pub delay_secret: Option<Secret>,
 }
@@ -95,6 +102,7 @@ impl Default for EvalOptions {
             as_of: None,
             memory_sightings: MEMORY_SIGHTINGS_MAX,
             events_held: EVENTS_HELD_MAX,
+            state_bytes: STATE_BYTES_MAX,
             link_edges: LINK_EDGES_MAX,
             link_pairs: LINK_PAIRS_MAX,
             delay_secret: None,
@@ -185,6 +193,7 @@ pub struct Evaluator {
     linked: Vec<LinkedEpisodes>,
     /// Per view of a link.
     links: Vec<Link>,
+    room: Room,
     /// Per rule on sequences.
     sequences: Vec<Sequences>,
     series: Vec<Series>,
@@ -218,6 +227,7 @@ impl Evaluator {
             outcomes: Outcomes::new(&rules),
             memories: Memories::new(rules.questions.len()),
             undecided: vec![0; rules.rules.len()],
+            room: Room::new(options.state_bytes),
             series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
@@ -447,6 +457,7 @@ impl Evaluator {
             return;
         }
         let mut number = None;
+        let mut changes = SmallVec::<[(u32, Change); 16]>::new();
         for (rule, record) in records(&self.rules, words).chain(records(&self.rules, answered)) {
             let Some(plan) = self.rules.rules.get(rule as usize) else { continue };
             match &plan.shape {
@@ -454,7 +465,8 @@ impl Evaluator {
                     let Some(windows) = self.windows.get_mut(w.number as usize) else { continue };
                     let held = Held { ts: e.ts, content: e.content, account: e.account, id };
                     let number = *number.get_or_insert_with(|| self.events.push(held, self.options.events_held));
-                    windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
+                    let change = windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
+                    changes.extend(change.map(|change| (w.number, change)));
                     if let Some(step) = windows.next_due() {
                         self.next_due = self.next_due.min(step.saturating_mul(w.step));
                     }
@@ -474,6 +486,7 @@ impl Evaluator {
                 ShapePlan::Sequence(_) | ShapePlan::Single { .. } => {}
             }
         }
+        self.account(&changes, e.ts);
     }
 
     /// Brings the series to a moment: all events before it are applied.
@@ -528,6 +541,7 @@ impl Evaluator {
             }
         }
         next = next.min(self.judge_links(&rules, until));
+        self.account_freed();
         self.next_due = next.min(self.judge_sequences(&rules, until));
     }
 

@@ -173,7 +173,7 @@ impl Evaluator {
             return Err("the saved state belongs to other rules".to_string());
         }
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
-        Ok(Evaluator {
+        let mut restored = Evaluator {
             books: s.books,
             undecided: s.undecided,
             interner: s.interner,
@@ -193,6 +193,8 @@ impl Evaluator {
             outcomes: s.outcomes.named(&evaluator.rules),
             refused: s.refused.into_iter().map(conflicting).collect(),
             ..evaluator
-        })
+        };
+        restored.account_all();
+        Ok(restored)
     }
 }

@@ -17,6 +17,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use self::cluster::Clusters;
 pub(crate) use self::cluster::Merge;
@@ -30,12 +31,15 @@ use super::footprint::HeapBytes;
 use super::history::next_end;
 use super::intern::Interner;
 use super::lane::Lane;
+use super::room::{Change, Held, Lost, Promise};
 use super::route::{HEADER, part_value};
 use super::series::Series;
 use super::session::Session;
 use super::trail::{End, Trail};
 use super::watch::Watch;
 use crate::event::FieldId;
+use crate::plan::is_symbol;
+use crate::plan::room::{NUMBER_BYTES, TEXT_BYTES};
 use crate::plan::rule::{Fold, Key, RulePlan, ValuePlan, WindowPlan};
 use crate::plan::scalar::{Env, OutagePlan, Val};
 use crate::template::to_text;
@@ -50,6 +54,7 @@ pub(crate) use linked::{Judging, Linked, LinkedEpisodes, MergedInto};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) key: Key,
+    held: Held,
     pub(super) net: Lane,
     /// The step at which it is due; `i64::MAX` for none.
     due: i64,
@@ -105,6 +110,11 @@ pub(crate) struct Windows {
     /// Groups with an episode.
     with_episode: BTreeSet<u32>,
     trail: Trail,
+    /// What went for want of room, by shard.
+    lost: BTreeMap<u8, Lost>,
+    /// Accounted bytes, by shard, of groups that went or shrank and are not accounted for yet.
+    #[serde(skip)]
+    freed: Vec<(u8, i64)>,
     /// What groups alike came to earlier, one a baseline.
     cohorts: Vec<Cohorts>,
     /// Keys that are too seldom to have a group, where an event has several.
@@ -154,15 +164,20 @@ impl Windows {
         record: &[u64],
         (ts, number): (i64, u64),
         interner: &Interner,
-    ) {
+    ) -> Option<Change> {
         if let Some(many) = &w.many {
             self.apply_many(w, many, n_exceptions, record, (ts, number), interner);
-            return;
+            return None;
         }
-        let Some(key) = record.get(HEADER..HEADER + w.per.len()) else { return };
-        let slot = self.find(key).unwrap_or_else(|| self.insert(w, key));
+        let key = record.get(HEADER..HEADER + w.per.len())?;
+        let known = self.find(key);
+        let slot = known.unwrap_or_else(|| self.insert(w, key, interner));
         self.count(slot, w, n_exceptions, record, (ts, number), interner);
         self.schedule(slot, w, ts.div_euclid(w.step));
+        let group = self.groups.get_mut(slot as usize)?.as_mut()?;
+        let events = group.widest().events();
+        let more = group.held.account(w, events);
+        Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none() })
     }
 
     fn find(&self, key: &[u64]) -> Option<u32> {
@@ -220,9 +235,13 @@ impl Windows {
         }
     }
 
-    fn insert(&mut self, w: &WindowPlan, key: &[u64]) -> u32 {
+    fn insert(&mut self, w: &WindowPlan, key: &[u64], interner: &Interner) -> u32 {
+        let (hash, key_bytes) = key_of(w, key, interner);
+        let shard = hash as u8;
+        let cut = self.lost.get(&shard).map_or(i64::MIN, |lost| lost.at);
         let group = Group {
             key: Key::from_slice(key),
+            held: Held { shard, key_bytes, bytes: 0, cut },
             net: Lane::new(w),
             due: i64::MAX,
             trail: 0,
@@ -256,10 +275,67 @@ impl Windows {
         if let Ok(entry) = self.table.find_entry(hash, |s| *s == slot) {
             entry.remove();
         }
-        if let Some(place) = self.groups.get_mut(slot as usize) {
-            *place = None;
+        if let Some(Some(group)) = self.groups.get_mut(slot as usize).map(Option::take) {
+            self.freed.push((group.held.shard, group.held.bytes.into()));
         }
         self.free.push(slot);
+    }
+
+    /// Calls `give_back` with shard and bytes of what went or shrank since the last call.
+    pub(crate) fn drain_freed(&mut self, mut give_back: impl FnMut(u8, i64)) {
+        self.freed.drain(..).for_each(|(shard, bytes)| give_back(shard, bytes));
+    }
+
+    /// Calls `f` with each group's slot and what it is accounted at.
+    pub(crate) fn each_held(&self, mut f: impl FnMut(u32, Held)) {
+        let held = (0u32..).zip(&self.groups).filter_map(|(slot, group)| Some((slot, group.as_ref()?.held)));
+        held.for_each(|(slot, held)| f(slot, held));
+    }
+
+    /// How promising the group of a slot is; `None` where it is gone, and another stands there that is of another shard.
+    pub(crate) fn promise(&self, slot: u32, shard: u8, w: &WindowPlan, interner: &Interner) -> Option<Promise> {
+        let group = self.groups.get(slot as usize)?.as_ref().filter(|group| group.held.shard == shard)?;
+        let events = group.widest();
+        Some(Promise {
+            has_episode: group.has_episode(),
+            events: events.events(),
+            last: events.last_pane().map_or(i64::MIN, |pane| pane.saturating_mul(w.step)),
+            key: key_of(w, &group.key, interner).0,
+        })
+    }
+
+    /// Lets a group go for want of room, at an event of a time: its violations under way end with the step.
+    pub(crate) fn evict(&mut self, slot: u32, w: &WindowPlan, ts: i64, ended: &mut Vec<Ended>) {
+        let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return };
+        let closed = ts.div_euclid(w.step) + 1;
+        let more = group.more.take();
+        let events = more.as_ref().and_then(|m| m.raw.as_ref()).unwrap_or(&group.net).events();
+        let lost = self.lost.entry(group.held.shard).or_default();
+        lost.groups += 1;
+        lost.events += events;
+        lost.at = ts;
+        if let Some(more) = more {
+            for (episode, exempted) in [(more.open, false), (more.exempted, true)] {
+                if let Some(mut episode) = episode {
+                    episode.cut = Some(ts);
+                    if episode.holds {
+                        episode.last = episode.last.max(closed - 1);
+                    }
+                    ended.push(Ended { key: group.key.clone(), episode: *episode, exempted, closed, merge: None });
+                }
+            }
+        }
+        self.with_episode.remove(&slot);
+        self.remove(slot);
+    }
+
+    /// What went for want of room, over all shards.
+    pub(crate) fn groups_lost(&self) -> Lost {
+        self.lost.values().fold(Lost::default(), |sum, lost| Lost {
+            groups: sum.groups + lost.groups,
+            events: sum.events + lost.events,
+            at: sum.at.max(lost.at),
+        })
     }
 
     /// Judges all groups due at the first due step; episodes that ended go to `ended`.
@@ -292,6 +368,12 @@ impl Windows {
             let next = closes.into_iter().flatten().chain(group.changes(w, step)).fold(i64::MAX, i64::min);
             let ticks = w.clocked && group.is_hot(w);
             let next = if ticks { step + 1 } else { next.max(step + 1) };
+            let events = group.widest().events();
+            // Of several keys an event, groups are not accounted for: they have a bound of their own.
+            let less = if w.many.is_none() { -group.held.account(w, events) } else { 0 };
+            if less != 0 {
+                self.freed.push((group.held.shard, less));
+            }
             let (empty, episode) = (group.is_empty(), group.has_episode());
             if episode {
                 self.with_episode.insert(slot);
@@ -385,6 +467,10 @@ impl Env for WindowEnv<'_> {
             (Some(word), Some(part)) => part_value(*word, part, self.interner),
             _ => Val::Unknown,
         }
+    }
+
+    fn values_of_baseline(&self, number: u16) -> Val<'_> {
+        self.baseline_values(number).map_or(Val::Unknown, Val::Num)
     }
 
     fn outage(&self, o: &OutagePlan) -> Truth {
@@ -530,6 +616,10 @@ impl Group {
         let (key, interner, span) = (&self.key, bench.interner, self.span(step, w));
         let raw_lane = self.more.as_mut().and_then(|m| m.raw.take());
         let net_env = WindowEnv { lane: &self.net, key, w, interner, span, back };
+        // What was counted before groups went is missing, where the window reaches back to it.
+        // What is usual rests on the windows before as well.
+        let reach = if w.baselines.kept > 0 { w.length.0.saturating_mul(w.baselines.kept + 2) } else { 0 };
+        let cut = Some(self.held.cut).filter(|at| *at >= span.start.saturating_sub(reach));
         let net = net_env.holds();
         let raw = !net && raw_lane.as_ref().is_some_and(|lane| WindowEnv { lane, ..net_env }.holds());
         let took_out = self.took_out();
@@ -553,6 +643,7 @@ impl Group {
                     let from = e.included().max(step - w.panes);
                     let found = contributors(trail, self.trail, exempted, from..step, w, bench.events);
                     e.include(step, lane.contributed(w, from..step), &found, bench.events);
+                    e.cut = e.cut.max(cut);
                 }
                 return None;
             }
@@ -659,6 +750,23 @@ fn contributors(
     }
     found.reverse();
     found
+}
+
+/// A hash of a key by its texts, the same in every run, and the bytes that it is accounted at.
+fn key_of(w: &WindowPlan, key: &[u64], interner: &Interner) -> (u64, u32) {
+    let (mut bytes, mut accounted) = (SmallVec::<[u8; 64]>::new(), 0u64);
+    for (part, word) in w.per.iter().zip(key) {
+        if is_symbol(&part.ty) {
+            let text = interner.get(*word);
+            bytes.extend_from_slice(&(text.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(text);
+            accounted += TEXT_BYTES + text.len() as u64;
+        } else {
+            bytes.extend_from_slice(&word.to_be_bytes());
+            accounted += NUMBER_BYTES;
+        }
+    }
+    (xxhash_rust::xxh3::xxh3_64(&bytes), u32::try_from(accounted).unwrap_or(u32::MAX))
 }
 
 fn hash_of(groups: &[Option<Group>], hasher: &foldhash::fast::FixedState, slot: u32) -> u64 {

@@ -362,8 +362,8 @@ impl Writer<'_> {
             }
             ExprKind::Link(value) => {
                 let _ = match value {
-                    LinkValue::TiedShare(family) => write!(self.out, "link:{}:{family}", value.word()),
-                    _ => write!(self.out, "link:{}", value.word()),
+                    LinkValue::TiedShare(family) => write!(self.out, "{}:{family}", value.word()),
+                    _ => write!(self.out, "{}", value.word()),
                 };
             }
             ExprKind::OfStep(step, a) => self.call(&format!("of-step:{step}"), &[a]),

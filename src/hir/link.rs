@@ -66,8 +66,8 @@ impl LinkValue {
     /// The word of the language.
     pub fn word(self) -> &'static str {
         match self {
-            LinkValue::Members => "members",
-            LinkValue::Families => "families",
+            LinkValue::Members => "link.members",
+            LinkValue::Families => "link.families",
             LinkValue::TiedShare(_) => "tied_share",
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod lower;
 pub(crate) mod many;
 pub(crate) mod memory;
 pub(crate) mod node;
+pub(crate) mod room;
 pub(crate) mod rule;
 pub(crate) mod scalar;
 pub(crate) mod sequence;

@@ -7,6 +7,7 @@ use super::lower::{Lower, WordId, WordPlan, is_symbol};
 use super::many::ManyPlan;
 use super::memory::RuleMemory;
 use super::node::NodeId;
+use super::room::RoomPlan;
 use super::scalar::{Cond, Scalar};
 use super::sequence::{SLOTS_MAX, SequencePlan};
 use super::series::SeriesPlan;
@@ -79,6 +80,8 @@ pub(crate) struct WindowPlan {
     /// Column of the number of events that any aggregate counts; `None` where every event is counted.
     pub(crate) contributed: Option<u16>,
     pub(crate) when: Cond,
+    /// What its groups are accounted at.
+    pub(crate) room: RoomPlan,
     /// With fewer events in the window `when` cannot hold; at least 1.
     pub(crate) events_needed: u64,
     pub(crate) values: Vec<ValuePlan>,
@@ -470,15 +473,17 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
     let values = values(cx, rule, w);
     let view = w.link.map(|id| super::link::view(cx, id, step));
     let events_needed = events_needed(&when, &aggregates).max(1);
+    // A session may begin anywhere in a step, and it is over when its last event is further back than the gap.
+    let panes = w.gap.map_or(w.length.0 / step, |gap| w.length.0.saturating_add(gap.0) / step + 2).max(1);
     WindowPlan {
         number,
+        room: RoomPlan::new(&aggregates, row, panes, u64::try_from(baselines.reach()).unwrap_or(0)),
         per,
         many,
         length: w.length,
         step,
         gap: w.gap.map(|gap| gap.0),
-        // A session may begin anywhere in a step, and it is over when its last event is further back than the gap.
-        panes: w.gap.map_or(w.length.0 / step, |gap| w.length.0.saturating_add(gap.0) / step + 2).max(1),
+        panes,
         clocked: w.aggregates.iter().any(|a| match a.function {
             Function::LongestIdle => true,
             Function::Rate => w.gap.is_some(),
@@ -558,17 +563,25 @@ fn mirrored(op: Compare) -> Compare {
     }
 }
 
-/// The rule's named values, then the aggregates that `when` uses without a name.
+/// The rule's named values, then the aggregates, and values of a link group, that `when` uses without a name, and the
+/// baselines; last, how many values each baseline rests on.
 fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValuePlan> {
     let mut shown: Vec<(String, hir::Expr)> = rule.lets.clone();
     let mut names: Vec<String> = shown.iter().map(|(n, _)| n.clone()).collect();
     let mut nameless = Vec::new();
     find_nameless(cx, &w.when, &rule.lets, &mut nameless);
-    for (i, e) in nameless {
+    // Baselines are shown wherever they stand: what is held against them is nothing without them.
+    rule.lets.iter().for_each(|(_, e)| find_baselines(w, e, &mut nameless));
+    find_baselines(w, &w.when, &mut nameless);
+    for e in nameless {
         let text = canonical_expr(cx.program, e);
         let named = shown.iter().any(|(_, known)| canonical_expr(cx.program, known) == text);
-        if let (false, Some(aggregate)) = (named, w.aggregates.get(usize::from(i))) {
-            let word = aggregate.function.word();
+        let word = match e.kind {
+            ExprKind::Aggregate(i) => w.aggregates.get(usize::from(i)).map(|a| a.function.word()),
+            ExprKind::Link(value) => Some(value.word()),
+            _ => None,
+        };
+        if let (false, Some(word)) = (named, word) {
             shown.push((unique(&mut names, word.to_string()), e.clone()));
         }
     }
@@ -587,7 +600,23 @@ fn values(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed) -> Vec<ValueP
         estimated.dedup();
         out.push(ValuePlan { name, ty: e.ty.clone(), scalar: cx.scalar(&e), threshold, estimated });
     }
+    for (number, b) in w.aggregates.iter().filter_map(|a| a.function.baseline()).enumerate() {
+        let name = unique(&mut names, format!("{}_values", b.word()));
+        let scalar = Scalar::ValuesOfBaseline(number as u16);
+        out.push(ValuePlan { name, ty: Type::Integer, scalar, threshold: None, estimated: Vec::new() });
+    }
     out
+}
+
+/// The baselines of an expression.
+fn find_baselines<'e>(w: &hir::Windowed, e: &'e hir::Expr, found: &mut Vec<&'e hir::Expr>) {
+    e.walk(&mut |e| {
+        if let ExprKind::Aggregate(i) = e.kind
+            && w.aggregates.get(usize::from(i)).is_some_and(|a| a.function.baseline().is_some())
+        {
+            found.push(e);
+        }
+    });
 }
 
 fn may_be_estimated(function: &Function) -> bool {
@@ -601,19 +630,14 @@ fn may_be_estimated(function: &Function) -> bool {
     )
 }
 
-/// Aggregates of a condition that stand in no `let` of the rule.
-fn find_nameless<'e>(
-    cx: &Lower<'_>,
-    e: &'e hir::Expr,
-    lets: &[(String, hir::Expr)],
-    found: &mut Vec<(u16, &'e hir::Expr)>,
-) {
+/// Aggregates, and values of a link group, of a condition that stand in no `let` of the rule.
+fn find_nameless<'e>(cx: &Lower<'_>, e: &'e hir::Expr, lets: &[(String, hir::Expr)], found: &mut Vec<&'e hir::Expr>) {
     let text = canonical_expr(cx.program, e);
     if lets.iter().any(|(_, known)| canonical_expr(cx.program, known) == text) {
         return;
     }
-    if let ExprKind::Aggregate(i) = &e.kind {
-        found.push((*i, e));
+    if matches!(e.kind, ExprKind::Aggregate(_) | ExprKind::Link(_)) {
+        found.push(e);
     }
     e.children().for_each(|child| find_nameless(cx, child, lets, found));
 }

@@ -105,6 +105,11 @@ pub(crate) trait Env {
         Truth::Unknown
     }
 
+    /// How many values a baseline rests on, by its number.
+    fn values_of_baseline(&self, _: u16) -> Val<'_> {
+        Val::Unknown
+    }
+
     /// Something of the link group.
     fn link(&self, _: LinkValue) -> Val<'_> {
         Val::Unknown
@@ -140,6 +145,8 @@ pub(crate) enum Scalar {
     Template(u16),
     Aggregate(u16),
     Key(u16),
+    /// How many values a baseline rests on, by its number: for records.
+    ValuesOfBaseline(u16),
     /// Of a rule by a link.
     Link(LinkValue),
     /// Of a rule on sequences: a value of the event of a step.
@@ -221,6 +228,7 @@ impl Scalar {
             Scalar::Template(number) => env.template(*number).map_or(Val::Unknown, Val::Fingerprints),
             Scalar::Aggregate(i) => env.aggregate(*i),
             Scalar::Key(i) => env.key(*i),
+            Scalar::ValuesOfBaseline(number) => env.values_of_baseline(*number),
             Scalar::Link(value) => env.link(*value),
             Scalar::Slot(step, slot) => env.slot(*step, *slot),
             Scalar::Truth(c) => match c.eval(env) {

@@ -64,6 +64,8 @@ pub struct Summary {
     pub undecided: Vec<(String, u64)>,
     /// Rules that ask memory, and how many sightings it had to forget for want of room.
     pub memory_lost: Vec<(String, u64)>,
+    /// Windowed rules of which groups went for want of room: how many, and of how many events.
+    pub groups_lost: Vec<(String, u64, u64)>,
     /// Links that lost something for want of room: edges that were forgotten, values that were ignored at most at one step.
     pub links_lost: Vec<(String, u64, u64)>,
     /// Rules on sequences that had to drop partial matches for want of room, and for how many events.
@@ -207,7 +209,7 @@ pub fn run(
     drop(pipeline);
     progress(Progress { bytes: read.stored_bytes, records });
     let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, links_lost, dropped, baselines_lost, committing } =
+    let Ended { books, undecided, memory_lost, groups_lost, links_lost, dropped, baselines_lost, committing } =
         running.end(&read, flush)?;
     unknown_names.extend(std::mem::take(&mut read.unknown_names));
     let unknown_names = unknown_names.into_iter().take(UNKNOWN_NAMES_MAX).collect();
@@ -226,6 +228,7 @@ pub fn run(
         nothing_new,
         undecided,
         memory_lost,
+        groups_lost,
         links_lost,
         dropped,
         baselines_lost,
@@ -449,6 +452,7 @@ impl Running<'_> {
             books: self.session.books(),
             undecided: self.session.undecided(),
             memory_lost: self.session.memory_lost(),
+            groups_lost: self.session.groups_lost(),
             links_lost: self.session.links_lost(),
             dropped: self.session.dropped(),
             baselines_lost: self.session.baselines_lost(),
@@ -462,6 +466,7 @@ struct Ended {
     books: RunBooks,
     undecided: Vec<(String, u64)>,
     memory_lost: Vec<(String, u64)>,
+    groups_lost: Vec<(String, u64, u64)>,
     links_lost: Vec<(String, u64, u64)>,
     dropped: Vec<(String, u64)>,
     baselines_lost: Vec<(String, u64)>,

@@ -300,6 +300,10 @@ impl Session {
         self.evaluator.memory_lost()
     }
 
+    pub(super) fn groups_lost(&self) -> Vec<(String, u64, u64)> {
+        self.evaluator.groups_lost()
+    }
+
     pub(super) fn links_lost(&self) -> Vec<(String, u64, u64)> {
         self.evaluator.links_lost()
     }

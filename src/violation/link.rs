@@ -8,6 +8,9 @@ use crate::time::Timestamp;
 /// Most edges listed; above it the record says how many there were.
 pub const EVIDENCE_EDGES_MAX: usize = 1_000;
 
+/// Most edges of one violation that are counted.
+pub const EVIDENCE_EDGES_COUNTED_MAX: usize = 1_000_000;
+
 /// Why accounts belong together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkEvidence {
@@ -18,7 +21,7 @@ pub struct LinkEvidence {
     /// The edges of the group at its true steps: each account with each value that another of the group had too. In order
     /// of the step at which they came in, then by family, value and account; up to [`EVIDENCE_EDGES_MAX`].
     pub edges: Vec<LinkEdge>,
-    /// How many there were.
+    /// How many there were; [`EVIDENCE_EDGES_COUNTED_MAX`] means so many or more.
     pub n_edges: u64,
     /// Since when the link had to forget or ignore something for want of room, if that was before it opened: accounts may
     /// be missing.

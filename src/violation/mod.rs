@@ -6,7 +6,7 @@ mod link;
 mod record;
 
 pub use action::{Proposal, Withheld};
-pub use link::{EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
+pub use link::{EVIDENCE_EDGES_COUNTED_MAX, EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
 pub use record::{Record, to_json};
 
 use serde::{Deserialize, Serialize};
@@ -223,6 +223,9 @@ pub struct Evidence {
     /// Since when the memory that the rule asks, or the windows of its keys, had to forget something for want of room, if that
     /// was before it opened.
     pub memory_cut_since: Option<Timestamp>,
+    /// When groups last went for want of room, if that was within its windows and this one may have been among them: what it
+    /// had counted before is missing.
+    pub state_cut_at: Option<Timestamp>,
 }
 
 /// A contributing event.

@@ -61,6 +61,7 @@ pub fn to_json(v: &Violation) -> Value {
             "forgotten": v.evidence.forgotten,
             "undecided": v.evidence.undecided,
             "memory_cut_since": v.evidence.memory_cut_since.map(|t| t.to_string()),
+            "state_cut_at": v.evidence.state_cut_at.map(|t| t.to_string()),
             "events": v.evidence.events.iter().map(|e| json!({
                 "id": e.id, "ts": e.ts.to_string(), "role": e.role.word(),
             })).collect::<Vec<_>>(),

@@ -365,7 +365,7 @@ proptest! {
             "(", ")", "[", "]", "{", "}", ",", "=", "!=", "<", "+", "- ", "*", "/", "not", "and", "or", "in", "exists",
             "count()", "share(refused)", "distinct(ip)", "network(ip)", "per", "over", "when", "let", "rule", "where",
             "contains", "matches", "regex", "\"(\"", "has", "any", "of", "true", "at least 2 of", "sessions with gaps of 30m",
-            "account.org_verified", "seen before within 3d", "usual(count(), over 30d)", "-9223372036854775807", "1ns",
+            "account.org_verified", "seen before within 3d", "usual(count(), over 30d)", "cohort(count(), 99%, by plan, over 7d)", "during outage of fleet", "series", "-9223372036854775807", "1ns",
         ];
         let mut words: Vec<String> = RULES.split_inclusive(char::is_whitespace).map(str::to_string).collect();
         for (what, at, other) in changes {

@@ -346,6 +346,42 @@ fn tables_are_read_by_heading_or_key() {
     assert!(error.contains("there is no column \"plan\""), "{error}");
 }
 
+/// The longest network around an address counts, of those whose row is valid then.
+#[test]
+fn tables_by_address_are_read() {
+    let dir = TempDir::new().unwrap();
+    let rows = "net,class,from,to\n10.0.0.0/8,wide,,\n10.1.0.0/16,narrow,,2026-03-01\n10.1.2.3,one,,\n\
+                ::ffff:192.0.2.0/120,mapped,,\n2001:DB8::/32,six,,\n";
+    let table = |rows: &str, key_type| {
+        let columns = vec![(Box::from("class"), Type::String)];
+        let valid = Some((column("from"), column("to")));
+        read_table(&TableFile { path: file(&dir, "nets.csv", rows), key: None, key_type, columns, valid })
+    };
+    let found = table(rows, Type::Ip).unwrap();
+    let class = |net: &str, moment: &str| {
+        let net = net.parse().or_else(|_| net.parse().map(|ip: std::net::IpAddr| ip.into())).unwrap();
+        found.find_network(net, at(moment)).map_or(Value::Unknown, |row| found.cell(row, 0))
+    };
+    for (net, moment, wanted) in [
+        ("10.9.9.9", "2026-01-01", Some("wide")),
+        ("10.1.9.9", "2026-01-01", Some("narrow")),
+        ("10.1.9.9", "2026-03-01", Some("wide")),
+        ("10.1.2.3", "2026-01-01", Some("one")),
+        ("10.1.2.0/24", "2026-01-01", Some("narrow")),
+        ("10.0.0.0/7", "2026-01-01", None),
+        ("::ffff:10.1.2.3", "2026-01-01", Some("one")),
+        ("192.0.2.9", "2026-01-01", Some("mapped")),
+        ("2001:db8::1", "2026-01-01", Some("six")),
+        ("2001:db9::1", "2026-01-01", None),
+    ] {
+        assert_eq!(class(net, moment), wanted.map_or(Value::Unknown, Value::Text), "{net} on {moment}");
+    }
+    let wrong = table("net,class,from,to\n10.0.0.0/8,a,,\nacme,b,,\n", Type::Cidr).unwrap_err();
+    assert_eq!((wrong.line(), wrong.to_string().contains("`acme`")), (Some(3), true), "{wrong}");
+    let twice = table("net,class,from,to\n10.0.0.0/8,a,,\n10.0.0.1/8,b,,\n", Type::Ip).unwrap_err();
+    assert!(twice.to_string().contains("stands in line 2 already"), "{twice}");
+}
+
 #[test]
 fn the_registry_of_accounts_is_read() {
     let dir = TempDir::new().unwrap();

@@ -87,6 +87,14 @@ fn rules_that_look_back_pass_their_tests() {
     pass(&pack);
 }
 
+/// Cases of networks and regions by lists and tables, told as the tests of rules.
+#[test]
+fn rules_by_network_and_region_pass_their_tests() {
+    let pack = load("tests/data/networks", None);
+    clean(&pack);
+    pass(&pack);
+}
+
 #[test]
 fn the_broken_example_is_refused_with_several_messages() {
     let pack = load("examples/broken", None);

@@ -406,6 +406,26 @@ fn rejects_are_kept_once_in_order_and_bounded() {
     });
 }
 
+/// There are four connections for reading: who comes fifth waits, and is answered.
+#[test]
+fn more_readers_than_connections_are_answered() {
+    let (_folder, path) = fresh();
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(async {
+        let mut store = writable(&path).await;
+        let all: Vec<Entry> = (0..500).map(entry).collect();
+        commit(&mut store, &all).await;
+        let store = std::sync::Arc::new(store);
+        let expected = exported(&store, &Filter::default()).await;
+        let readers = (0..40).map(|_| {
+            let store = std::sync::Arc::clone(&store);
+            tokio::spawn(async move { exported(&store, &Filter::default()).await })
+        });
+        for reader in readers.collect::<Vec<_>>() {
+            assert_eq!(reader.await.unwrap(), expected);
+        }
+    });
+}
+
 #[test]
 fn an_export_is_sorted_across_pages() {
     let (_dir, path) = fresh();

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Link;
-use super::ties::bit;
+use super::ties::{Moved, bit};
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::route::word_text;
@@ -112,8 +112,8 @@ impl Link {
             }
         });
         found.sort_by(|a, b| {
-            let part = |e: &EdgeSeen| (e.family, e.value.clone());
-            part(a).cmp(&part(b)).then_with(|| interner.get(a.account).cmp(interner.get(b.account)))
+            let order = (a.family, &a.value).cmp(&(b.family, &b.value));
+            order.then_with(|| interner.get(a.account).cmp(interner.get(b.account)))
         });
         found
     }
@@ -137,7 +137,7 @@ impl Link {
 
     /// Finds the groups of all accounts whose ties became others, and notes which groups hold accounts whose tying values
     /// did.
-    pub(super) fn regroup(&mut self, changed: &[u32], moved: &[u32], end: i64, interner: &Interner) -> Changes {
+    pub(super) fn regroup(&mut self, changed: &[u32], moved: &Moved, end: i64, interner: &Interner) -> Changes {
         let mut changes = Changes::default();
         let (components, before) = self.components(moved);
         let of_account: HashMap<u32, usize, foldhash::fast::FixedState> =
@@ -172,7 +172,8 @@ impl Link {
             let (id, group) = match claims.next() {
                 Some((id, group)) => (id, LinkGroup { earliest: earliest.unwrap_or(end), ..group }),
                 None => {
-                    let (earliest, founder) = self.earliest(&members, interner).unwrap_or((end, 0));
+                    let (earliest, founder) =
+                        self.earliest(&members, &self.common(&members), interner).unwrap_or((end, 0));
                     self.next_group += 1;
                     let formed = end;
                     (self.next_group, LinkGroup { founder, formed, earliest, members: Vec::new(), tied: Vec::new() })
@@ -215,7 +216,7 @@ impl Link {
                 *n += u32::from(families & bit(f) != 0);
             }
         }
-        let earliest = self.earliest(&members, interner);
+        let earliest = self.earliest(&members, &common, interner);
         if let Some(group) = self.groups.get_mut(&id) {
             group.tied = tied;
             group.earliest = earliest.map_or(group.earliest, |(first, _)| first.min(group.earliest));
@@ -223,8 +224,7 @@ impl Link {
     }
 
     /// The earliest edge that two of these accounts have in common: its time and account.
-    fn earliest(&self, members: &[u32], interner: &Interner) -> Option<(i64, u64)> {
-        let common = self.common(members);
+    fn earliest(&self, members: &[u32], common: &Common, interner: &Interner) -> Option<(i64, u64)> {
         let mut best: Option<(i64, u64)> = None;
         self.each_edge(members, |f, e, symbol| {
             let earlier =
@@ -236,10 +236,13 @@ impl Link {
         best
     }
 
-    /// What hangs together around some accounts, each of at least two, and the groups that any of them was in; with them
-    /// all accounts of those groups.
-    fn components(&self, around: &[u32]) -> (Vec<Vec<u32>>, BTreeSet<u32>) {
-        let mut open: Vec<u32> = around.iter().rev().copied().collect();
+    /// What hangs together around accounts whose ties became others, each of at least two, and the groups that any of them
+    /// was in; with them all accounts of those groups. A group that lost no tie still hangs together: only its new ties are
+    /// looked at.
+    fn components(&self, moved: &Moved) -> (Vec<Vec<u32>>, BTreeSet<u32>) {
+        let group = |account: &u32| self.accounts.get(*account as usize).and_then(|a| a.group);
+        let broken: BTreeSet<u32> = moved.lost.iter().filter_map(group).collect();
+        let mut open: Vec<u32> = moved.accounts().into_iter().rev().collect();
         let mut seen: BTreeSet<u32> = BTreeSet::new();
         let mut groups: BTreeSet<u32> = BTreeSet::new();
         let mut components = Vec::new();
@@ -252,10 +255,20 @@ impl Link {
             while let Some(account) = members.get(at).copied() {
                 at += 1;
                 let Some(a) = self.accounts.get(account as usize) else { continue };
+                let is_broken = a.group.is_some_and(|id| broken.contains(&id));
                 if let Some(id) = a.group.filter(|id| groups.insert(*id)) {
-                    open.extend(self.groups.get(&id).into_iter().flat_map(|g| &g.members));
+                    let all = self.groups.get(&id).into_iter().flat_map(|g| &g.members);
+                    if is_broken {
+                        open.extend(all);
+                    } else {
+                        members.extend(all.filter(|other| seen.insert(**other)));
+                    }
                 }
-                members.extend(a.ties.iter().filter(|other| seen.insert(**other)));
+                if is_broken {
+                    members.extend(a.ties.iter().filter(|other| seen.insert(**other)));
+                } else {
+                    members.extend(moved.won(account).filter(|other| seen.insert(*other)));
+                }
             }
             if members.len() > 1 {
                 members.sort_unstable();

@@ -47,6 +47,7 @@ impl Subject<'_> {
             })
             .collect();
         v.evidence = e.gathered(bench.events).evidence();
+        v.evidence.state_cut_at = episode.cut.map(Timestamp);
         let family = |n: u8| link.families.get(usize::from(n)).map_or_else(String::new, |f| f.name.clone());
         let edges = e.edges.iter().map(|tie| LinkEdge {
             family: family(tie.family),

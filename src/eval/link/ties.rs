@@ -1,14 +1,38 @@
 //! Which accounts are tied to each other: those that have values of enough families in common.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use super::Link;
 use super::family::Shared;
 
+/// What became of ties at a step.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// Ties that were not there before, from either end, ascending.
+    won: Vec<(u32, u32)>,
+    /// Accounts that lost a tie, at either end.
+    pub(super) lost: BTreeSet<u32>,
+}
+
+impl Moved {
+    /// The accounts to which one was newly tied.
+    pub(super) fn won(&self, account: u32) -> impl Iterator<Item = u32> {
+        let start = self.won.partition_point(|(a, _)| *a < account);
+        self.won.iter().skip(start).take_while(move |(a, _)| *a == account).map(|(_, other)| *other)
+    }
+
+    /// All accounts of which any tie became another.
+    pub(super) fn accounts(&self) -> BTreeSet<u32> {
+        self.won.iter().map(|(a, _)| *a).chain(self.lost.iter().copied()).collect()
+    }
+}
+
 impl Link {
-    /// Finds the ties of accounts anew; the accounts, at either end, of which any became another.
-    pub(super) fn tie(&mut self, changed: &[u32], needs: u32) -> Vec<u32> {
-        let mut moved = Vec::new();
+    /// Finds the ties of accounts anew; what became of them.
+    pub(super) fn tie(&mut self, changed: &[u32], needs: u32) -> Moved {
+        let mut moved = Moved::default();
         let mut scratch: HashMap<u32, u8, foldhash::fast::FixedState> = HashMap::default();
         for account in changed {
             let now = self.neighbours(*account, needs, &mut scratch);
@@ -18,7 +42,11 @@ impl Link {
             let lost = before.iter().filter(|b| now.binary_search(b).is_err()).map(|b| (*b, false));
             let won = now.iter().filter(|n| before.binary_search(n).is_err()).map(|n| (*n, true));
             for (other, is_won) in lost.chain(won) {
-                moved.extend([*account, other]);
+                if is_won {
+                    moved.won.extend([(*account, other), (other, *account)]);
+                } else {
+                    moved.lost.extend([*account, other]);
+                }
                 let Some(other) = self.accounts.get_mut(other as usize) else { continue };
                 match other.ties.binary_search(account) {
                     Ok(at) if !is_won => {
@@ -29,8 +57,7 @@ impl Link {
                 }
             }
         }
-        moved.sort_unstable();
-        moved.dedup();
+        moved.won.sort_unstable();
         moved
     }
 

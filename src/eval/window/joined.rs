@@ -14,7 +14,7 @@ use crate::eval::intern::Interner;
 use crate::eval::lane::Lane;
 use crate::eval::link::EdgeSeen;
 use crate::time::Timestamp;
-use crate::violation::{EVIDENCE_CROSSING, EVIDENCE_EDGES_MAX, Scalar};
+use crate::violation::{EVIDENCE_CROSSING, EVIDENCE_EDGES_COUNTED_MAX, EVIDENCE_EDGES_MAX, Scalar};
 
 /// An episode of a link group, with what ties its accounts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,7 +116,8 @@ impl LinkedEpisode {
             bytes.extend((value.len() as u64).to_be_bytes());
             bytes.extend(value.as_bytes());
             bytes.extend(account_text);
-            let is_new = self.edges_seen.insert(xxhash_rust::xxh3::xxh3_128(&bytes));
+            let is_new = self.edges_seen.len() < EVIDENCE_EDGES_COUNTED_MAX
+                && self.edges_seen.insert(xxhash_rust::xxh3::xxh3_128(&bytes));
             if is_new && self.edges.len() < EVIDENCE_EDGES_MAX {
                 self.edges.push(Tie { family, value, account, popularity, uses, first, last });
             }

@@ -197,11 +197,16 @@ impl Windows {
                 }
                 touched.extend(group.key.first().and_then(|symbol| link.group_of(*symbol)));
                 group.expire(w, step - w.panes);
+                let events = group.widest().events();
+                let less = -group.held.account(w, events);
+                if less != 0 {
+                    self.freed.push((group.held.shard, less));
+                }
                 if group.is_empty() {
                     self.remove(slot);
                     continue;
                 }
-                let next = group.changes(w, step).unwrap_or(step + 1).max(step + 1);
+                let next = if w.clocked { step + 1 } else { group.changes(w, step).unwrap_or(step + 1).max(step + 1) };
                 group.due = next;
                 self.due.entry(next).or_default().push(slot);
             }
@@ -250,6 +255,8 @@ impl Windows {
         if known.is_none() && net.is_none() && raw.is_none() {
             return;
         }
+        // Which of its accounts were let go for want of room is not known any more: any may have been.
+        let cut = self.lost.values().map(|lost| lost.at).max().filter(|at| *at >= span.start);
         let under_way = episodes.groups.entry(id).or_insert_with(|| Episodes { name, open: None, exempted: None });
         let mut next: Option<i64> = None;
         for (lane, exempted) in [(net, false), (raw, true)] {
@@ -268,6 +275,7 @@ impl Windows {
                 };
                 let e = hold(slot, at, &env, lane, || took_out(plan, &shares));
                 e.join(id, linked, bench.interner);
+                e.episode.cut = e.episode.cut.max(cut);
                 for share in &shares {
                     e.include(at, share, exempted, &self.trail);
                 }

@@ -44,13 +44,13 @@ impl Windows {
                 self.schedule(slot, w, pane);
             } else if w.events_needed <= 1 || !w.baselines.is_empty() {
                 // What looks back needs every window of the key.
-                let slot = self.insert(w, &key);
+                let slot = self.insert(w, &key, interner);
                 self.count(slot, w, n_exceptions, fixed, (ts, number), interner);
                 self.schedule(slot, w, pane);
             } else if self.sparse.add(w, many, fixed, (ts, number), *value) >= w.events_needed {
                 let own = self.sparse.of(w, many, &key, first);
                 if own.len() as u64 >= w.events_needed {
-                    let slot = self.insert(w, &key);
+                    let slot = self.insert(w, &key, interner);
                     for e in &own {
                         self.count(slot, w, n_exceptions, &e.record, (e.ts, e.number), interner);
                     }

@@ -22,6 +22,7 @@ fn wrong_usage_says_what_to_write_instead() {
         ("run --rules rules --db missing/v.db e.jsonl", "does not exist"),
         ("run --rules rules --accounts missing.jsonl e.jsonl", "missing.jsonl"),
         ("run --rules rules --lateness soon e.jsonl", "5m"),
+        ("run --rules rules --state-budget lots e.jsonl", "256MiB"),
         ("run --rules rules --mapping nothing e.jsonl", "litellm"),
         ("run --rules rules --fingerprint-key e.jsonl e.jsonl", "`key …`"),
         ("templates", "honest"),

@@ -339,6 +339,21 @@ fn changed_options_are_refused() {
 }
 
 #[test]
+fn what_goes_for_want_of_room_is_told() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(2_000)));
+    let lost = |budget: &str| {
+        let told = bench.call(&format!("run --rules rules --state-budget {budget} --format json e.jsonl"));
+        let summary: serde_json::Value = serde_json::from_str(&told.err[told.err.find('{').unwrap()..]).unwrap();
+        summary["groups_lost"].as_array().unwrap().iter().map(|r| r["groups"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!(lost("1GiB"), 0);
+    assert!(lost("0") > 0);
+    let text = bench.call("run --rules rules --state-budget 0 e.jsonl");
+    assert!(text.err.contains("went for want of room (`--state-budget`)"), "{}", text.err);
+}
+
+#[test]
 fn a_changed_input_is_refused() {
     let bench = Bench::new();
     let mut all = events(800);

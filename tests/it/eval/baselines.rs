@@ -49,34 +49,34 @@ fn sum_of_tokens() -> Aggregate {
 cases! {
     /// 2, 0, 1 before; the median of three is 1.
     the_median_of_what_was_before:
-        file(vec![usual(3, 3)], later(60, calls(&[1, 2, 21, 31, 32, 33])), &["back closed 40..40, 50 account:ann before=1/1/1 #3"]);
+        file(vec![usual(3, 3)], later(60, calls(&[1, 2, 21, 31, 32, 33])), &["back closed 40..40, 50 account:ann before=1/1/1 usual_values=3/3/3 #3"]);
     /// Of an even number the lower of the two in the middle: 2 and 1.
     of_two_the_lower:
-        file(vec![usual(2, 2)], later(60, calls(&[1, 2, 11, 21])), &["back closed 30..30, 40 account:ann before=1/1/1 #1"]);
+        file(vec![usual(2, 2)], later(60, calls(&[1, 2, 11, 21])), &["back closed 30..30, 40 account:ann before=1/1/1 usual_values=2/2/2 #1"]);
     one_window_is_too_few_where_two_are_needed:
         file(vec![usual(2, 2)], later(60, calls(&[1, 2, 11])), &[]);
     /// The window of the first call counts, those before it do not.
     history_begins_with_the_first_event:
-        file(vec![usual(5, 3)], later(90, calls(&[21, 51])), &["back closed 60..60, 70 account:ann before=0/0/0 #1"]);
+        file(vec![usual(5, 3)], later(90, calls(&[21, 51])), &["back closed 60..60, 70 account:ann before=0/0/0 usual_values=3/3/3 #1"]);
     /// At 70 the last five windows before the one at hand begin at 10.
     what_is_too_long_ago_is_forgotten:
         file(vec![usual(5, 1)], later(90, calls(&[1, 61])), &[]);
     the_last_moment_at_which_it_is_remembered:
-        file(vec![usual(5, 1)], later(90, calls(&[1, 51])), &["back closed 60..60, 70 account:ann before=0/0/0 #1"]);
+        file(vec![usual(5, 1)], later(90, calls(&[1, 51])), &["back closed 60..60, 70 account:ann before=0/0/0 usual_values=5/5/5 #1"]);
     /// An episode goes on while its window slides, and what is usual changes under it.
     the_baseline_moves_under_an_episode: {
         let mut sliding = usual(2, 1);
         if let Shape::Windowed(w) = &mut sliding.shape {
             w.step = Duration::from_secs(5);
         }
-        file(vec![sliding], later(90, calls(&[1, 2, 11, 21, 22, 23])), &["back closed 20..30, 35 account:ann before=2/2/1 #4"])
+        file(vec![sliding], later(90, calls(&[1, 2, 11, 21, 22, 23])), &["back closed 20..30, 35 account:ann before=2/2/1 usual_values=1/2/2 #4"])
     };
     /// With the excepted events two a window are usual, without them one.
     exceptions_have_a_history_of_their_own: {
         let limited = |seconds| of("ann", seconds, vec![(FieldId::STATUS, Slot::Num(429))]);
         let rule = excepting(usual(2, 1), except(is(FieldId::STATUS, fineprint::hir::Compare::Equal, 429)));
         let events = vec![limited(1), limited(2), limited(21)];
-        file(vec![rule], later(90, events), &["back exempted 30..30, 40 account:ann before=0/0/0 #1"])
+        file(vec![rule], later(90, events), &["back exempted 30..30, 40 account:ann before=0/0/0 usual_values=2/2/2 #1"])
     };
 
     /// Two others with 10 and 30 tokens, and its own 20: the median is 20.
@@ -87,7 +87,7 @@ cases! {
         };
         let before = vec![spent("ann", 1, 20, "seat"), spent("bob", 2, 10, "seat"), spent("eve", 3, 30, "seat"), spent("kim", 4, 900, "other")];
         let now = vec![spent("ann", 11, 5, "seat"), spent("kim", 12, 5, "other")];
-        file(vec![rule], later(60, [before, now].concat()), &["back closed 20..20, 30 account:ann before=20/20/20 #1"])
+        file(vec![rule], later(60, [before, now].concat()), &["back closed 20..20, 30 account:ann before=20/20/20 cohort_values=3/3/3 #1"])
     };
     /// Its plan at the end of a window counts.
     a_group_belongs_where_it_was_last: {
@@ -96,7 +96,7 @@ cases! {
             of(account, at, vec![(FieldId::INPUT_TOKENS, Slot::Num(n)), (FieldId::PLAN, word(plan))])
         };
         let events = vec![spent("ann", 1, 20, "seat"), spent("ann", 2, 20, "team"), spent("bob", 11, 1, "seat"), spent("bob", 12, 1, "team")];
-        file(vec![rule], later(60, events), &["back closed 20..20, 30 account:bob before=40/40/40 #2"])
+        file(vec![rule], later(60, events), &["back closed 20..20, 30 account:bob before=40/40/40 cohort_values=1/1/1 #2"])
     };
 }
 

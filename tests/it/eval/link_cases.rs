@@ -481,3 +481,32 @@ fn rules_of_other_steps_change_nothing() {
     assert_eq!(told(&own), alone);
     assert_eq!(alone.len(), 2);
 }
+
+/// Memory is asked behind the watermark, and its answers pick what an account counted.
+#[test]
+fn memory_is_asked_of_events_of_a_group() {
+    let sections = "on completion where payment_fingerprint seen before within 1d by another account per operator \
+                    over 1h every 15m let calls = count() when calls >= 2";
+    let calls = [(0, "a", "card", "dev"), (1, "b", "card", "dev"), (2, "a", "card", ""), (3, "a", "", "")];
+    let found = run(rules(OPERATOR, sections), options(), &calls, 20);
+    assert_eq!(told(&found), ["open 15..15 a 00:15 [a b] 2/2 #2"]);
+    let ids: Vec<&str> = found[0].evidence.events.iter().map(|e| e.id.as_str()).collect();
+    assert_eq!(ids, ["e001", "e002"]);
+}
+
+/// Accounts that had to go for want of room are missed by their group, and the record says so.
+#[test]
+fn a_group_says_that_accounts_went_for_want_of_room() {
+    let names: Vec<String> = (0..3_000).map(|n| format!("once{n}")).collect();
+    let mut calls: Vec<Call<'_>> = vec![(1, "a", "card", "dev"), (2, "b", "card", "dev"), (3, "c", "card", "dev")];
+    calls.extend(names.iter().map(|name| (5, name.as_str(), "", "")));
+    calls.extend([(16, "a", "", ""), (17, "b", "", ""), (18, "c", "", "")]);
+    let roomy = run(rules(OPERATOR, BUSY), options(), &calls, 30);
+    assert_eq!(told(&roomy), ["open 15..30 a 00:15 [a b c] 3/6 #6"]);
+    assert_eq!(roomy[0].evidence.state_cut_at, None);
+    let few = EvalOptions { state_bytes: 256 * 1_000, ..options() };
+    let cut = run(rules(OPERATOR, BUSY), few, &calls, 30);
+    assert_eq!(cut.len(), 1);
+    assert_eq!(cut[0].accounts, ["a", "b", "c"]);
+    assert!(cut[0].evidence.state_cut_at.is_some());
+}

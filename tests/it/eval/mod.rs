@@ -11,6 +11,7 @@ mod links;
 mod many;
 mod merging;
 mod properties;
+mod room;
 mod recalled;
 mod remembered;
 mod routed;

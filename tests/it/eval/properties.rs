@@ -238,7 +238,8 @@ mod judge {
             };
             note("memory", violations.iter().filter(asks).count());
             let known = |o: &&Observed| o.last.is_some();
-            let named = |word: &'static str| move |o: &&Observed| o.name.starts_with(word);
+            let named =
+                |word: &'static str| move |o: &&Observed| o.name.starts_with(word) && !o.name.contains("_values");
             let values = || violations.iter().flat_map(|v| &v.values);
             note("a known `usual`", values().filter(named("usual")).filter(known).count());
             note("a known `cohort`", values().filter(named("cohort")).filter(known).count());

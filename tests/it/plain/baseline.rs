@@ -64,30 +64,33 @@ fn counted(calc: &Interpreter<'_>, w: &Windowed, window: &Window<'_>) -> (Vec<Va
     w.aggregates.iter().map(one).unzip()
 }
 
-/// All aggregates of a window of the group at `own`, with what makes each an estimate.
+/// All aggregates of a window of the group at `own`, with what makes each an estimate, and on how many values each baseline
+/// rests.
 pub fn aggregates(
     calc: &Interpreter<'_>,
     w: &Windowed,
     (pasts, own): (&[Past<'_>], usize),
     raw: bool,
     window: &Window<'_>,
-) -> (Vec<Val>, Vec<Bounds>) {
+) -> (Vec<Val>, Vec<Bounds>, Vec<Option<i64>>) {
+    let mut rests_on = Vec::new();
     let (mut values, bounds) = counted(calc, w, window);
     let mut bounds: Vec<Bounds> =
         bounds.into_iter().enumerate().map(|(i, b)| b.map(|b| (i as u16, b)).into_iter().collect()).collect();
     for (i, a) in w.aggregates.iter().enumerate() {
         let Some(b) = a.function.baseline() else { continue };
-        let (value, of) = match &b.whose {
+        let (value, of, n) = match &b.whose {
             Whose::Own => usual(calc, w, b, &pasts[own], raw, window.end),
             Whose::Cohort(by) => {
-                let (value, own, of) = cohort(calc, w, b, by, pasts, window);
-                (value, own.map(|bound| (i as u16, bound)).into_iter().chain(of).collect())
+                let (value, own, of, n) = cohort(calc, w, b, by, pasts, window);
+                (value, own.map(|bound| (i as u16, bound)).into_iter().chain(of).collect(), n)
             }
         };
         values[i] = value;
         bounds[i] = of;
+        rests_on.push(n.map(|n| n as i64));
     }
-    (values, bounds)
+    (values, bounds, rests_on)
 }
 
 /// Numbers of the windows that are looked back to, the oldest and the newest.
@@ -126,11 +129,11 @@ fn usual(
     past: &Past<'_>,
     raw: bool,
     end: Timestamp,
-) -> (Val, Bounds) {
+) -> (Val, Bounds, Option<usize>) {
     let (oldest, newest) = range(w, b, end);
     let lane = &past.lanes[usize::from(raw)];
     let Some(first) = lane.keys().copied().find(|n| (oldest..=newest).contains(n)) else {
-        return (Val::Unknown, Vec::new());
+        return (Val::Unknown, Vec::new(), Some(0));
     };
     let mut values = Vec::new();
     let mut of = Vec::new();
@@ -144,10 +147,11 @@ fn usual(
             None => value(calc, b, window.end, &counted(calc, w, &window).0),
         });
     }
+    let n = Some(values.len());
     if values.len() < b.least as usize {
-        return (Val::Unknown, of);
+        return (Val::Unknown, of, n);
     }
-    (quantile(values, b.share).map_or(Val::Unknown, Val::Num), of)
+    (quantile(values, b.share).map_or(Val::Unknown, Val::Num), of, n)
 }
 
 /// What the events have in common with others: of each value the last known.
@@ -163,9 +167,11 @@ fn cohort(
     by: &[Expr],
     pasts: &[Past<'_>],
     window: &Window<'_>,
-) -> (Val, Option<Bound>, Bounds) {
+) -> (Val, Option<Bound>, Bounds, Option<usize>) {
     let (oldest, newest) = range(w, b, window.end);
-    let Some(own) = common(calc, by, &window.events) else { return (Val::Unknown, None, Vec::new()) };
+    let Some(own) = common(calc, by, &window.events) else {
+        return (Val::Unknown, None, Vec::new(), None);
+    };
     let mut values = Vec::new();
     let mut of = Vec::new();
     let mut enough = false;
@@ -186,8 +192,9 @@ fn cohort(
         }
         enough |= groups >= b.least;
     }
+    let n = Some(values.len());
     let many = values.len() > QUANTILE_EXACT;
     let found = quantile(values, b.share).map(|n| if many { middle_of_bucket(n) } else { n });
     let value = found.filter(|_| enough).map_or(Val::Unknown, Val::Num);
-    (value, many.then_some(Bound::Within(7_813)), of)
+    (value, many.then_some(Bound::Within(7_813)), of, n)
 }

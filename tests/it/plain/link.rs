@@ -359,7 +359,7 @@ fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, name: &str, facts: &Facts, win
     }
     let counted = |e: &&&Event| w.aggregates.iter().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
     let contributing = window.events.iter().filter(counted).copied().collect();
-    Some(Look { start, end, aggregates, bounds, contributing })
+    Some(Look { start, end, aggregates, bounds, rests_on: Vec::new(), contributing })
 }
 
 fn shown(link: &Link, sightings: &Sightings, now: &Moment, edge: &Edge) -> LinkEdge {

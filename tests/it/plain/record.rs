@@ -104,6 +104,7 @@ pub fn windowed(
                 estimates: estimates(w, &value, &episode.looks),
                 ..observed(calc, w, name, &value, &scopes)
             })
+            .chain(values_of_baselines(rule, w, &episode.looks))
             .chain(merged(rule, w, &episode.groups))
             .collect(),
         evidence: evidence(&contributing, &first.contributing),
@@ -301,21 +302,53 @@ pub fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
         if lets.iter().any(|(_, value)| same(value, e)) || found.iter().any(|f| same(f, e)) {
             return;
         }
-        if matches!(e.kind, ExprKind::Aggregate(_)) {
+        if matches!(e.kind, ExprKind::Aggregate(_) | ExprKind::Link(_)) {
             found.push(e);
         }
         for child in children(e) {
             nameless(child, lets, found);
         }
     }
+    fn baselines<'e>(w: &Windowed, e: &'e Expr, lets: &[(String, Expr)], found: &mut Vec<&'e Expr>) {
+        let is = |i: u16| w.aggregates[usize::from(i)].function.baseline().is_some();
+        let known = lets.iter().any(|(_, value)| same(value, e)) || found.iter().any(|f| same(f, e));
+        if !known && matches!(e.kind, ExprKind::Aggregate(i) if is(i)) {
+            found.push(e);
+        }
+        children(e).into_iter().for_each(|child| baselines(w, child, lets, found));
+    }
     let mut found = Vec::new();
     nameless(&w.when, &rule.lets, &mut found);
+    for e in rule.lets.iter().map(|(_, value)| value).chain([&w.when]) {
+        baselines(w, e, &rule.lets, &mut found);
+    }
     let function = |e: &&Expr| match e.kind {
         ExprKind::Aggregate(i) => w.aggregates[usize::from(i)].function.word().to_string(),
+        ExprKind::Link(value) => value.word().to_string(),
         _ => unreachable!(),
     };
     let names = unique(rule.lets.iter().map(|(name, _)| name.clone()).chain(found.iter().map(function)));
     names.into_iter().zip(rule.lets.iter().map(|(_, value)| value).chain(found).cloned()).collect()
+}
+
+/// On how many values each baseline rests, under names that no other value has.
+fn values_of_baselines(rule: &Rule, w: &Windowed, looks: &[Look<'_>]) -> Vec<Observed> {
+    let before: Vec<String> = named_values(rule, w).into_iter().map(|(name, _)| name).collect();
+    let words = w.aggregates.iter().filter_map(|a| a.function.baseline()).map(|b| format!("{}_values", b.word()));
+    let names = unique(before.iter().cloned().chain(words)).split_off(before.len());
+    let one = |(number, name): (usize, String)| {
+        let seen: Vec<Option<Scalar>> = looks.iter().map(|look| look.rests_on[number].map(Scalar::Num)).collect();
+        Observed {
+            name,
+            ty: Type::Integer,
+            crossing: seen[0].clone(),
+            peak: seen.iter().flatten().max().cloned(),
+            last: seen.last().unwrap().clone(),
+            threshold: None,
+            estimates: Vec::new(),
+        }
+    };
+    names.into_iter().enumerate().map(one).collect()
 }
 
 pub fn observed(calc: &Interpreter<'_>, w: &Windowed, name: String, value: &Expr, scopes: &[Scope<'_>]) -> Observed {
@@ -409,6 +442,7 @@ pub fn evidence(events: &[&Event], crossing: &[&Event]) -> Evidence {
         forgotten: 0,
         undecided: 0,
         memory_cut_since: None,
+        state_cut_at: None,
     }
 }
 

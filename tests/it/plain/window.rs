@@ -25,6 +25,8 @@ pub struct Look<'e> {
     pub aggregates: Vec<Val>,
     /// What makes each an estimate.
     pub bounds: Vec<Bounds>,
+    /// On how many values each baseline rests.
+    pub rests_on: Vec<Option<i64>>,
     /// The events that at least one aggregate counted, in order of (time, id).
     pub contributing: Vec<&'e Event>,
 }
@@ -207,14 +209,14 @@ fn look<'e>(
     if window.events.is_empty() {
         return None;
     }
-    let (aggregates, bounds) = aggregates(calc, w, past, raw, &window);
+    let (aggregates, bounds, rests_on) = aggregates(calc, w, past, raw, &window);
     if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys, link: None }) {
         return None;
     }
     let counting = || w.aggregates.iter().filter(|a| a.function.baseline().is_none());
     let counted = |e: &&&Event| counting().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
     let contributing = window.events.iter().filter(counted).copied().collect();
-    Some(Look { start, end, aggregates, bounds, contributing })
+    Some(Look { start, end, aggregates, bounds, rests_on, contributing })
 }
 
 struct Machine<'e> {
