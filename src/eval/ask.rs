@@ -138,7 +138,7 @@ impl Pending {
     }
 
     /// Its symbols as the interner of the state numbers them.
-    pub(crate) fn to_state(&mut self, rules: &RuleSet, symbols: &mut LocalSymbols, interner: &mut Interner) {
+    pub(crate) fn number_in_state(&mut self, rules: &RuleSet, symbols: &mut LocalSymbols, interner: &mut Interner) {
         for row in self.forks.iter_mut().flat_map(|f| &mut f.rows) {
             if let Row::Record(words) = row {
                 to_state(rules, words, symbols, interner);

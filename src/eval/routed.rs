@@ -253,7 +253,7 @@ impl Evaluator {
         }
         let mut pending = e.pending.take();
         if let Some(pending) = &mut pending {
-            pending.to_state(&rules, symbols, interner);
+            pending.number_in_state(&rules, symbols, interner);
         }
         let account = e.account.map_or(NO_ACCOUNT, |local| symbols.in_state(local, interner));
         self.count_undecided(undecided);

@@ -109,7 +109,7 @@ impl Lower<'_> {
         let exists = with(ExprKind::Exists(Box::new(field.clone())));
         let mut on_field = e.clone();
         if let ExprKind::Text { operand, .. } = &mut on_field.kind {
-            *operand = Box::new(field.clone());
+            **operand = field.clone();
         }
         let on_field = self.node(&on_field);
         if absent {

@@ -192,6 +192,9 @@ pub(super) struct Merged {
     inputs: Vec<Input>,
 }
 
+/// A record that is not decoded, where it comes from, and its form.
+pub(super) type Undecoded<'a> = (Origin, Record<'a>, &'a Arc<Format>);
+
 impl Merged {
     pub(super) fn new(inputs: Vec<Input>) -> Self {
         Merged { inputs }
@@ -199,7 +202,7 @@ impl Merged {
 
     /// The next record of the only input, not decoded, and where it comes from; `None` at its end, and where there are
     /// several inputs.
-    pub(super) fn next_record(&mut self) -> Result<Option<(Origin, Record<'_>, &Arc<Format>)>, InputError> {
+    pub(super) fn next_record(&mut self) -> Result<Option<Undecoded<'_>>, InputError> {
         let [only] = self.inputs.as_mut_slice() else { return Ok(None) };
         let Input { name, feed, at_end, number, line_base, .. } = only;
         match feed.next_record() {

@@ -14,6 +14,7 @@ mod properties;
 mod room;
 mod recalled;
 mod remembered;
+mod routed;
 mod sequences;
 mod sessions;
 mod templates;

@@ -204,7 +204,7 @@ mod judge {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let mut seen = std::collections::BTreeMap::<&str, u32>::new();
         let mut functions = std::collections::BTreeSet::new();
-        for _ in 0..800 {
+        for _ in 0..1_200 {
             let numbers = numbers(EVENTS).new_tree(&mut runner).unwrap().current();
             let (plain, arrivals) = course(&numbers, false);
             let scale = setting(&numbers.setting).scale;
@@ -280,7 +280,7 @@ mod judge {
             .iter()
             .filter(|(what, n)| **n < if functions.contains(*what) || back.contains(what) { 8 } else { 20 })
             .collect();
-        assert!(rare.is_empty(), "in too few of 800 cases: {rare:?} of {seen:?}");
+        assert!(rare.is_empty(), "in too few of 1,200 cases: {rare:?} of {seen:?}");
         assert_eq!(functions.len(), 18);
     }
 }

@@ -428,7 +428,7 @@ fn windowed_of(c: &mut Choices<'_>, scale: Scale) -> (Windowed, Vec<(String, Exp
     if looks_back && !c.once_in(4) {
         when = looking_back(c, &aggregates, outage.as_ref());
     }
-    if let (Some(outage), true) = (outage, looks_back || c.once_in(3)) {
+    if let Some(outage) = outage {
         lets.push(("outage".into(), outage));
     }
     let (length, step) = (Duration::from_secs(length), Duration::from_secs(step));
