@@ -369,7 +369,7 @@ impl Windows {
             let ticks = w.clocked && group.is_hot(w);
             let next = if ticks { step + 1 } else { next.max(step + 1) };
             let events = group.widest().events();
-            // Of several keys an event, groups are not accounted for: they have a bound of their own.
+            // Of several keys an event, groups are not accounted for: nothing lets one of a campaign go by itself yet.
             let less = if w.many.is_none() { -group.held.account(w, events) } else { 0 };
             if less != 0 {
                 self.freed.push((group.held.shard, less));

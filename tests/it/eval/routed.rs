@@ -21,11 +21,12 @@ use crate::plain::generate::{Setting, arranged, comings, numbers, setting};
 
 const EVENTS: usize = 40;
 
-/// What is found, with the outcomes and the projections of those that are journaled, and how many events each rule left undecided.
+/// What is found, with the outcomes and the projections of those that are evaluated, and how many events each rule left undecided.
 type Told = (Vec<Violation>, Vec<Outcome>, Vec<Vec<u8>>, Vec<(String, u64)>);
 
-fn is_journaled(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Evaluated | Outcome::Late)
+/// Of a late event the evaluator looks at fewer conditions, whose text tests are then not among those that held.
+fn is_compared(outcome: &Outcome) -> bool {
+    *outcome == Outcome::Evaluated
 }
 
 fn by_itself(rules: &Arc<RuleSet>, options: &EvalOptions, events: &[UsageEvent<'static>]) -> Told {
@@ -33,7 +34,7 @@ fn by_itself(rules: &Arc<RuleSet>, options: &EvalOptions, events: &[UsageEvent<'
     let (mut outcomes, mut projections) = (Vec::new(), Vec::new());
     for (line, event) in (0..).zip(events) {
         let outcome = evaluator.observe(event, Origin { input: 0, line });
-        if is_journaled(&outcome) {
+        if is_compared(&outcome) {
             let mut bytes = Vec::new();
             evaluator.project(event, &Salt([7; 32]), &mut bytes);
             projections.push(bytes);
@@ -57,7 +58,7 @@ fn in_batches(rules: &Arc<RuleSet>, options: &EvalOptions, events: &[UsageEvent<
         for at in 0..batch.len() {
             let line = outcomes.len() as u64;
             let outcome = evaluator.observe_routed(routed, at, Origin { input: 0, line });
-            if is_journaled(&outcome) {
+            if is_compared(&outcome) {
                 projections.push(routed.projection(at).to_vec());
             }
             outcomes.push(outcome);
