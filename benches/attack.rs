@@ -35,14 +35,14 @@ const DAY: i64 = 86_400 * SECOND_NS;
 
 fn main() {
     let args: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
-    let (accounts, state) = (args.first().copied().unwrap_or(10_000_000), args.get(1).copied().unwrap_or(192));
+    let (accounts, state) = (args.first().copied().unwrap_or(10_000_000), args.get(1).copied().unwrap_or(128));
     let mut sources = SourceMap::default();
     sources.add("attack.tos", RULES);
     let program = compile(&sources).program;
     let columns = program.tables[0].columns.iter().map(|(n, ty)| (n.as_str().into(), ty.clone())).collect();
     let tables = vec![Arc::new(TableData::empty(columns))];
     let rules = Arc::new(RuleSet::new(program, ReferenceData { tables, ..ReferenceData::default() }).unwrap());
-    let options = EvalOptions { state_bytes: state << 20, events_held: 1_000_000, ..EvalOptions::default() };
+    let options = EvalOptions::within(state << 20);
     let mut evaluator = Evaluator::new(rules, options);
     let (each, calls) = (accounts / (CAMPAIGN.0 * CAMPAIGN.1), CAMPAIGN.0 * CAMPAIGN.1);
     let start = Instant::now();

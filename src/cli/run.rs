@@ -64,7 +64,8 @@ pub(super) struct Run {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     lateness: Duration,
     /// Most bytes of state that the groups of windowed rules are accounted at, such as `256MiB`; above it the least promising
-    /// groups go, and what they had counted is told as lost
+    /// groups go, and what they had counted is told as lost. For each 128 bytes of it one event is kept for evidence, up to
+    /// 8,000,000
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
     state_budget: u64,
     /// The latest moment that events without an ingest time may bear; also the day for which dates of rules are judged,
@@ -199,8 +200,7 @@ impl Run {
             lateness: self.lateness,
             as_of: self.as_of,
             delay_secret,
-            state_bytes: self.state_budget,
-            ..EvalOptions::default()
+            ..EvalOptions::within(self.state_budget)
         };
         let checkpoint = CheckpointOptions { events: self.commit_every, ..CheckpointOptions::default() };
         Ok(RunOptions { eval, format: self.mapping()?, checkpoint, flush_at_end: self.flush_at_end })

@@ -94,6 +94,17 @@ pub struct EvalOptions {
     pub delay_secret: Option<Secret>,
 }
 
+/// Bytes of a state budget for each event that is kept for evidence.
+const BUDGET_BYTES_PER_EVENT: u64 = 128;
+
+impl EvalOptions {
+    /// The usual options, with so many accounted bytes for groups and, for each 128 of them, one event kept for evidence.
+    pub fn within(state_bytes: u64) -> Self {
+        let events = usize::try_from(state_bytes / BUDGET_BYTES_PER_EVENT).unwrap_or(usize::MAX);
+        EvalOptions { state_bytes, events_held: events.min(EVENTS_HELD_MAX), ..EvalOptions::default() }
+    }
+}
+
 impl Default for EvalOptions {
     fn default() -> Self {
         EvalOptions {

@@ -178,6 +178,7 @@ impl Evaluator {
         if let Some(shard) = self.room.shards.get_mut(usize::from(shard)) {
             shard.groups = kept;
         }
+        self.windows.iter_mut().for_each(Windows::forget_due);
     }
 
     /// Accounts for all groups anew, after reading a snapshot.

@@ -50,6 +50,9 @@ use crate::violation::{Bound, Scalar};
 pub(crate) use joined::LinkedEpisode;
 pub(crate) use linked::{Judging, Linked, LinkedEpisodes, MergedInto};
 
+/// So many steps at which groups that went were due are no matter.
+const DUE_SPARE: usize = 4_096;
+
 /// The state of one group.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
@@ -327,6 +330,20 @@ impl Windows {
         }
         self.with_episode.remove(&slot);
         self.remove(slot);
+    }
+
+    /// Forgets when groups that went were due, once they are more than those that are here.
+    pub(crate) fn forget_due(&mut self) {
+        let noted: usize = self.due.values().map(Vec::len).sum();
+        if noted <= 2 * self.len() + DUE_SPARE {
+            return;
+        }
+        self.due.clear();
+        for (slot, group) in (0u32..).zip(&self.groups) {
+            if let Some(group) = group.as_ref().filter(|group| group.due != i64::MAX) {
+                self.due.entry(group.due).or_default().push(slot);
+            }
+        }
     }
 
     /// What went for want of room, over all shards.
