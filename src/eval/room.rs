@@ -24,13 +24,13 @@ pub const STATE_SHARDS: usize = 256;
 /// What a group is accounted at.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Held {
-    pub(crate) shard: u8,
-    /// Of its key.
-    pub(crate) key_bytes: u32,
-    /// In all.
-    pub(crate) bytes: u32,
     /// When groups of the shard last went before it began; [`i64::MIN`] for never.
     pub(crate) cut: i64,
+    /// In all.
+    pub(crate) bytes: u32,
+    /// Of its key, up to what fits.
+    pub(crate) key_bytes: u16,
+    pub(crate) shard: u8,
 }
 
 impl Held {
@@ -60,6 +60,14 @@ pub(crate) struct Change {
     pub(crate) is_new: bool,
 }
 
+/// What a group no longer takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Freed {
+    pub(crate) bytes: i64,
+    /// It is not there any more.
+    pub(crate) gone: bool,
+}
+
 /// How promising a group is; the least goes first. Ties are told apart by the key, so that no order shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Promise {
@@ -74,7 +82,12 @@ struct Shard {
     bytes: u64,
     /// Windows and slot of each group, among them some that are gone or stand there twice.
     groups: Vec<(u32, u32)>,
+    /// How many groups there are.
+    live: usize,
 }
+
+/// So many that are gone, beside as many as there are, may stand in the list of a shard.
+const GONE_MAX: usize = 64;
 
 /// Room for all groups.
 #[derive(Debug)]
@@ -94,13 +107,15 @@ impl Room {
         shard.bytes = shard.bytes.saturating_add_signed(change.more);
         if change.is_new {
             shard.groups.push((windows, change.slot));
+            shard.live += 1;
         }
         shard.bytes > self.max
     }
 
-    fn give_back(&mut self, shard: u8, bytes: i64) {
+    fn give_back(&mut self, shard: u8, freed: Freed) {
         if let Some(shard) = self.shards.get_mut(usize::from(shard)) {
-            shard.bytes = shard.bytes.saturating_add_signed(bytes.saturating_neg());
+            shard.bytes = shard.bytes.saturating_add_signed(freed.bytes.saturating_neg());
+            shard.live = shard.live.saturating_sub(usize::from(freed.gone));
         }
     }
 
@@ -131,8 +146,20 @@ impl Evaluator {
 
     /// Accounts for groups that went or shrank since the last call.
     pub(super) fn account_freed(&mut self) {
-        for windows in &mut self.windows {
-            windows.drain_freed(|shard, bytes| self.room.give_back(shard, bytes));
+        let Evaluator { windows, room, .. } = self;
+        let mut any = false;
+        for windows in windows.iter_mut() {
+            windows.drain_freed(|shard, freed| {
+                any |= freed.gone;
+                room.give_back(shard, freed);
+            });
+        }
+        let long = |shard: &&mut Shard| shard.groups.len() > 2 * shard.live + GONE_MAX;
+        for (number, shard) in (0u8..=u8::MAX).zip(&mut room.shards).filter(|(_, shard)| any && long(&shard)) {
+            shard.groups.sort_unstable();
+            shard.groups.dedup();
+            shard.groups.retain(|(at, slot)| windows.get(*at as usize).is_some_and(|w| w.holds(*slot, number)));
+            shard.groups.shrink_to(shard.groups.len() + shard.groups.len() / 4);
         }
     }
 
@@ -166,7 +193,7 @@ impl Evaluator {
                 continue;
             }
             windows.evict(slot, w, ts, &mut ended);
-            windows.drain_freed(|shard, bytes| self.room.give_back(shard, bytes));
+            windows.drain_freed(|shard, freed| self.room.give_back(shard, freed));
             for e in ended.drain(..) {
                 for (rule, plan) in rules.members(*leader) {
                     let subject = Subject { program: rules.program(), rule, plan };

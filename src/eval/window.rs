@@ -31,7 +31,7 @@ use super::footprint::HeapBytes;
 use super::history::next_end;
 use super::intern::Interner;
 use super::lane::Lane;
-use super::room::{Change, Held, Lost, Promise};
+use super::room::{Change, Freed, Held, Lost, Promise};
 use super::route::{HEADER, part_value};
 use super::series::Series;
 use super::session::Session;
@@ -117,7 +117,7 @@ pub(crate) struct Windows {
     lost: BTreeMap<u8, Lost>,
     /// Accounted bytes, by shard, of groups that went or shrank and are not accounted for yet.
     #[serde(skip)]
-    freed: Vec<(u8, i64)>,
+    freed: Vec<(u8, Freed)>,
     /// What groups alike came to earlier, one a baseline.
     cohorts: Vec<Cohorts>,
     /// Keys that are too seldom to have a group, where an event has several.
@@ -279,20 +279,27 @@ impl Windows {
             entry.remove();
         }
         if let Some(Some(group)) = self.groups.get_mut(slot as usize).map(Option::take) {
-            self.freed.push((group.held.shard, group.held.bytes.into()));
+            // Of several keys an event, groups were never accounted for.
+            let gone = group.held.bytes > 0;
+            self.freed.push((group.held.shard, Freed { bytes: group.held.bytes.into(), gone }));
         }
         self.free.push(slot);
     }
 
     /// Calls `give_back` with shard and bytes of what went or shrank since the last call.
-    pub(crate) fn drain_freed(&mut self, mut give_back: impl FnMut(u8, i64)) {
-        self.freed.drain(..).for_each(|(shard, bytes)| give_back(shard, bytes));
+    pub(crate) fn drain_freed(&mut self, mut give_back: impl FnMut(u8, Freed)) {
+        self.freed.drain(..).for_each(|(shard, freed)| give_back(shard, freed));
     }
 
     /// Calls `f` with each group's slot and what it is accounted at.
     pub(crate) fn each_held(&self, mut f: impl FnMut(u32, Held)) {
         let held = (0u32..).zip(&self.groups).filter_map(|(slot, group)| Some((slot, group.as_ref()?.held)));
         held.for_each(|(slot, held)| f(slot, held));
+    }
+
+    /// Whether a group of a shard has the slot.
+    pub(crate) fn holds(&self, slot: u32, shard: u8) -> bool {
+        matches!(self.groups.get(slot as usize), Some(Some(group)) if group.held.shard == shard)
     }
 
     /// How promising the group of a slot is; `None` where it is gone, and another stands there that is of another shard.
@@ -389,7 +396,7 @@ impl Windows {
             // Of several keys an event, groups are not accounted for: nothing lets one of a campaign go by itself yet.
             let less = if w.many.is_none() { -group.held.account(w, events) } else { 0 };
             if less != 0 {
-                self.freed.push((group.held.shard, less));
+                self.freed.push((group.held.shard, Freed { bytes: less, gone: false }));
             }
             let (empty, episode) = (group.is_empty(), group.has_episode());
             if episode {
@@ -770,7 +777,7 @@ fn contributors(
 }
 
 /// A hash of a key by its texts, the same in every run, and the bytes that it is accounted at.
-fn key_of(w: &WindowPlan, key: &[u64], interner: &Interner) -> (u64, u32) {
+fn key_of(w: &WindowPlan, key: &[u64], interner: &Interner) -> (u64, u16) {
     let (mut bytes, mut accounted) = (SmallVec::<[u8; 64]>::new(), 0u64);
     for (part, word) in w.per.iter().zip(key) {
         if is_symbol(&part.ty) {
@@ -783,7 +790,7 @@ fn key_of(w: &WindowPlan, key: &[u64], interner: &Interner) -> (u64, u32) {
             accounted += NUMBER_BYTES;
         }
     }
-    (xxhash_rust::xxh3::xxh3_64(&bytes), u32::try_from(accounted).unwrap_or(u32::MAX))
+    (xxhash_rust::xxh3::xxh3_64(&bytes), u16::try_from(accounted).unwrap_or(u16::MAX))
 }
 
 fn hash_of(groups: &[Option<Group>], hasher: &foldhash::fast::FixedState, slot: u32) -> u64 {

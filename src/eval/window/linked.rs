@@ -14,6 +14,7 @@ use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
 use crate::eval::lane::Lane;
 use crate::eval::link::{Changes, Link, LinkGroup};
+use crate::eval::room::Freed;
 use crate::eval::series::Series;
 use crate::event::FieldId;
 use crate::hir::LinkValue;
@@ -200,7 +201,7 @@ impl Windows {
                 let events = group.widest().events();
                 let less = -group.held.account(w, events);
                 if less != 0 {
-                    self.freed.push((group.held.shard, less));
+                    self.freed.push((group.held.shard, Freed { bytes: less, gone: false }));
                 }
                 if group.is_empty() {
                     self.remove(slot);
