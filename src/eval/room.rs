@@ -106,6 +106,10 @@ impl Room {
         let Some(shard) = self.shards.get_mut(usize::from(change.shard)) else { return false };
         shard.bytes = shard.bytes.saturating_add_signed(change.more);
         if change.is_new {
+            // By an eighth: doubling would hold room for as many groups again.
+            if shard.groups.len() == shard.groups.capacity() {
+                shard.groups.reserve_exact(GONE_MAX.max(shard.groups.len() / 8));
+            }
             shard.groups.push((windows, change.slot));
             shard.live += 1;
         }
