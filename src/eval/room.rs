@@ -159,7 +159,7 @@ impl Evaluator {
             });
         }
         let long = |shard: &&mut Shard| shard.groups.len() > 2 * shard.live + GONE_MAX;
-        for (number, shard) in (0u8..=u8::MAX).zip(&mut room.shards).filter(|(_, shard)| any && long(&shard)) {
+        for (number, shard) in (0u8..=u8::MAX).zip(&mut room.shards).filter(|(_, shard)| any && long(shard)) {
             shard.groups.sort_unstable();
             shard.groups.dedup();
             shard.groups.retain(|(at, slot)| windows.get(*at as usize).is_some_and(|w| w.holds(*slot, number)));
