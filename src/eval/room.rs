@@ -5,6 +5,7 @@
 //! whose last event is the oldest. Each loss is counted; a group that begins anew in a shard from which groups went carries
 //! the moment of the last loss into the evidence of what it finds, as far as its window reaches back to it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -170,14 +171,20 @@ impl Evaluator {
     /// Lets groups of a shard go until a quarter of its part is free. The most promising one stays, whatever it takes.
     fn make_room(&mut self, shard: u8, ts: i64) {
         let rules = Arc::clone(&self.rules);
-        let plans: Vec<_> = rules.leaders().collect();
+        let mut plans = vec![None; self.windows.len()];
+        for leader in rules.leaders() {
+            if let Some(place) = plans.get_mut(leader.2.number as usize) {
+                *place = Some(leader);
+            }
+        }
+        let plan_of = |number: u32| plans.get(number as usize).copied().flatten();
         let Some(listed) = self.room.shards.get_mut(usize::from(shard)) else { return };
         let mut listed = std::mem::take(&mut listed.groups);
         listed.sort_unstable();
         listed.dedup();
         let mut groups: Vec<(Promise, u32, u32)> = Vec::with_capacity(listed.len());
         for (number, slot) in listed {
-            let Some((_, _, w)) = plans.iter().find(|(_, _, w)| w.number == number) else { continue };
+            let Some((_, _, w)) = plan_of(number) else { continue };
             let windows = self.windows.get(number as usize);
             if let Some(promise) = windows.and_then(|windows| windows.promise(slot, shard, w, &self.interner)) {
                 groups.push((promise, number, slot));
@@ -187,19 +194,20 @@ impl Evaluator {
         let enough = self.room.max - self.room.max / 4;
         let mut ended = Vec::new();
         let last = groups.len().saturating_sub(1);
-        let mut kept = Vec::new();
+        let (mut kept, mut left) = (Vec::new(), BTreeSet::new());
         for (i, (_, number, slot)) in groups.into_iter().enumerate() {
             let used = self.room.shards.get(usize::from(shard)).map_or(0, |s| s.bytes);
-            let plan = plans.iter().find(|(_, _, w)| w.number == number);
-            let (Some((leader, _, w)), Some(windows)) = (plan, self.windows.get_mut(number as usize)) else { continue };
+            let windows = self.windows.get_mut(number as usize);
+            let (Some((leader, _, w)), Some(windows)) = (plan_of(number), windows) else { continue };
             if used <= enough || i == last {
                 kept.push((number, slot));
                 continue;
             }
             windows.evict(slot, w, ts, &mut ended);
+            left.insert(number);
             windows.drain_freed(|shard, freed| self.room.give_back(shard, freed));
             for e in ended.drain(..) {
-                for (rule, plan) in rules.members(*leader) {
+                for (rule, plan) in rules.members(leader) {
                     let subject = Subject { program: rules.program(), rule, plan };
                     let v = subject.episode(w, &e.key, &e.episode, e.exempted, Some(e.closed), &self.interner);
                     self.finished.push(v);
@@ -209,7 +217,11 @@ impl Evaluator {
         if let Some(shard) = self.room.shards.get_mut(usize::from(shard)) {
             shard.groups = kept;
         }
-        self.windows.iter_mut().for_each(Windows::forget_due);
+        for number in left {
+            if let Some(windows) = self.windows.get_mut(number as usize) {
+                windows.forget_due();
+            }
+        }
     }
 
     /// Accounts for all groups anew, after reading a snapshot.

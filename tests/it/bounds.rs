@@ -243,6 +243,50 @@ fn exceptions_of_a_rule() {
     assert!(refused[0].message.contains("33 exceptions, the limit is 32"), "{refused:?}");
 }
 
+/// Up to 64 literals of a field are searched in one way, more in another: both find each, also those that overlap, that begin
+/// with one another, and at the very end of a text.
+#[test]
+fn literals_of_a_field() {
+    for longest in [4, 6] {
+        let literals: Vec<String> = (3..=longest)
+            .flat_map(|n: u32| {
+                (0..1u32 << n).map(move |bits| (0..n).map(|i| if bits >> i & 1 == 0 { 'a' } else { 'b' }).collect())
+            })
+            .collect();
+        assert_eq!(literals.len() > 64, longest == 6);
+        let rule = |(i, literal): (usize, &String)| {
+            let folds = if i.is_multiple_of(2) { "" } else { " ignoring case" };
+            format!(
+                "rule r{i} {{ enforces example.terms.limits on completion where prompt has any of [\"{literal}\"]{folds} because \"x\" }}\n"
+            )
+        };
+        let rules = rule_set(&literals.iter().enumerate().map(rule).collect::<String>(), Vec::new()).unwrap();
+        let mut evaluator = Evaluator::new(Arc::new(rules), EvalOptions::default());
+        let mut state = 7u64;
+        for length in 0..300 {
+            let text: String = (0..length % 40)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    ['a', 'b', 'a', 'b', 'A', 'c'][(state >> 33) as usize % 6]
+                })
+                .collect();
+            let line =
+                format!(r#"{{"type":"completion","id":"e{length}","ts":"2026-01-02T03:04:05Z","prompt":"{text}"}}"#);
+            let event = decode(line.as_bytes()).unwrap();
+            let mut found: Vec<String> = evaluator.matching(&event).map(str::to_string).collect();
+            found.sort();
+            let folded = text.to_ascii_lowercase();
+            let holds = |i: usize, literal: &String| {
+                if i.is_multiple_of(2) { text.contains(literal) } else { folded.contains(literal) }
+            };
+            let mut expected: Vec<String> =
+                literals.iter().enumerate().filter(|(i, l)| holds(*i, l)).map(|(i, _)| format!("r{i}")).collect();
+            expected.sort();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}
+
 /// Beyond 64 alternatives a pattern is not filtered by literals, beyond 200,000 bytes the automaton of phrases is another
 /// one: neither shows in what is found.
 #[test]

@@ -284,6 +284,36 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     }
 }
 
+/// What came out of a pipe is taken in and committed though nothing follows, and a request to end is heeded meanwhile.
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_falls_silent_delays_nothing() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(10)));
+    // The log is there before, so that it can be read at any time.
+    bench.run("v.db", "e.jsonl");
+    let mut child = bench
+        .command("run --rules rules --db v.db --commit-every 1 -")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(lines(&events(17)).as_bytes()).unwrap();
+    pipe.flush().unwrap();
+    let received = || bench.books("v.db")["received"].as_u64().unwrap();
+    let patient = (0..600).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        received() == 27
+    });
+    assert!(patient, "{} records are committed while the pipe is open", received());
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let called = Called::from(child.wait_with_output().unwrap());
+    drop(pipe);
+    assert!(matches!(called.code, 0 | 1), "{called:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_commits_and_goes_on() {
