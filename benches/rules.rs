@@ -12,16 +12,18 @@
 )]
 
 mod common;
+#[path = "common/shipped.rs"]
+mod shipped;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{Typed, median};
 use fineprint::compile::compile;
 use fineprint::eval::{EvalOptions, Evaluator};
 use fineprint::event::decode::Decoder;
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::source::SourceMap;
+use shipped::median;
 
 fn rule_set(text: &str) -> Arc<RuleSet> {
     let mut sources = SourceMap::default();
@@ -58,7 +60,7 @@ fn main() {
         );
     }
 
-    let sets: Vec<(String, Arc<RuleSet>)> =
+    let mut sets: Vec<(String, Arc<RuleSet>)> =
         [(0, false), (12, true), (100, true), (1_000, true), (10_000, true), (100, false), (1_000, false)]
             .into_iter()
             .map(|(n, text)| {
@@ -68,6 +70,8 @@ fn main() {
                 )
             })
             .collect();
+    let traffic = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/traffic");
+    sets.push(("    12 shipped rules".to_string(), shipped::shipped(&traffic, &shipped::SHIPPED)));
     let mut evaluators: Vec<Evaluator> =
         sets.iter().map(|(_, s)| Evaluator::new(Arc::clone(s), EvalOptions::default())).collect();
     let mut decode_only = Vec::new();
@@ -75,14 +79,7 @@ fn main() {
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); sets.len()];
     let mut matched = vec![0usize; sets.len()];
     for _ in 0..rounds {
-        let start = Instant::now();
-        let mut sum = 0usize;
-        for line in &lines {
-            let t: Typed<'_> = sonic_rs::from_slice(line).unwrap();
-            sum += t.id.len() + t.prompt.as_deref().map_or(0, str::len);
-        }
-        std::hint::black_box(sum);
-        decode_only.push(start.elapsed().as_secs_f64());
+        decode_only.push(shipped::decode_only(&lines));
 
         let start = Instant::now();
         let mut decoder = Decoder::new();

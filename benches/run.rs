@@ -13,7 +13,8 @@
     reason = "a benchmark"
 )]
 
-mod common;
+#[path = "common/shipped.rs"]
+mod shipped;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -21,30 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use common::Typed;
 use fineprint::journal::{Journal, JournalOptions, Position};
-use fineprint::pack::{PackOptions, load};
 use fineprint::plan::RuleSet;
 use fineprint::runtime::{InputSpec, Outputs, RunOptions, SqliteSink, Summary, expand, run};
 use fineprint::store::{Pins, RulesChanged};
-use fineprint::template::FingerprintKey;
 use fineprint::time::{Duration, Timestamp};
-
-/// The rules that are measured; `rules/` has more.
-const RULES: [&str; 12] = [
-    "one-card-many-organisations",
-    "sign-ups-from-one-server-network",
-    "scripted-sign-ups",
-    "server-network-with-few-cards",
-    "reasoning-drawn-out",
-    "grading-farm-on-one-card",
-    "answers-harvested",
-    "token-odds-swept",
-    "key-in-many-countries",
-    "key-passed-around",
-    "key-validity-probed",
-    "keys-guessed",
-];
 
 /// How often the sample passes.
 const PASSES: i64 = 20;
@@ -63,7 +45,8 @@ fn main() {
         }
     };
     let rounds: usize = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(3);
-    let rules = [("no rules", rule_set(home, &traffic, &[])), ("12 rules", rule_set(home, &traffic, &RULES))];
+    let rules =
+        [("no rules", shipped::shipped(&traffic, &[])), ("12 rules", shipped::shipped(&traffic, &shipped::SHIPPED))];
     let bytes = std::fs::read(&events).unwrap();
     let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
     let n = lines.len();
@@ -73,14 +56,7 @@ fn main() {
     let mut runs: Vec<Vec<f64>> = vec![Vec::new(); rules.len()];
     let mut last = Vec::new();
     for round in 0..rounds {
-        let start = Instant::now();
-        let mut sum = 0usize;
-        for line in &lines {
-            let t: Typed<'_> = sonic_rs::from_slice(line).unwrap();
-            sum += t.id.len() + t.prompt.as_deref().map_or(0, str::len);
-        }
-        std::hint::black_box(sum);
-        decode_only.push(start.elapsed().as_secs_f64());
+        decode_only.push(shipped::decode_only(&lines));
         last.clear();
         for (i, (name, rules)) in rules.iter().enumerate() {
             let db = work.path().join(format!("{round}-{i}.db"));
@@ -91,10 +67,10 @@ fn main() {
             last.push((*name, summary));
         }
     }
-    let base = common::median(&mut decode_only);
+    let base = shipped::median(&mut decode_only);
     println!("decode only (sonic-rs, 16 fields)   {:>10.0} events/s   1.00", n as f64 / base);
     for ((name, summary), times) in last.iter().zip(&mut runs) {
-        let t = common::median(times);
+        let t = shipped::median(times);
         println!(
             "run into SQLite, journal, {name}   {:>10.0} events/s   {:.2}   ({:.0} % of it commits)",
             n as f64 / t,
@@ -102,22 +78,6 @@ fn main() {
             100.0 * summary.committing.as_secs_f64() / summary.elapsed.as_secs_f64()
         );
     }
-}
-
-fn rule_set(home: &Path, traffic: &Path, names: &[&str]) -> Arc<RuleSet> {
-    let pack = load(&PackOptions {
-        rules: &home.join("rules"),
-        lists: Some(&traffic.join("lists")),
-        accounts: Some(&traffic.join("accounts.jsonl")),
-        as_of: None,
-        fingerprint_key: FingerprintKey::default(),
-    })
-    .unwrap();
-    let all = pack.rules.unwrap();
-    let mut program = all.program().clone();
-    program.rules.retain(|rule| names.contains(&rule.name.as_str()));
-    assert_eq!(program.rules.len(), names.len(), "rules of `rules/` have other names now");
-    Arc::new(RuleSet::new(program, all.data().clone()).unwrap())
 }
 
 fn whole(rules: &Arc<RuleSet>, events: &Path, db: &Path) -> Summary {

@@ -266,31 +266,3 @@ pub fn rules(n: usize, text: bool, seed: u64) -> String {
     }
     out
 }
-
-/// What "decode only" reads.
-#[derive(serde::Deserialize)]
-#[allow(dead_code, reason = "decoded, not used: that is the point")]
-pub struct Typed<'a> {
-    pub id: &'a str,
-    pub ts: &'a str,
-    pub account: Option<&'a str>,
-    pub org: Option<&'a str>,
-    pub api_key_id: Option<&'a str>,
-    pub ip: Option<&'a str>,
-    pub country: Option<&'a str>,
-    pub asn: Option<u32>,
-    pub plan: Option<&'a str>,
-    pub model: Option<&'a str>,
-    #[serde(borrow)]
-    pub prompt: Option<std::borrow::Cow<'a, str>>,
-    pub input_tokens: Option<u64>,
-    pub output_tokens: Option<u64>,
-    pub max_tokens: Option<i64>,
-    pub temperature: Option<f64>,
-    pub status: Option<u16>,
-}
-
-pub fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
