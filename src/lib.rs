@@ -80,4 +80,6 @@ pub mod journal;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "cli")]
+pub mod simulate;
+#[cfg(feature = "cli")]
 pub mod cli;

@@ -11,6 +11,7 @@ mod fmt;
 mod progress;
 mod rejects;
 mod run;
+mod simulate;
 mod summary;
 mod templates;
 mod terminal;
@@ -44,6 +45,7 @@ enum Command {
     Explain(explain::Explain),
     Fields(fields::Fields),
     Templates(templates::Templates),
+    Simulate(simulate::Simulate),
     Violations(violations::Violations),
     Rejects(rejects::Rejects),
 }
@@ -79,6 +81,7 @@ pub fn main() -> Exit {
         Command::Explain(c) => c.run(),
         Command::Fields(c) => c.run(),
         Command::Templates(c) => c.run(),
+        Command::Simulate(c) => c.run(),
         Command::Violations(c) => c.run(),
         Command::Rejects(c) => c.run(),
     };

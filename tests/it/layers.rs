@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["compile"]),
     ("core", &["eval"]),
     ("core", &["fixture", "derive"]),
-    ("edge", &["export", "feed", "pack", "store", "journal", "runtime", "cli"]),
+    ("edge", &["export", "feed", "pack", "store", "journal", "runtime", "simulate", "cli"]),
 ];
 
 /// Pairs that the order would allow and that must not know each other all the same.

@@ -32,6 +32,8 @@ mod feed;
 mod golden;
 /// The borders between modules, and what each feature brings.
 mod layers;
+/// The false-positive suite: simulated honest work that no shipped rule accuses.
+mod negative;
 /// Packs from disk: what is wrong with rule, list, table and registry files.
 mod pack_files;
 /// The shipped rules, and the documents' examples.
