@@ -12,6 +12,8 @@ mod faults;
 mod retention;
 /// Inputs, resuming, kills.
 mod run;
+/// Made-up traffic.
+mod simulate;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -45,7 +45,7 @@ pub(super) fn build(cx: &mut Builder<'_>) {
             cx.act(lesson);
         }
         let at_home = Actor {
-            per_day: 1.6,
+            per_day: 2.1,
             chats: true,
             clients: vec![browser(&mut draw)],
             places: vec![home(country, &mut draw)],

@@ -1,12 +1,13 @@
 //! F5. One company, one key, and a runner for every change: the fixtures of the tests are sent again and again, from several
-//! regions of a cloud, from a second cloud, and now and then from a laptop. The library was updated in the middle.
+//! regions of a cloud, from a second cloud, and from a machine in the office. Developers have keys of their own. The library
+//! was updated in the middle.
 
 use crate::simulate::actor::{Actor, Call, LARGE, SMALL};
 use crate::simulate::builder::{Builder, asks, text};
 use crate::simulate::client::LIBRARIES;
 use crate::simulate::draw::Draw;
 use crate::simulate::rhythm::Rhythm;
-use crate::simulate::world::{cloud, home};
+use crate::simulate::world::{cloud, home, office};
 
 /// How many prompts the tests hold.
 const FIXTURES: usize = 40;
@@ -25,6 +26,7 @@ pub(super) fn build(cx: &mut Builder<'_>) {
     });
     let mut places: Vec<_> = (0..24).map(|n| cloud(1, n, &mut draw)).collect();
     places.extend((0..6).map(|n| cloud(5, n * 4, &mut draw)));
+    places.push(office(country, &mut draw));
     let middle_ms = cx.middle_ms();
     for (from_ms, until_ms, at) in [(cx.start_ms(), middle_ms, 1), (middle_ms, cx.end_ms(), 0)] {
         let runners = Actor {
@@ -46,6 +48,7 @@ pub(super) fn build(cx: &mut Builder<'_>) {
             Call::of(LARGE, text("program", draw), output)
         });
         let laptop = Actor {
+            key: Some(draw.name("key_", 12)),
             rhythm: Rhythm::Office(offset),
             per_day: 9.0,
             clients: LIBRARIES.first().map(|(client, _)| *client).into_iter().collect(),

@@ -7,13 +7,13 @@ use crate::simulate::client::{APP, browser};
 use crate::simulate::world::{home, mobile, named, vpn};
 
 pub(super) fn build(cx: &mut Builder<'_>) {
-    for i in 0..60 {
+    for i in 0..54 {
         let mut draw = cx.draw("carrier", i);
         let country = named(draw.pick(&["IN", "ID", "NG"]));
         let account = cx.person(Some(country));
         let account = cx.add(account);
         let actor = Actor {
-            per_day: draw.skewed([0.5, 3.0, 7.0, 18.0]),
+            per_day: draw.skewed([0.5, 2.6, 6.0, 16.0]),
             chats: true,
             clients: vec![browser(&mut draw), APP],
             places: vec![mobile(country, &mut draw), home(country, &mut draw)],
@@ -21,13 +21,13 @@ pub(super) fn build(cx: &mut Builder<'_>) {
         };
         cx.act(actor);
     }
-    for i in 0..36 {
+    for i in 0..32 {
         let mut draw = cx.draw("vpn", i);
         let account = cx.person(None);
         let tongue = account.country.tongue;
         let account = cx.add(account);
         let actor = Actor {
-            per_day: draw.skewed([0.5, 3.0, 8.0, 20.0]),
+            per_day: draw.skewed([0.5, 2.6, 7.0, 18.0]),
             chats: true,
             clients: vec![browser(&mut draw)],
             places: (0..8).map(|_| vpn(&mut draw)).collect(),
