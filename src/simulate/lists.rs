@@ -46,7 +46,7 @@ impl Lists {
             ("unsupported_countries.txt", lines(&mut UNSUPPORTED.iter().map(|c| c.code))),
             ("declared_gateways.txt", gateways),
             ("permitted_orgs.csv", permitted),
-            ("public_templates.csv", self.public_templates()),
+            ("public-templates.csv", self.public_templates()),
         ]
     }
 

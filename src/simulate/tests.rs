@@ -6,8 +6,8 @@ fn plan(seed: u64, days: i64) -> Plan {
     Plan {
         benign: benign().iter().collect(),
         campaigns: campaigns().iter().collect(),
-        background: 40,
-        adaptation: Adaptation { accounts: Some(3), ..Adaptation::default() },
+        background: 12,
+        adaptation: Adaptation { accounts: Some(1), ..Adaptation::default() },
         days,
         start: Timestamp::parse_date("2026-06-01").unwrap(),
         seed,
@@ -44,7 +44,7 @@ fn events_are_whole_sorted_and_within_the_days() {
 fn what_one_workload_does_hangs_on_no_other() {
     let all = plan(5, 1);
     let alone = Plan { benign: vec![&benign()[4]], campaigns: Vec::new(), background: 0, ..all.clone() };
-    let without_id = |line: &str| line[line.find("\"ts\"").unwrap()..].to_string();
+    let without_id = |line: &str| line.split_once("\"ts\"").unwrap().1.to_string();
     let all: std::collections::BTreeSet<String> = lines(&all).iter().map(|l| without_id(l)).collect();
     let alone = lines(&alone);
     assert!(alone.len() > 100 && alone.iter().all(|line| all.contains(&without_id(line))));
@@ -63,5 +63,71 @@ fn the_truth_knows_every_event_and_account() {
     for campaign in campaigns() {
         assert!(written.contains(&format!("\"family\": \"{}\"", campaign.name)), "{}", campaign.name);
         assert!(told.iter().any(|row| row.contains(&format!(",{},attack", campaign.name))), "{}", campaign.name);
+    }
+}
+
+/// The calls of one kind of campaign that serve its purpose, as JSON, under an adaptation.
+fn attacks(name: &str, adaptation: Adaptation) -> Vec<serde_json::Value> {
+    let campaign = campaigns().iter().find(|c| c.name == name).unwrap();
+    let plan = Plan { benign: Vec::new(), campaigns: vec![campaign], background: 0, adaptation, ..plan(11, 3) };
+    let simulation = Simulation::new(&plan);
+    let of_purpose = simulation.events().filter(|e| matches!(e.campaign, Some((_, "attack"))));
+    of_purpose.map(|e| serde_json::from_str(&e.line).unwrap()).collect()
+}
+
+fn distinct(events: &[serde_json::Value], key: &str) -> usize {
+    events.iter().map(|e| e[key].to_string()).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn campaigns_adapt_as_they_are_told() {
+    let as_they_are = Adaptation { accounts: Some(28), cover: Some(0.0), ..Adaptation::default() };
+    let before = attacks("hydra", as_they_are);
+    assert_eq!((distinct(&before, "account"), distinct(&before, "payment_fingerprint")), (28, 4));
+    assert_eq!(distinct(&before, "tls_fp"), 1);
+
+    let rotated = attacks("hydra", Adaptation { rotate_links: true, ..as_they_are });
+    assert_eq!((distinct(&rotated, "account"), distinct(&rotated, "payment_fingerprint")), (28, 28));
+    assert!(distinct(&rotated, "tls_fp") > 4 && distinct(&rotated, "ip") > 60);
+
+    let slower = attacks("hydra", Adaptation { rate_factor: Some(0.25), ..as_they_are });
+    assert!((3..=5).contains(&(before.len() / slower.len())), "{} {}", before.len(), slower.len());
+
+    let covered = attacks("hydra", Adaptation { cover: Some(0.6), ..as_they_are });
+    let share = covered.len() as f64 / before.len() as f64;
+    assert!((0.35..0.45).contains(&share), "{share}");
+}
+
+/// The words of a prompt before its payload.
+fn template(event: &serde_json::Value) -> Vec<String> {
+    let prompt = event["prompt"].as_str().unwrap();
+    prompt.split("\n\n").next().unwrap().split_whitespace().map(str::to_string).collect()
+}
+
+#[test]
+fn templates_are_as_many_and_as_changed_as_told() {
+    let adaptation = Adaptation { accounts: Some(6), cover: Some(0.0), templates: Some(5), ..Adaptation::default() };
+    let plain = attacks("hydra", adaptation);
+    let wordings: std::collections::BTreeSet<Vec<String>> = plain.iter().map(template).collect();
+    assert_eq!(wordings.len(), 5);
+    let changed = attacks("hydra", Adaptation { substitute: Some(0.2), ..adaptation });
+    assert_eq!(plain.len(), changed.len());
+    // Names of things may have two words, so that only wordings of the same length can be laid side by side.
+    let pairs = plain.iter().map(template).zip(changed.iter().map(template)).filter(|(a, b)| a.len() == b.len());
+    let (mut n_words, mut n_changed) = (0, 0);
+    for (a, b) in pairs {
+        n_words += a.len();
+        n_changed += a.iter().zip(&b).filter(|(a, b)| a != b).count();
+    }
+    let share = n_changed as f64 / n_words as f64;
+    assert!(n_words > 5_000 && (0.17..0.23).contains(&share), "{n_words} {share}");
+}
+
+/// A plan of one day each: what stands in the middle or at the end of a stream must not fall out of it silently.
+#[test]
+fn every_workload_acts_on_a_single_day_too() {
+    for workload in benign() {
+        let plan = Plan { benign: vec![workload], campaigns: Vec::new(), background: 0, ..plan(1, 1) };
+        assert!(Simulation::new(&plan).events().count() > 20, "{}", workload.name);
     }
 }

@@ -1,5 +1,5 @@
 //! F12. A course of sixty signs up in one hour from one campus address on the same kind of machines, and works on one
-//! assignment, on campus and at home.
+//! assignment, on campus and at home. The accounts are their own: nothing says that they belong together.
 
 use crate::simulate::actor::{Actor, Call, SMALL};
 use crate::simulate::builder::{Builder, asks, chat_call, text};
@@ -14,14 +14,12 @@ pub(super) fn build(cx: &mut Builder<'_>) {
     let lab = BROWSERS.first().map(|(client, _)| *client).unwrap_or_default();
     let lesson_ms = cx.start_ms() + 13 * HOUR_MS;
     let (first_ms, end_ms) = (cx.start_ms(), cx.end_ms());
-    let org = campus.name("org_", 10);
     for i in 0..60 {
         let mut draw = cx.draw("student", i);
         let mut account = cx.person(Some(country));
         account.plan = "free";
         account.card = None;
         account.email_class = "edu";
-        account.org.clone_from(&org);
         account.created_ms = lesson_ms + draw.between(0, 50 * MINUTE_MS);
         account.signup = Some((lab, gate.clone()));
         let account = cx.add(account);

@@ -27,7 +27,7 @@ pub(super) fn build(cx: &mut Builder<'_>) {
         account.created_ms = opened_ms + draw.between(0, 5 * HOUR_MS);
         let places: Vec<_> = (0..6).map(|_| home(somewhere(&mut draw), &mut draw)).collect();
         account.signup = places.first().map(|place| (CUSTOM, place.clone()));
-        let member = Member { account, clients: vec![CUSTOM], places, roam: Roam::Session, per_day: 19.0 };
+        let member = Member { account, clients: vec![CUSTOM], places, roam: Roam::Day, per_day: 19.0 };
         let actor = Actor { rhythm: Rhythm::Service(0), ..join(cx, i, member, 0.35, ask) };
         cx.act(actor);
     }

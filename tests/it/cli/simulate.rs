@@ -67,7 +67,8 @@ fn everything_that_is_listed_can_be_asked_for() {
 fn the_same_flags_give_the_same_bytes_and_a_run_takes_them_all() {
     let bench = Bench::new();
     let flags = "simulate --campaign hydra --accounts 8 --substitute 20 --rotate-links --background 20 --days 2";
-    for words in [format!("{flags} --out a"), format!("{flags} --out b --seed 1"), format!("{flags} --out c --seed 2")] {
+    for words in [format!("{flags} --out a"), format!("{flags} --out b --seed 1"), format!("{flags} --out c --seed 2")]
+    {
         assert_eq!(bench.call(&words).code, 0, "{words}");
     }
     let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
@@ -75,7 +76,8 @@ fn the_same_flags_give_the_same_bytes_and_a_run_takes_them_all() {
         assert!(bytes(&format!("a/{name}")) == bytes(&format!("b/{name}")), "{name}");
         assert!(bytes(&format!("a/{name}")) != bytes(&format!("c/{name}")), "{name}");
     }
-    let run = bench.call("run --exit-zero --rules rules --accounts a/accounts.jsonl --lists a/lists --format json a/events.jsonl");
+    let run = bench
+        .call("run --exit-zero --rules rules --accounts a/accounts.jsonl --lists a/lists --format json a/events.jsonl");
     assert_eq!(run.code, 0, "{run:?}");
     let n = bytes("a/events.jsonl").iter().filter(|b| **b == b'\n').count();
     assert!(run.err.contains(&format!("\"evaluated\":{n},")), "{}", run.err);
