@@ -131,3 +131,27 @@ fn every_workload_acts_on_a_single_day_too() {
         assert!(Simulation::new(&plan).events().count() > 20, "{}", workload.name);
     }
 }
+
+/// What strangers ask must not look alike for want of words: else every rule about templates would accuse them, or would
+/// be tuned to spare them.
+#[test]
+fn ordinary_customers_share_no_template() {
+    use crate::event::FieldId;
+    use crate::template::{FingerprintKey, Fingerprinter, PublicTemplates, Scratch, Strictness};
+    use crate::value::Value;
+    let plan = Plan { benign: Vec::new(), campaigns: Vec::new(), background: 300, ..plan(13, 1) };
+    let simulation = Simulation::new(&plan);
+    let fingerprinter = Fingerprinter::new(FingerprintKey::PUBLIC);
+    let (mut sample, mut scratch, mut decoder) = (PublicTemplates::new(6), Scratch::default(), Decoder::new());
+    for event in simulation.events() {
+        let event = decoder.decode(event.line.as_bytes()).unwrap();
+        let (Value::Text(account), Value::Text(prompt)) = (event.get(FieldId::ACCOUNT), event.get(FieldId::PROMPT))
+        else {
+            continue;
+        };
+        let shown = fingerprinter.fingerprints(Strictness::Strict, prompt, &mut scratch);
+        sample.add(account, Strictness::Strict.words() as u8, shown.as_slice()).unwrap();
+    }
+    assert!(sample.n_accounts() > 100);
+    assert!(sample.public().is_empty(), "{:?}", sample.public());
+}

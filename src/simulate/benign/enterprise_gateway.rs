@@ -1,5 +1,5 @@
 //! F6. An enterprise sends everything through a gateway of its own that passes on what its programs call themselves: one
-//! account and key, nine programs, 350 people, sites in six countries. It declared the addresses of the gateway.
+//! account and key, nine programs, 600 people, sites in six countries. It declared the addresses of the gateway.
 
 use crate::simulate::actor::{Actor, Call, Roam};
 use crate::simulate::builder::{Builder, asks, chat_call, text};
@@ -39,7 +39,7 @@ pub(super) fn build(cx: &mut Builder<'_>) {
         clients,
         places: places.collect(),
         roam: Roam::Session,
-        users: 350,
+        users: 600,
         languages: vec!["de-DE", "fr-FR", "en-US", "en-IN", "pt-BR", "ja-JP", "es-ES", "it-IT"],
         ..cx.actor(account, ask)
     };

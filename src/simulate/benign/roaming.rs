@@ -4,7 +4,7 @@
 use crate::simulate::actor::{Actor, Roam};
 use crate::simulate::builder::{Builder, chat};
 use crate::simulate::client::{APP, browser};
-use crate::simulate::world::{Country, home, mobile, named, nowhere, office, somewhere, vpn};
+use crate::simulate::world::{Country, home, mobile, named, office, somewhere, vpn};
 
 pub(super) fn build(cx: &mut Builder<'_>) {
     for i in 0..44 {
@@ -31,9 +31,9 @@ pub(super) fn build(cx: &mut Builder<'_>) {
                 places.extend([mobile(there, &mut draw), office(there, &mut draw)]);
                 Roam::Quarter
             }
-            // A business trip to where the service is not offered; the bill goes home.
+            // A business trip to where the service is not offered, and that is under no embargo; the bill goes home.
             2 => {
-                let there = nowhere(&mut draw);
+                let there = named(draw.pick(&["CN", "HK", "BY"]));
                 places.extend([
                     office(there, &mut draw),
                     vpn(&mut draw),
