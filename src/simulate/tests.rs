@@ -90,6 +90,10 @@ fn campaigns_adapt_as_they_are_told() {
     assert_eq!((distinct(&rotated, "account"), distinct(&rotated, "payment_fingerprint")), (28, 28));
     assert!(distinct(&rotated, "tls_fp") > 4 && distinct(&rotated, "ip") > 60);
 
+    // A shared key stays in many places: that is what it is.
+    let shared = attacks("shared-key", Adaptation { rotate_links: true, ..Adaptation::default() });
+    assert!(distinct(&shared, "account") == 2 && distinct(&shared, "country") > 8);
+
     let slower = attacks("hydra", Adaptation { rate_factor: Some(0.25), ..as_they_are });
     assert!((3..=5).contains(&(before.len() / slower.len())), "{} {}", before.len(), slower.len());
 

@@ -101,11 +101,14 @@ fn join(cx: &mut Builder<'_>, i: usize, mut member: Member, cover: f64, purpose:
         member.account.bin_class = draw.pick(&["consumer", "consumer", "prepaid", "virtual"]);
         member.account.created_ms = cx.start_ms() - draw.between(2, 90) * 86_400_000 - draw.between(0, 86_399_999);
         member.account.signup = None;
-        let n = cx.days().clamp(1, 60);
-        member.places = (0..n).map(|_| home(somewhere(&mut draw), &mut draw)).collect();
-        member.clients =
-            (0..n).map(|_| if draw.chance(0.5) { browser(&mut draw) } else { library(&mut draw) }).collect();
-        member.roam = Roam::Day;
+        // Who calls from many places at once goes on so: that is what the campaign is.
+        if member.roam != Roam::Call {
+            let n = cx.days().clamp(1, 60);
+            member.places = (0..n).map(|_| home(somewhere(&mut draw), &mut draw)).collect();
+            member.clients =
+                (0..n).map(|_| if draw.chance(0.5) { browser(&mut draw) } else { library(&mut draw) }).collect();
+            member.roam = Roam::Day;
+        }
     }
     let tongue = member.account.country.tongue;
     let account = cx.add(member.account);
