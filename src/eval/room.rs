@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Evaluator;
+use super::accumulate::Accumulator;
 use super::finding::Subject;
+use super::lane::Lane;
 use super::window::Windows;
 use crate::plan::rule::WindowPlan;
 
@@ -35,9 +37,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Accounts for a window of so many events; by how much that is more or less than before.
-    pub(crate) fn account(&mut self, w: &WindowPlan, events: u64) -> i64 {
-        let bytes = w.room.bytes(events).saturating_add(u64::from(self.key_bytes));
+    /// Accounts for what a window holds; by how much that is more or less than before.
+    pub(crate) fn account(&mut self, w: &WindowPlan, window: &Lane) -> i64 {
+        let kept: u64 = window.accumulators().iter().map(Accumulator::kept_bytes).fold(0, u64::saturating_add);
+        let bytes = w.room.bytes(window.events()).saturating_add(kept).saturating_add(u64::from(self.key_bytes));
         let before = std::mem::replace(&mut self.bytes, u32::try_from(bytes).unwrap_or(u32::MAX));
         i64::from(self.bytes) - i64::from(before)
     }

@@ -178,8 +178,7 @@ impl Windows {
         self.count(slot, w, n_exceptions, record, (ts, number), interner);
         self.schedule(slot, w, ts.div_euclid(w.step));
         let group = self.groups.get_mut(slot as usize)?.as_mut()?;
-        let events = group.widest().events();
-        let more = group.held.account(w, events);
+        let more = group.account(w);
         Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none() })
     }
 
@@ -392,9 +391,8 @@ impl Windows {
             let next = closes.into_iter().flatten().chain(group.changes(w, step)).fold(i64::MAX, i64::min);
             let ticks = w.clocked && group.is_hot(w);
             let next = if ticks { step + 1 } else { next.max(step + 1) };
-            let events = group.widest().events();
             // Of several keys an event, groups are not accounted for: nothing lets one of a campaign go by itself yet.
-            let less = if w.many.is_none() { -group.held.account(w, events) } else { 0 };
+            let less = if w.many.is_none() { -group.account(w) } else { 0 };
             if less != 0 {
                 self.freed.push((group.held.shard, Freed { bytes: less, gone: false }));
             }
@@ -526,6 +524,12 @@ impl Group {
     /// All events, exceptions included.
     fn widest(&self) -> &Lane {
         self.more.as_ref().and_then(|m| m.raw.as_ref()).unwrap_or(&self.net)
+    }
+
+    /// Accounts for what its window holds; by how much that is more or less than before.
+    fn account(&mut self, w: &WindowPlan) -> i64 {
+        let widest = self.more.as_ref().and_then(|m| m.raw.as_ref()).unwrap_or(&self.net);
+        self.held.account(w, widest)
     }
 
     /// Drops all steps before `first`.

@@ -1,7 +1,7 @@
-//! What the state of one group is accounted at: a function of the rule and of how many events its window holds, so that what
-//! has to go for want of room does not depend on how memory happens to be laid out.
+//! What the state of one group is accounted at: a function of the rule and of what its window holds, so that what has to go
+//! for want of room does not depend on how memory happens to be laid out.
 
-use super::rule::{AggregatePlan, DISTINCT_EXACT_MAX, Fold};
+use super::rule::{AggregatePlan, Fold};
 
 /// Bytes of a group beside what it counts: itself, its places in the tables, and allocations of its own.
 const GROUP_BYTES: u64 = 320;
@@ -20,7 +20,8 @@ pub(crate) struct RoomPlan {
     fixed: u64,
     /// Per step with events, up to so many.
     row: (u64, u64),
-    /// Per event, up to so many: of each aggregate that keeps values.
+    /// Per event, up to so many: of each aggregate that keeps something of every step. Those that keep values account for
+    /// them one by one.
     values: Vec<(u64, u64)>,
 }
 
@@ -29,9 +30,7 @@ impl RoomPlan {
         let steps = u64::try_from(steps).unwrap_or(1).max(1);
         let values = aggregates.iter().filter_map(|a| match a.fold {
             Fold::Count | Fold::Sum | Fold::Average { .. } | Fold::Share | Fold::Baseline { .. } => None,
-            Fold::Distinct { .. } => Some((40, DISTINCT_EXACT_MAX as u64)),
-            Fold::TopShare { .. } | Fold::Entropy { .. } => Some((72, 1 << 17)),
-            Fold::Quantile { .. } => Some((24, 1 << 13)),
+            Fold::Distinct { .. } | Fold::TopShare { .. } | Fold::Entropy { .. } | Fold::Quantile { .. } => None,
             Fold::Spread => Some((64, steps)),
             Fold::Min | Fold::Max | Fold::First { .. } | Fold::Last { .. } | Fold::Rate { .. } => Some((16, steps)),
             Fold::LongestIdle | Fold::TopSpeed => Some((48, steps)),
@@ -43,7 +42,7 @@ impl RoomPlan {
         }
     }
 
-    /// Bytes of a group whose window holds so many events, without its key.
+    /// Bytes of a group whose window holds so many events, without its key and without the values that aggregates keep.
     pub(crate) fn bytes(&self, events: u64) -> u64 {
         let upto = |(bytes, max): &(u64, u64)| bytes.saturating_mul(events.min(*max));
         self.values.iter().map(upto).fold(self.fixed + upto(&self.row), u64::saturating_add)

@@ -60,6 +60,11 @@ impl Cardinality {
         }
     }
 
+    /// How many values it keeps one by one.
+    pub(super) fn kept(&self) -> usize {
+        self.0.exact().len()
+    }
+
     pub(crate) fn is_exact(&self) -> bool {
         self.0.is_exact()
     }

@@ -10,6 +10,7 @@ mod count;
 mod distinct;
 mod ends;
 mod extremum;
+mod kept;
 mod pace;
 mod quantile;
 mod registers;

@@ -113,6 +113,11 @@ impl Quantile {
         self.0.expire(first);
     }
 
+    /// How many values it keeps one by one.
+    pub(super) fn kept(&self) -> usize {
+        self.0.exact().len()
+    }
+
     pub(crate) fn is_exact(&self) -> bool {
         self.0.is_exact()
     }

@@ -188,6 +188,17 @@ impl Tally {
         self.0.is_exact()
     }
 
+    /// How many values it keeps, and in how many steps they stand.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let of = |counts: &Counts| (counts.all.len(), counts.steps.len() + counts.in_last.len());
+        let (values, in_steps) = of(self.counts());
+        if self.is_exact() {
+            return (values, in_steps);
+        }
+        let exact = of(self.0.exact());
+        (values + exact.0, in_steps + exact.1)
+    }
+
     pub(crate) fn words(&self, mark: &mut impl FnMut(u64)) {
         self.0.exact().all.keys().for_each(|w| mark(*w));
     }

@@ -198,8 +198,7 @@ impl Windows {
                 }
                 touched.extend(group.key.first().and_then(|symbol| link.group_of(*symbol)));
                 group.expire(w, step - w.panes);
-                let events = group.widest().events();
-                let less = -group.held.account(w, events);
+                let less = -group.account(w);
                 if less != 0 {
                     self.freed.push((group.held.shard, Freed { bytes: less, gone: false }));
                 }
