@@ -2,7 +2,7 @@
 //! what time, from what bound on, what is left out, what happens then, and what makes it silent.
 
 use super::date;
-use super::speech::{Speech, kinds, listed, percent, said, span};
+use super::speech::{Speech, each, kinds, listed, percent, said, span};
 use super::unknown::{Missing, silent};
 use crate::event::FIELDS;
 use crate::hir::{
@@ -234,12 +234,12 @@ pub(super) fn window(w: &Windowed) -> String {
              every {}.",
             span(gap),
             span(w.length),
-            span(w.step)
+            each(w.step)
         ),
         None if w.step == w.length => {
             format!("Time is cut into spans of {}; each is judged at its end.", span(w.length))
         }
-        None => format!("At the end of every {}, the {} before it are looked at.", span(w.step), span(w.length)),
+        None => format!("At the end of every {}, the {} before it are looked at.", each(w.step), span(w.length)),
     }
 }
 
@@ -323,7 +323,7 @@ pub(super) fn action(a: &Action) -> String {
     let verb = match &a.verb {
         Verb::Alert(channel) => format!("Tell {channel:?}"),
         Verb::Flag => format!("Flag{whom}"),
-        Verb::Throttle(n, per) => format!("Let{whom} send at most {n} requests per {}", span(*per)),
+        Verb::Throttle(n, per) => format!("Let{whom} send at most {n} requests per {}", each(*per)),
         Verb::Challenge => format!("Ask{whom} for proof"),
         Verb::Block => format!("Block{whom}"),
     };
@@ -345,18 +345,22 @@ fn silences(s: &mut Speech<'_>, rule: &Rule) -> Vec<Line> {
         let all = listed(name(&found.events), "or");
         out.push(sentence(format!("An event without {all} does not count.")));
     }
-    if let Shape::Windowed(w) = &rule.shape {
+    if let Shape::Windowed(w) = &rule.shape
+        && !found.values.is_empty()
+    {
+        let mut named = Vec::new();
         for number in &found.values {
             let Some(aggregate) = w.aggregates.get(usize::from(*number)) else { continue };
-            let named = rule.lets.iter().find(|(_, e)| matches!(e.kind, ExprKind::Aggregate(i) if i == *number));
-            let value = match named {
+            let own = rule.lets.iter().find(|(_, e)| matches!(e.kind, ExprKind::Aggregate(i) if i == *number));
+            named.push(match own {
                 Some((name, _)) => name.clone(),
                 None => s.counted(aggregate),
-            };
-            out.push(sentence(format!(
-                "Where {value} is unknown, for want of known values, no condition on it holds."
-            )));
+            });
         }
+        out.push(sentence(format!(
+            "Where {} is unknown, for want of known values, no condition on it holds.",
+            listed(named, "or")
+        )));
     }
     if rule.asks_memory() {
         out.push(sentence("What memory or a series cannot answer yet is unknown and accuses nobody."));
@@ -457,7 +461,7 @@ fn words_of_series(s: &mut Speech<'_>, series: &Series, out: &mut Vec<Line>) {
     let value = own.value(&series.value);
     let per: Vec<String> = series.per.iter().map(|e| own.noun(e)).collect();
     let per = if per.is_empty() { String::new() } else { format!(", for each {} by itself", per.join(" with each ")) };
-    let lead = format!("The series {} is, every {}{per}, {value}, of", series.name, span(series.every));
+    let lead = format!("The series {} is, every {}{per}, {value}, of", series.name, each(series.every));
     match &series.filter {
         None => out.push(sentence(format!("{lead} {}.", kinds(&series.kinds)))),
         Some(f) => {

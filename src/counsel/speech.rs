@@ -8,7 +8,7 @@ use crate::hir::{
     Aggregate, Arithmetic, Ask, Compare, Const, Expr, ExprKind, Function, LinkValue, ListId, Program, Rule, SeriesId,
     Shape, TableId, TextTest, canonical_expr,
 };
-use crate::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS};
+use crate::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 use crate::value::{Type, write_number};
 
 /// Says the expressions of one rule or series, and remembers which words need an explanation.
@@ -425,6 +425,7 @@ pub(super) fn said(ty: &Type, c: &Const) -> String {
     match c {
         Const::Bool(b) => b.to_string(),
         Const::Num(n) if *ty == Type::Duration => span(Duration(*n)),
+        Const::Num(n) if *ty == Type::Timestamp && n % DAY_NS == 0 => crate::counsel::date(Timestamp(*n)),
         Const::Num(n) => {
             let mut out = String::new();
             let _ = write_number(&mut out, ty, *n);
@@ -450,7 +451,17 @@ pub(super) fn span(d: Duration) -> String {
         Some((DAY_NS, _)) if d.0 == DAY_NS => "24 hours".to_string(),
         Some((ns, unit)) if d.0 == ns => format!("1 {unit}"),
         Some((ns, unit)) => format!("{} {unit}s", d.0 / ns),
+        None if d.0 % 1_000 == 0 => format!("{} seconds", said(&Type::Decimal, &Const::Num(d.0 / 1_000))),
         None => d.to_string(),
+    }
+}
+
+/// As [`span`], behind "every" or "per": "hour", "15 minutes".
+pub(super) fn each(d: Duration) -> String {
+    let said = span(d);
+    match said.strip_prefix("1 ") {
+        Some(unit) => unit.to_string(),
+        None => said,
     }
 }
 

@@ -78,7 +78,8 @@ pub(super) fn silent(program: &Program, rule: &Rule) -> Silent {
             });
         }
     }
-    events.retain(|m| !group.contains(m));
+    // Every event has an id and a time.
+    events.retain(|m| !group.contains(m) && ![Missing::Field(FieldId::ID), Missing::Field(FieldId::TS)].contains(m));
     Silent {
         events: events.into_iter().collect(),
         group: group.into_iter().collect(),

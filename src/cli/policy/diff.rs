@@ -10,7 +10,7 @@ use crate::cli::Format;
 use crate::cli::exit::Exit;
 use crate::cli::fingerprints::KeyFile;
 use crate::cli::terminal::{output, printable};
-use crate::counsel::{self, Changes, Side};
+use crate::counsel::{self, Changes, Effect, Side};
 
 /// Says in English what changed from one set of rules to another, and whether more or less is reached
 ///
@@ -62,8 +62,12 @@ impl Diff {
                     for thing in all {
                         writeln!(out, "  {}", printable(&thing.name))?;
                         for change in &thing.changes {
-                            let (what, means) = (printable(&change.what), change.effect.means());
-                            writeln!(out, "    [{}] {what}: {means}.", change.effect.word())?;
+                            let (what, word) = (printable(&change.what), change.effect.word());
+                            let what = what.trim_end_matches('.');
+                            match change.effect {
+                                Effect::Same => writeln!(out, "    [{word}] {what}.")?,
+                                effect => writeln!(out, "    [{word}] {what}: {}.", effect.means())?,
+                            }
                         }
                     }
                 }
