@@ -88,8 +88,20 @@ fn grouped(blind: &[Blind]) -> BTreeMap<&[Cause], Vec<&Blind>> {
     out
 }
 
+/// All causes as one sentence; fields that are never told in one breath.
 fn causes(all: &[Cause]) -> String {
-    all.iter().map(Cause::text).collect::<Vec<_>>().join("; ")
+    let field = |c: &Cause| match c {
+        Cause::Field(f) => FIELDS.get(usize::from(f.0)).map(|f| format!("`{}`", f.name)),
+        _ => None,
+    };
+    let fields: Vec<String> = all.iter().filter_map(field).collect();
+    let mut out: Vec<String> = all.iter().filter(|c| !matches!(c, Cause::Field(_))).map(Cause::text).collect();
+    match fields.as_slice() {
+        [] => {}
+        [one] => out.push(format!("the feed never tells {one}")),
+        [rest @ .., last] => out.push(format!("the feed never tells {} and {last}", rest.join(", "))),
+    }
+    out.join("; ")
 }
 
 /// For people: why, then which.

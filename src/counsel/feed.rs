@@ -98,8 +98,7 @@ pub fn blind(program: &Program, data: &ReferenceData, feed: &Feed) -> Vec<Blind>
 fn world(program: &Program, data: &ReferenceData, feed: &Feed) -> World {
     let told = |f: FieldId| f == FieldId::ID || f == FieldId::TS || feed.fields.contains(&f);
     let all = (0..FIELDS.len()).map(|i| FieldId(i as u8));
-    let mut world =
-        World { absent: all.filter(|f| !told(*f)).collect(), kinds: feed.kinds.clone(), ..World::default() };
+    let mut world = World { absent: all.filter(|f| !told(*f)).collect(), ..World::default() };
     for (field, text) in &feed.fixed {
         let ty = FIELDS.get(usize::from(field.0)).map(|f| &f.ty);
         if let Some(c) = ty.and_then(|ty| constant(ty, text)) {

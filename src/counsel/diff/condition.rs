@@ -204,6 +204,27 @@ fn junction(
         }
         come = rest;
     }
+    // A part that became one of several, or of several the only one left.
+    let mut rest = Vec::new();
+    for e in come {
+        match gone.iter().position(|g| overlap(old, g, new, e, !conjunction)) {
+            Some(at) => {
+                let before = gone.remove(at);
+                junction(
+                    old,
+                    &parts(before, !conjunction),
+                    new,
+                    &parts(e, !conjunction),
+                    !conjunction,
+                    positive,
+                    of,
+                    out,
+                );
+            }
+            None => rest.push(e),
+        }
+    }
+    let come = rest;
     let (more, less) = if conjunction { (Effect::Narrower, Effect::Wider) } else { (Effect::Wider, Effect::Narrower) };
     let (now, no_longer) = if conjunction {
         ("it must now also be that", "it need no longer be that")
@@ -216,6 +237,12 @@ fn junction(
     for e in gone {
         out.push(Change::new(less.flipped(positive), format!("{of}, {no_longer} {}", old.speech.condition(e, true))));
     }
+}
+
+/// Whether one of two conditions is made of several parts, of which the other is about one.
+fn overlap(old: &Place<'_>, a: &Expr, new: &Place<'_>, b: &Expr, conjunction: bool) -> bool {
+    let (a, b) = (parts(a, conjunction), parts(b, conjunction));
+    a.len() + b.len() > 2 && a.iter().any(|x| b.iter().any(|y| subject(old, x) == subject(new, y)))
 }
 
 /// What a condition is about.

@@ -53,7 +53,7 @@ fn the_page_for_counsel_shows_what_is_printed() {
             other => panic!("a block of {other:?}"),
         }
     }
-    assert!(ran >= 6 && shown >= 5, "{ran} commands, {shown} outputs");
+    assert!(ran >= 5 && shown >= 4, "{ran} commands, {shown} outputs");
 }
 
 #[test]
@@ -141,7 +141,10 @@ fn a_change_is_a_finding_and_none_is_not() {
 #[test]
 fn a_rule_without_a_clause_in_force_is_a_finding() {
     let bench = Bench::new();
-    bench.write("rules/acme.tos", RULES.replacen("  clause volume", "  effective 2025-09-15 until 2026-06-01\n  clause volume", 1));
+    bench.write(
+        "rules/acme.tos",
+        RULES.replacen("  clause volume", "  effective 2025-09-15 until 2026-06-01\n  clause volume", 1),
+    );
     for (words, code) in [("", 0), (" --at 2026-05-31", 0), (" --at 2026-06-01", 1), (" --at 2025-09-14", 1)] {
         let called = bench.call(&format!("policy coverage rules{words}"));
         assert_eq!(called.code, code, "{words}: {called:?}");
@@ -156,7 +159,8 @@ fn a_rule_without_a_clause_in_force_is_a_finding() {
 #[test]
 fn blind_rules_are_told_before_a_run() {
     let bench = Bench::new();
-    let mapping = "name: small\nfields:\n  id: id\n  ts: ts\n  type: {value: completion}\n  account: account\n  status: status\n";
+    let mapping =
+        "name: small\nfields:\n  id: id\n  ts: ts\n  type: {value: completion}\n  account: account\n  status: status\n";
     bench.write("small.yaml", mapping);
     let checked = bench.call("check --feed small.yaml rules");
     assert_eq!(checked.code, 0, "{checked:?}");
