@@ -4,7 +4,7 @@
 use super::date;
 use super::speech::{Speech, each, kinds, listed, percent, said, span};
 use super::unknown::{Missing, silent};
-use crate::event::FIELDS;
+use crate::event::{FIELDS, FieldId};
 use crate::hir::{
     Action, Confidence, Exception, ExprKind, Link, Mode, Piece, Program, Rule, Sequence, Series, Severity, Shape, Verb,
     Windowed, rule_hash,
@@ -239,7 +239,7 @@ pub(super) fn window(w: &Windowed) -> String {
         None if w.step == w.length => {
             format!("Time is cut into spans of {}; each is judged at its end.", span(w.length))
         }
-        None => format!("At the end of every {}, the {} before it are looked at.", each(w.step), span(w.length)),
+        None => format!("At the end of every {} it looks back {}.", each(w.step), span(w.length)),
     }
 }
 
@@ -362,6 +362,14 @@ fn silences(s: &mut Speech<'_>, rule: &Rule) -> Vec<Line> {
             listed(named, "or")
         )));
     }
+    if let Shape::Sequence(sequence) = &rule.shape {
+        out.push(sentence("An event of which it is not known whether it fits a step is no step."));
+        if sequence.steps.iter().any(|step| step.absent) {
+            out.push(sentence(
+                "An event of which it is not known whether it is what must not come counts as if it were, and ends the match.",
+            ));
+        }
+    }
     if rule.asks_memory() {
         out.push(sentence("What memory or a series cannot answer yet is unknown and accuses nobody."));
     }
@@ -376,6 +384,10 @@ fn missing(s: &mut Speech<'_>, m: Missing) -> String {
         Missing::Field(f) => {
             s.fields.insert(f);
             FIELDS.get(usize::from(f.0)).map_or("value", |f| f.name).to_string()
+        }
+        Missing::Wording => {
+            s.fields.insert(FieldId::PROMPT);
+            "prompt (or fingerprints of it)".to_string()
         }
         Missing::Column(t, c) => {
             let column = s.program.tables.get(t.0 as usize).and_then(|t| Some((t, t.columns.get(usize::from(c))?)));

@@ -10,6 +10,8 @@ use crate::hir::{Expr, ExprKind, Function, Program, Rule, Shape, TableId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Missing {
     Field(FieldId),
+    /// The prompt, and the fingerprints that a gateway may tell instead.
+    Wording,
     Column(TableId, u16),
 }
 
@@ -27,6 +29,7 @@ fn judge_without<T>(judge: &Judge<'_>, missing: Missing, ask: impl FnOnce(&Judge
     let mut world = World::default();
     match missing {
         Missing::Field(f) => drop(world.absent.insert(f)),
+        Missing::Wording => world.absent.extend([FieldId::PROMPT, FieldId::PROMPT_FPS, FieldId::LOOSE_FPS]),
         Missing::Column(t, c) => drop(world.empty_columns.insert((t, c))),
     }
     ask(&Judge { world: &world, ..*judge })
@@ -36,6 +39,7 @@ fn judge_without<T>(judge: &Judge<'_>, missing: Missing, ask: impl FnOnce(&Judge
 fn read_by(e: &Expr) -> BTreeSet<Missing> {
     let mut found = BTreeSet::new();
     e.walk(&mut |e| match &e.kind {
+        ExprKind::Template(FieldId::PROMPT, _) => drop(found.insert(Missing::Wording)),
         ExprKind::Field(f) | ExprKind::Template(f, _) => drop(found.insert(Missing::Field(*f))),
         ExprKind::Column(t, c) => drop(found.insert(Missing::Column(*t, *c))),
         _ => {}
@@ -79,6 +83,10 @@ pub(super) fn silent(program: &Program, rule: &Rule) -> Silent {
         }
     }
     // Every event has an id and a time.
+    // Who lacks the prompt itself lacks it whatever stands for it.
+    if events.contains(&Missing::Field(FieldId::PROMPT)) {
+        events.remove(&Missing::Wording);
+    }
     events.retain(|m| !group.contains(m) && ![Missing::Field(FieldId::ID), Missing::Field(FieldId::TS)].contains(m));
     Silent {
         events: events.into_iter().collect(),

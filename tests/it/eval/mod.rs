@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod baselines;
+mod blind;
 mod cases;
 mod commitment;
 mod link_cases;
