@@ -224,8 +224,8 @@ rule w {
   over     1h every 10m
   let      calls = count()
   let      bad = count() where prompt has any of ["x", "y"] and tools > 3
-  let      part = share(refused)
-  when     calls >= 20 and (bad >= 5 or part < 30%)
+  let      most = max(tools)
+  when     calls >= 20 and (bad >= 5 or most > 9)
   except   events where ip in gates because "ours" until 2026-06-01
   action   alert "desk"
   cooldown 1h
@@ -233,6 +233,17 @@ rule w {
   rollout  50%
   because  "{calls}"
   mistaken for "nobody"
+}
+rule p {
+  enforces a.terms.d
+  on       completion where stream
+  per      account
+  over     3h every 10m
+  let      part = share(refused)
+  let      status_total = distinct(status)
+  when     part < 30% and not (status_total > 5)
+  except   events where tools = 3
+  because  "p"
 }
 rule s {
   enforces a.terms.d
@@ -253,17 +264,10 @@ rule l {
   on       completion
   per      ring
   over     24h every 1h
-  when     count() >= 10 and not (status_total > 5)
+  when     count() >= 10
   because  "l"
   }
 "#;
-
-fn base() -> String {
-    BASE.replace(
-        "  when     count() >= 10 and not (status_total > 5)",
-        "  let      status_total = distinct(status)\n  when     count() >= 10 and not (status_total > 5)",
-    )
-}
 
 /// What is replaced by what, and what is told of it: `effect what`.
 #[test]
@@ -312,14 +316,14 @@ fn a_change_says_what_it_means() {
             &["wider For a violation, it need no longer be that calls is at least 20"],
         ),
         (
-            "bad >= 5 or part < 30%",
-            "bad >= 5 or part < 30% or calls >= 99",
+            "bad >= 5 or most > 9",
+            "bad >= 5 or most > 9 or calls >= 99",
             &["wider For a violation, it is now enough that calls is at least 99"],
         ),
         (
-            "(bad >= 5 or part < 30%)",
+            "(bad >= 5 or most > 9)",
             "bad >= 5",
-            &["narrower For a violation, it is no longer enough that part is below 30%"],
+            &["narrower For a violation, it is no longer enough that most is above 9"],
         ),
         (
             "where answered and country",
@@ -368,7 +372,23 @@ fn a_change_says_what_it_means() {
         (
             "over     1h every 10m",
             "over     2h every 10m",
-            &["unclear The time that is looked at grows from 1 hour to 2 hours: what adds up counts over more of it"],
+            &["wider The time that is looked at grows from 1 hour to 2 hours: what adds up counts over more of it"],
+        ),
+        // More events may also lower a share.
+        (
+            "over     3h every 10m",
+            "over     6h every 10m",
+            &["unclear The time that is looked at grows from 3 hours to 6 hours: what adds up counts over more of it"],
+        ),
+        (
+            "completion where stream\n",
+            "completion\n",
+            &["unclear Of an event that counts, it need no longer be that its stream is true"],
+        ),
+        (
+            "  except   events where tools = 3\n",
+            "",
+            &["unclear An exception was removed: events count again for which its tools is 3"],
         ),
         (
             "over     1h every 10m",
@@ -436,7 +456,7 @@ fn a_change_says_what_it_means() {
         ),
         // Sequences.
         ("within 60s {", "within 90s {", &["wider The steps may take 90 seconds, before 1 minute"]),
-        ("at least 2 times", "at least 3 times", &["narrower Step 2 must come 3 times, before 2"]),
+        ("at least 2 times", "at least 3 times", &["unclear Step 2 must come 3 times, before 2"]),
         (
             "status in [403, 429]",
             "status in [429]",
@@ -472,7 +492,7 @@ fn a_change_says_what_it_means() {
         ("severity medium", "severity    medium # as agreed", &[]),
         ("let answered = status < 400", "let answered_well = status < 400", &[]),
     ];
-    let base = base();
+    let base = BASE.to_string();
     let (_folder, old) = written(&base);
     for (from, to, told) in cases {
         assert!(base.contains(from), "{from}");
@@ -506,19 +526,9 @@ fn a_change_says_what_it_means() {
     }
 }
 
-/// A window that grows reaches more where the condition only grows with what comes.
-#[test]
-fn a_longer_window_is_wider_where_the_condition_only_grows() {
-    let base = base().replace("calls >= 20 and (bad >= 5 or part < 30%)", "calls >= 20");
-    let (_a, old) = written(&base);
-    let (_b, new) = written(&base.replace("over     1h every 10m", "over     2h every 10m"));
-    let effects: Vec<Effect> = changes(&old, &new).rules.iter().flat_map(|r| &r.changes).map(|c| c.effect).collect();
-    assert_eq!(effects, [Effect::Wider]);
-}
-
 #[test]
 fn rules_and_lists_that_come_go_and_are_renamed_are_told() {
-    let base = base();
+    let base = BASE.to_string();
     let (_a, old) = written(&base);
     let told = |text: &str| -> Vec<String> {
         let (_b, new) = written(text);
@@ -542,7 +552,7 @@ fn rules_and_lists_that_come_go_and_are_renamed_are_told() {
 
 #[test]
 fn documents_and_clauses_that_changed_are_told() {
-    let base = base();
+    let base = BASE.to_string();
     let (_a, old) = written(&base);
     let told = |from: &str, to: &str| -> Vec<String> {
         assert!(base.contains(from), "{from}");

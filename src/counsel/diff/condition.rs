@@ -3,8 +3,7 @@
 use super::{Change, Effect};
 use crate::counsel::speech::{Speech, listed, said};
 use crate::hir::{
-    Aggregate, Arithmetic, Compare, Const, Expr, ExprKind, Function, Program, TextTest, canonical_aggregate,
-    canonical_expr,
+    Aggregate, Compare, Const, Expr, ExprKind, Function, Program, TextTest, canonical_aggregate, canonical_expr,
 };
 
 /// Where an expression stands: its rule's program and aggregates, and how it is said.
@@ -406,26 +405,4 @@ fn text(
         out.push(Change::new(effect.flipped(positive), what));
     }
     true
-}
-
-/// Whether a condition over a window can only become true as more events come into it.
-pub(super) fn grows(e: &Expr, aggregates: &[Aggregate]) -> bool {
-    let rises = |e: &Expr| rises(e, aggregates);
-    match &e.kind {
-        ExprKind::And(all) | ExprKind::Or(all) | ExprKind::AtLeast(_, all) => all.iter().all(|e| grows(e, aggregates)),
-        ExprKind::Compare(Compare::Greater | Compare::GreaterEqual, a, b) => rises(a) && number(b).is_some(),
-        ExprKind::Compare(Compare::Less | Compare::LessEqual, a, b) => number(a).is_some() && rises(b),
-        _ => false,
-    }
-}
-
-fn rises(e: &Expr, aggregates: &[Aggregate]) -> bool {
-    match &e.kind {
-        ExprKind::Aggregate(i) => aggregates
-            .get(usize::from(*i))
-            .is_some_and(|a| matches!(a.function, Function::Count | Function::Distinct { .. } | Function::Max(_))),
-        ExprKind::ToMicros(a) => rises(a, aggregates),
-        ExprKind::Arithmetic(Arithmetic::Add, a, b) => rises(a, aggregates) && rises(b, aggregates),
-        _ => false,
-    }
 }

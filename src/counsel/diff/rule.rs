@@ -1,7 +1,8 @@
 //! What a changed rule means, part by part. What this has no words for is told as unclear, never left out.
 
-use super::condition::{Place, compare, grows, optional};
+use super::condition::{Place, compare, optional};
 use super::{Change, Effect, link};
+use crate::check::growing::is_growing;
 use crate::counsel::reading::action;
 use crate::counsel::speech::{Speech, kinds, listed, percent, span};
 use crate::event::Kind;
@@ -19,9 +20,9 @@ pub(super) fn diff(old: &Program, a: &Rule, new: &Program, b: &Rule, renamed: bo
     let place = |program, rule| Place { program, aggregates: aggregates(rule), speech: Speech::of(program, rule) };
     let mut pair = Pair { old: place(old, a), new: place(new, b), out: Vec::new() };
     pair.standing(a, b);
-    pair.looked_at(a, b);
+    pair.of_events(a, b, Pair::looked_at);
     pair.shape(a, b);
-    pair.exceptions(a, b);
+    pair.of_events(a, b, Pair::exceptions);
     pair.outcome(a, b);
     pair.told(a, b);
     let meant = canonical_rule(old, &Rule { name: b.name.clone(), ..a.clone() }) == canonical_rule(new, b);
@@ -39,7 +40,33 @@ fn aggregates(rule: &Rule) -> &[Aggregate] {
     }
 }
 
+/// Whether more events can only make more findings: each by itself, or under a condition that only grows with them. What a
+/// rule remembers are the events of its kinds, so that more of them may also make less new.
+fn only_grows(rule: &Rule) -> bool {
+    match &rule.shape {
+        Shape::Single => true,
+        Shape::Windowed(w) => is_growing(&w.when, &w.aggregates),
+        Shape::Sequence(_) => false,
+    }
+}
+
 impl Pair<'_> {
+    /// Changes of which events count. Where more of them may also make a condition false, no direction is told.
+    fn of_events(&mut self, a: &Rule, b: &Rule, tell: impl FnOnce(&mut Self, &Rule, &Rule)) {
+        let from = self.out.len();
+        tell(self, a, b);
+        let remembers = a.kinds != b.kinds && (a.asks_memory() || b.asks_memory());
+        self.unclear_unless(only_grows(a) && only_grows(b) && !remembers, from);
+    }
+
+    fn unclear_unless(&mut self, sure: bool, from: usize) {
+        for change in self.out.iter_mut().skip(from).filter(|_| !sure) {
+            if matches!(change.effect, Effect::Wider | Effect::Narrower) {
+                change.effect = Effect::Unclear;
+            }
+        }
+    }
+
     fn push(&mut self, effect: Effect, what: impl Into<String>) {
         self.out.push(Change::new(effect, what));
     }
@@ -131,6 +158,8 @@ impl Pair<'_> {
 
     fn windowed(&mut self, a: &Windowed, b: &Windowed) {
         let of = |p: &Place<'_>, w: &Windowed| w.link.and_then(|id| p.program.links.get(id.0 as usize)).cloned();
+        let grows = is_growing(&a.when, &a.aggregates) && is_growing(&b.when, &b.aggregates);
+        let from = self.out.len();
         match (of(&self.old, a), of(&self.new, b)) {
             (Some(x), Some(y)) => link::diff((self.old.program, &x), (self.new.program, &y), &mut self.out),
             (None, None) => self.grouped(&a.per, &b.per),
@@ -141,7 +170,6 @@ impl Pair<'_> {
                 self.push(Effect::Unclear, format!("It now counts for groups of accounts tied by {}", y.name));
             }
         }
-        self.time(a, b);
         let all = |w: &Windowed| w.only.clone();
         for (x, y) in all(a).iter().zip(&all(b)) {
             compare(&mut self.old, x, &mut self.new, y, true, "Of a value that is counted for", &mut self.out);
@@ -171,35 +199,42 @@ impl Pair<'_> {
                 );
             }
         }
+        self.unclear_unless(grows, from);
+        self.time(a, b, grows);
         compare(&mut self.old, &a.when, &mut self.new, &b.when, true, "For a violation", &mut self.out);
     }
 
-    fn time(&mut self, a: &Windowed, b: &Windowed) {
-        let grown = grows(&b.when, &b.aggregates) && grows(&a.when, &a.aggregates);
+    /// `grows`: whether the condition only turns true as more comes into the time.
+    fn time(&mut self, a: &Windowed, b: &Windowed, grows: bool) {
         if a.gap.is_some() != b.gap.is_some() {
             let what = if b.gap.is_some() { "sessions, before windows" } else { "windows, before sessions" };
             return self.push(Effect::Unclear, format!("Time is cut into {what}"));
         }
-        let (longer, shorter) =
-            if grown { (Effect::Wider, Effect::Narrower) } else { (Effect::Unclear, Effect::Unclear) };
         let way = |a: Duration, b: Duration| if b > a { "grows" } else { "shrinks" };
-        if a.length != b.length {
-            let what = format!(
-                "The time that is looked at {} from {} to {}: what adds up counts over {} of it",
-                way(a.length, b.length),
-                span(a.length),
-                span(b.length),
-                if b.length > a.length { "more" } else { "less" }
-            );
-            self.moved(&a.length, &b.length, longer, shorter, what);
-        }
+        // Spans that follow each other, and sessions, are cut elsewhere when their length changes.
+        let sliding = |w: &Windowed| w.gap.is_none() && w.step < w.length;
+        let sure = grows && sliding(a) && sliding(b);
+        let from = self.out.len();
+        let what = format!(
+            "The time that is looked at {} from {} to {}: what adds up counts over {} of it",
+            way(a.length, b.length),
+            span(a.length),
+            span(b.length),
+            if b.length > a.length { "more" } else { "less" }
+        );
+        self.moved(&a.length, &b.length, Effect::Wider, Effect::Narrower, what);
+        self.unclear_unless(sure, from);
         if let (Some(x), Some(y)) = (a.gap, b.gap) {
-            let what = format!("The silence that ends a session {} from {} to {}", way(x, y), span(x), span(y));
-            self.moved(&x, &y, longer, shorter, what);
+            if x != y {
+                let what = format!("The silence that ends a session {} from {} to {}", way(x, y), span(x), span(y));
+                self.push(Effect::Unclear, what);
+            }
         } else if a.step != b.step {
-            // Every moment at which it was judged is one still, where the new step divides the old one.
-            let finer = a.length == b.length && b.step.0 > 0 && a.step.0 % b.step.0 == 0;
-            let coarser = a.length == b.length && a.step.0 > 0 && b.step.0 % a.step.0 == 0;
+            // Every moment at which it was judged is one still, where the new step divides the old one. Who belongs together
+            // is told anew at each step.
+            let same = a.length == b.length && a.link.is_none() && b.link.is_none() && sliding(a) == sliding(b);
+            let finer = same && b.step.0 > 0 && a.step.0 % b.step.0 == 0;
+            let coarser = same && a.step.0 > 0 && b.step.0 % a.step.0 == 0;
             let effect = match (finer, coarser) {
                 (true, _) => Effect::Wider,
                 (_, true) => Effect::Narrower,
@@ -211,8 +246,12 @@ impl Pair<'_> {
 
     fn sequence(&mut self, a: &Sequence, b: &Sequence) {
         self.grouped(&a.per, &b.per);
+        let from = self.out.len();
         let what = format!("The steps may take {}, before {}", span(b.within), span(a.within));
         self.moved(&a.within, &b.within, Effect::Wider, Effect::Narrower, what);
+        // What must not come at the end is waited for as long, where it has no time of its own.
+        let waits = |s: &Sequence| s.steps.last().is_some_and(|step| step.absent && step.within.is_none());
+        self.unclear_unless(!waits(a) && !waits(b), from);
         if a.steps.len() != b.steps.len() {
             let what = format!("It has {} steps, before {}", b.steps.len(), a.steps.len());
             return self.push(Effect::Unclear, what);
@@ -224,8 +263,10 @@ impl Pair<'_> {
                 self.push(Effect::Unclear, format!("{who} {what}"));
                 continue;
             }
-            // The more fits what must not come, the less is found.
+            // The more fits what must not come, the less is found. A match takes the earliest event that fits, so more that
+            // fits a step between others may leave the later ones without theirs.
             let positive = !y.absent;
+            let from = self.out.len();
             self.kinds(&x.kinds, &y.kinds, positive, &who);
             let what = format!("{who} must come {} times, before {}", y.times, x.times);
             self.moved(&x.times, &y.times, Effect::Narrower.flipped(positive), Effect::Wider.flipped(positive), what);
@@ -247,6 +288,7 @@ impl Pair<'_> {
             let (old, new) = (&mut self.old, &mut self.new);
             let of = format!("Of {}", who.to_lowercase());
             optional(old, x.filter.as_ref(), new, y.filter.as_ref(), positive, &of, &mut self.out);
+            self.unclear_unless(y.absent || number == 0 || number + 1 == b.steps.len(), from);
         }
     }
 

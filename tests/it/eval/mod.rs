@@ -19,6 +19,7 @@ mod routed;
 mod sequences;
 mod sessions;
 mod templates;
+mod widening;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
