@@ -190,7 +190,7 @@ impl<'a> Judge<'a> {
         let many = |f: &dyn Fn(&Truths) -> bool| all.iter().filter(|t| f(t)).count();
         Truths {
             yes: many(&|t| t.yes) >= n,
-            no: many(&|t| t.no) > all.len().saturating_sub(n),
+            no: many(&|t| t.no) + n > all.len(),
             unknown: all.iter().any(|t| t.unknown),
         }
     }

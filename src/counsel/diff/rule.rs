@@ -55,7 +55,9 @@ impl Pair<'_> {
     fn of_events(&mut self, a: &Rule, b: &Rule, tell: impl FnOnce(&mut Self, &Rule, &Rule)) {
         let from = self.out.len();
         tell(self, a, b);
-        let remembers = a.kinds != b.kinds && (a.asks_memory() || b.asks_memory());
+        let (x, y) = (a.asks_memory(), b.asks_memory());
+        // Who asks memory says nothing of late events.
+        let remembers = x != y || a.kinds != b.kinds && (x || y);
         self.unclear_unless(only_grows(a) && only_grows(b) && !remembers, from);
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fineprint::counsel::{Feed, blind};
 use fineprint::event::{FieldId, Kind, Slot, UsageEvent};
+use fineprint::hir::canonical_rule;
 use fineprint::value::Value;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -56,7 +57,9 @@ proptest! {
         let found = plain.run(&arrivals);
         for b in blind.iter().filter(|b| b.exception.is_none()) {
             let wrong = found.violations.iter().find(|v| v.rule == b.rule);
-            prop_assert!(wrong.is_none(), "{b:?}\n{wrong:?}\n{}", super::told(&plain, &arrivals));
+            let rule = plain.program.rules.iter().find(|r| r.name == b.rule).unwrap();
+            let meant = canonical_rule(&plain.program, rule);
+            prop_assert!(wrong.is_none(), "{b:?}\n{meant}{}", super::told(&plain, &arrivals));
         }
     }
 }
