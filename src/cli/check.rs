@@ -76,8 +76,8 @@ impl Check {
                     "links": links,
                     "usable": program.is_some(),
                 });
-                if let Some(blind) = &blind {
-                    report["feed"] = feed::to_json(blind);
+                if let (Some(blind), Some(report)) = (&blind, report.as_object_mut()) {
+                    report.insert("feed".into(), feed::to_json(blind));
                 }
                 serde_json::to_writer_pretty(&mut out, &report)?;
                 writeln!(out)?;

@@ -20,8 +20,8 @@ pub enum Exit {
 pub(super) const HELP: &str = "\
 Exit codes:
   0  fine
-  1  findings: violations were found (run), a test fails (test), a file would change (fmt --check), what two sets of rules
-     mean differs (policy diff), a rule has no clause in force (policy coverage)
+  1  findings: violations (run), a test that fails (test), a file to be formatted (fmt --check),
+     a change (policy diff), a rule without a clause in force (policy coverage)
   2  rule error: a rule file, list or table is wrong
   3  usage or environment error: a flag, a path, a database";
 

@@ -134,12 +134,11 @@ pub(super) fn to_json(blind: &[Blind]) -> Value {
     let rows = |exceptions: bool| -> Vec<Value> {
         let rows = blind.iter().filter(|b| b.exception.is_some() == exceptions);
         rows.map(|b| {
-            let mut row = json!({ "rule": b.rule });
-            if let Some(number) = b.exception {
-                row["exception"] = json!(number + 1);
+            let because: Vec<Value> = b.causes.iter().map(cause).collect();
+            match b.exception {
+                None => json!({ "rule": b.rule, "because": because }),
+                Some(number) => json!({ "rule": b.rule, "exception": number + 1, "because": because }),
             }
-            row["because"] = b.causes.iter().map(cause).collect();
-            row
         })
         .collect()
     };
@@ -148,15 +147,14 @@ pub(super) fn to_json(blind: &[Blind]) -> Value {
 
 fn cause(cause: &Cause) -> Value {
     let field = |f: &FieldId| FIELDS.get(usize::from(f.0)).map_or("", |f| f.name);
-    let mut out = match cause {
-        Cause::Kinds(kinds) => json!({ "kinds": kinds.iter().map(|k| k.word()).collect::<Vec<_>>() }),
-        Cause::Field(f) => json!({ "field": field(f) }),
-        Cause::Fixed(f, value) => json!({ "field": field(f), "always": value }),
-        Cause::Column(table, column) => json!({ "table": table, "column": column }),
-        Cause::List(list) => json!({ "list": list }),
-    };
-    out["text"] = json!(cause.text());
-    out
+    let text = cause.text();
+    match cause {
+        Cause::Kinds(kinds) => json!({ "kinds": kinds.iter().map(|k| k.word()).collect::<Vec<_>>(), "text": text }),
+        Cause::Field(f) => json!({ "field": field(f), "text": text }),
+        Cause::Fixed(f, value) => json!({ "field": field(f), "always": value, "text": text }),
+        Cause::Column(table, column) => json!({ "table": table, "column": column, "text": text }),
+        Cause::List(list) => json!({ "list": list, "text": text }),
+    }
 }
 
 /// Once, at the beginning of a run: how many rules cannot fire, and where the reasons are told.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::possible::{Judge, World, constant};
-use super::speech::{kind, listed};
+use super::say::{kind, listed};
 use crate::event::{FIELDS, FieldId, Kind};
 use crate::hir::{Expr, ExprKind, Function, ListId, Program, Rule, Shape, TableId, TextTest};
 use crate::plan::ReferenceData;

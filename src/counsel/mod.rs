@@ -2,14 +2,17 @@
 //! clauses have a rule, and which rules can never fire on a feed. All of it follows from what rules mean ([`crate::hir`]),
 //! so spelling, comments and order of files never show. Knows no file and no clock; dates are arguments.
 
+mod counted;
 mod coverage;
 mod diff;
 mod feed;
 mod possible;
 mod print;
 mod reading;
+mod say;
 mod speech;
 mod unknown;
+mod words;
 
 pub use coverage::{ClauseRow, Coverage, ThemeRow, coverage};
 pub use diff::{Change, Changes, Diff, Effect, Side, diff};

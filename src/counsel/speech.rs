@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reading::Line;
-use crate::event::{FIELDS, FieldId, Kind};
+use super::say::{alternatives, compared, item_type, listed, said, span};
+use crate::event::{FIELDS, FieldId};
 use crate::hir::{
-    Aggregate, Arithmetic, Ask, Compare, Const, Expr, ExprKind, Function, LinkValue, ListId, Program, Rule, SeriesId,
-    Shape, TableId, TextTest, canonical_expr,
+    Aggregate, Arithmetic, Ask, Const, Expr, ExprKind, LinkValue, ListId, Program, Rule, SeriesId, Shape, TableId,
+    TextTest, canonical_expr,
 };
-use crate::time::{DAY_NS, Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
-use crate::value::{Type, write_number};
+use crate::value::Type;
 
 /// Says the expressions of one rule or series, and remembers which words need an explanation.
 pub(super) struct Speech<'a> {
@@ -333,167 +333,8 @@ impl<'a> Speech<'a> {
         self.series.insert(id);
         format!("the series {}", self.program.series.get(id.0 as usize).map_or("", |s| s.name.as_str()))
     }
-
-    /// What an aggregate counts.
-    pub(super) fn counted(&mut self, a: &Aggregate) -> String {
-        let what = match &a.function {
-            Function::Count => "the number of events".to_string(),
-            Function::Sum(e) => format!("the sum of the {}", self.noun(e)),
-            Function::Min(e) => format!("the least {}", self.noun(e)),
-            Function::Max(e) => format!("the greatest {}", self.noun(e)),
-            Function::Average(e) => format!("the average of the {}", self.noun(e)),
-            Function::Distinct { of, one_per } => {
-                let of: Vec<String> = of.iter().map(|e| self.noun(e)).collect();
-                let of = format!("the number of different values of the {}", of.join(" together with the "));
-                match one_per {
-                    None => of,
-                    Some((key, None)) => format!("{of}, where all of one {} count as one", self.noun(key)),
-                    Some((key, Some(condition))) => {
-                        let key = self.noun(key);
-                        format!("{of}, where all of one {key} count as one if {}", self.condition(condition, true))
-                    }
-                }
-            }
-            Function::Share(e) => format!("the share of events for which it is true that {}", self.condition(e, true)),
-            Function::Quantile(e, share) => {
-                format!("the {} that {} of the events do not exceed", self.noun(e), percent(*share))
-            }
-            Function::Spread(e) => format!("the spread of the {} (standard deviation by mean)", self.noun(e)),
-            Function::TopShare(e, 1) => format!("the share of the commonest {}", self.noun(e)),
-            Function::TopShare(e, n) => format!("the share of the {n} commonest values of the {}", self.noun(e)),
-            Function::Entropy(e) => format!("how mixed the values of the {} are, in bits", self.noun(e)),
-            Function::First(e) => format!("the earliest {}", self.noun(e)),
-            Function::Last(e) => format!("the latest {}", self.noun(e)),
-            Function::Rate => "the number of events per minute".to_string(),
-            Function::LongestIdle => "the longest time without an event".to_string(),
-            Function::TopSpeed(e) => {
-                format!("the greatest speed, in km/h, from one {} to the next", self.noun(e))
-            }
-            Function::Baseline(b) => {
-                let of = self.value(&b.of);
-                let which = if b.share == 500_000 {
-                    "the median".to_string()
-                } else {
-                    format!("the value that {} do not exceed", percent(b.share))
-                };
-                let by: Vec<String> = b.by().iter().map(|e| self.value(e)).collect();
-                let whose = match by.is_empty() {
-                    true => format!("of the group itself over the {} windows before", b.windows),
-                    false => {
-                        format!("of groups alike (by {}) over the {} windows before", by.join(" and "), b.windows)
-                    }
-                };
-                format!("{which} of {of} {whose}")
-            }
-        };
-        match &a.filter {
-            None => what,
-            Some(f) => format!("{what}, counting only events for which {}", self.condition(f, true)),
-        }
-    }
 }
 
 fn joined(lead: &str, text: &str) -> String {
     if lead.is_empty() { text.to_string() } else { format!("{lead} {text}") }
-}
-
-fn compared(op: Compare, ty: &Type) -> &'static str {
-    let time = *ty == Type::Timestamp;
-    match op {
-        Compare::Equal => "is",
-        Compare::NotEqual => "is not",
-        Compare::Less if time => "is before",
-        Compare::Less => "is below",
-        Compare::LessEqual if time => "is not after",
-        Compare::LessEqual => "is at most",
-        Compare::Greater if time => "is after",
-        Compare::Greater => "is above",
-        Compare::GreaterEqual if time => "is not before",
-        Compare::GreaterEqual => "is at least",
-    }
-}
-
-fn item_type(ty: &Type) -> &Type {
-    match ty {
-        Type::List(of) => of,
-        ty => ty,
-    }
-}
-
-/// A constant as people write it.
-pub(super) fn said(ty: &Type, c: &Const) -> String {
-    match c {
-        Const::Bool(b) => b.to_string(),
-        Const::Num(n) if *ty == Type::Duration => span(Duration(*n)),
-        Const::Num(n) if *ty == Type::Timestamp && n % DAY_NS == 0 => crate::counsel::date(Timestamp(*n)),
-        Const::Num(n) => {
-            let mut out = String::new();
-            let _ = write_number(&mut out, ty, *n);
-            out
-        }
-        Const::Text(t) if *ty == Type::Country => t.clone(),
-        Const::Text(t) => format!("{t:?}"),
-        Const::Ip(ip) => ip.to_string(),
-        Const::Net(net) => net.to_string(),
-    }
-}
-
-/// A share in millionths: `25%`.
-pub(super) fn percent(share: i64) -> String {
-    said(&Type::Percentage, &Const::Num(share))
-}
-
-/// "24 hours", "1 minute": whole units, as authors choose them.
-pub(super) fn span(d: Duration) -> String {
-    let units = [(DAY_NS, "day"), (HOUR_NS, "hour"), (MINUTE_NS, "minute"), (SECOND_NS, "second")];
-    let found = units.into_iter().find(|(ns, _)| d.0 != 0 && d.0 % ns == 0);
-    match found {
-        Some((DAY_NS, _)) if d.0 == DAY_NS => "24 hours".to_string(),
-        Some((ns, unit)) if d.0 == ns => format!("1 {unit}"),
-        Some((ns, unit)) => format!("{} {unit}s", d.0 / ns),
-        None if d.0 % 1_000 == 0 => format!("{} seconds", said(&Type::Decimal, &Const::Num(d.0 / 1_000))),
-        None => d.to_string(),
-    }
-}
-
-/// As [`span`], behind "every" or "per": "hour", "15 minutes".
-pub(super) fn each(d: Duration) -> String {
-    let said = span(d);
-    match said.strip_prefix("1 ") {
-        Some(unit) => unit.to_string(),
-        None => said,
-    }
-}
-
-/// "a", "a or b", "a, b or c".
-pub(super) fn alternatives(all: Vec<String>) -> String {
-    listed(all, "or")
-}
-
-/// As [`alternatives`], with another word before the last.
-pub(super) fn listed(mut all: Vec<String>, word: &str) -> String {
-    match (all.pop(), all.is_empty()) {
-        (None, _) => "nothing".to_string(),
-        (Some(last), true) => last,
-        (Some(last), false) => format!("{} {word} {last}", all.join(", ")),
-    }
-}
-
-/// "calls of a model".
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Completion => "calls of a model (completion)",
-        Kind::Request => "calls as they arrive, and of other endpoints (request)",
-        Kind::Signup => "sign-ups (signup)",
-        Kind::Account => "changes of accounts (account)",
-        Kind::Action => "what the gateway does (action)",
-    }
-}
-
-/// The kinds that are looked at; all of them are "events of any kind".
-pub(super) fn kinds(all: &[Kind]) -> String {
-    if Kind::ALL.iter().all(|k| all.contains(k)) {
-        return "events of any kind".to_string();
-    }
-    listed(all.iter().map(|k| kind(*k).to_string()).collect(), "and")
 }

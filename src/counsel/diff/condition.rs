@@ -1,7 +1,8 @@
 //! What a changed condition means: which of its parts were added or dropped, which bounds moved, and which way.
 
 use super::{Change, Effect};
-use crate::counsel::speech::{Speech, listed, said};
+use crate::counsel::say::{listed, said};
+use crate::counsel::speech::Speech;
 use crate::hir::{
     Aggregate, Compare, Const, Expr, ExprKind, Function, Program, TextTest, canonical_aggregate, canonical_expr,
 };

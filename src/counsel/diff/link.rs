@@ -2,7 +2,7 @@
 //! what ties more is called wider.
 
 use super::{Change, Effect};
-use crate::counsel::speech::span;
+use crate::counsel::say::span;
 use crate::hir::{Family, Link, Program, canonical_link};
 
 pub(super) fn diff(old: (&Program, &Link), new: (&Program, &Link), out: &mut Vec<Change>) {
