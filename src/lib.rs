@@ -65,6 +65,7 @@ pub mod compile;
 pub mod eval;
 pub mod fixture;
 pub mod derive;
+pub mod counsel;
 
 // ── the edge: everything that touches the world ──
 #[cfg(feature = "feed")]

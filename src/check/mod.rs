@@ -71,6 +71,7 @@ pub fn check_with(files: &[ast::File], options: &CheckOptions) -> (hir::Program,
     series::declare(&mut cx);
     later::declarations(&mut cx, &items);
     rule::lower_all(&mut cx, &items);
+    cx.program.definitions = cx.names.definitions();
     diagnostic::sort(&mut cx.out);
     (cx.program, cx.out)
 }

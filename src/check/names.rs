@@ -182,6 +182,12 @@ impl<'a> Names<'a> {
         self.declared.keys().copied()
     }
 
+    /// Top-level `let`s as they were lowered, without those that are wrong.
+    pub(super) fn definitions(&self) -> Vec<(String, crate::hir::Expr)> {
+        let both = self.lets.iter().zip(&self.lowered);
+        both.filter_map(|(item, lowered)| Some((item.name.text.clone(), lowered.as_ref()?.expr.clone()))).collect()
+    }
+
     /// All names of lists.
     pub(super) fn list_names(&self) -> impl Iterator<Item = &str> {
         self.declared.iter().filter(|(_, (m, _))| matches!(m, Meaning::List(_))).map(|(n, _)| *n)

@@ -9,11 +9,13 @@ use serde_json::json;
 use super::Format;
 use super::diagnostics;
 use super::exit::Exit;
+use super::feed;
 use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable, table};
 use super::violations::time;
 use super::wrong::Wrong;
 use crate::check::cost::{RuleCost, cost, cost_of_series, link_cost};
+use crate::counsel::blind;
 use crate::diagnostic::{has_errors, to_json};
 use crate::hir::{Family, Link, PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape, Windowed};
 use crate::pack::{self, Pack, PackError, PackOptions};
@@ -35,6 +37,13 @@ pub(super) struct Check {
     as_of: Option<Timestamp>,
     #[command(flatten)]
     key: KeyFile,
+    /// Says which rules and exceptions can never hold on a feed, and why: a shipped mapping by name, a mapping file, or the
+    /// fields that events have, separated by commas
+    #[arg(long, value_name = "NAME|FILE|FIELDS")]
+    feed: Option<String>,
+    /// With `--feed`, the account registry, JSON lines; without it the registry is taken to tell everything
+    #[arg(long, value_name = "FILE", requires = "feed")]
+    accounts: Option<PathBuf>,
     /// Shows what each rule keeps: window, steps per window, aggregates, keys
     #[arg(long)]
     cost: bool,
@@ -47,20 +56,29 @@ impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let as_of = Some(self.as_of.unwrap_or_else(today));
         let (lists, fingerprint_key) = (self.lists.as_deref(), self.key.read()?);
-        let pack = load(&PackOptions { rules: &self.rules, lists, accounts: None, as_of, fingerprint_key })?;
+        let named = self.feed.as_deref().map(|f| feed::read(f, self.accounts.is_some())).transpose()?;
+        let accounts = self.accounts.as_deref();
+        let pack = load(&PackOptions { rules: &self.rules, lists, accounts, as_of, fingerprint_key })?;
         let program = pack.rules.as_ref().map(|r| r.program());
+        let blind = match (&pack.rules, &named) {
+            (Some(rules), Some(feed)) => Some(blind(rules.program(), rules.data(), feed)),
+            _ => None,
+        };
         let mut out = output();
         match self.format {
             Format::Json => {
                 let rules = program.map_or_else(Vec::new, |p| p.rules.iter().map(rule_json).collect());
                 let links = program.map_or_else(Vec::new, |p| p.links.iter().map(link_json).collect());
-                let report = json!({
+                let mut report = json!({
                     "diagnostics": to_json(&pack.diagnostics, &pack.sources),
                     "files": pack.paths.len(),
                     "rules": rules,
                     "links": links,
                     "usable": program.is_some(),
                 });
+                if let (Some(blind), Some(report)) = (&blind, report.as_object_mut()) {
+                    report.insert("feed".into(), feed::to_json(blind));
+                }
                 serde_json::to_writer_pretty(&mut out, &report)?;
                 writeln!(out)?;
             }
@@ -71,6 +89,12 @@ impl Check {
                         writeln!(out, "{}", costs(program))?;
                         if !program.links.is_empty() {
                             writeln!(out, "{}", link_costs(program))?;
+                        }
+                    }
+                    if let Some(blind) = &blind {
+                        write!(out, "{}", feed::to_text(blind, program.rules.len()))?;
+                        if self.accounts.is_none() {
+                            writeln!(out, "the registry is taken to tell everything; `--accounts FILE` names one")?;
                         }
                     }
                     writeln!(out, "{}", summary(&pack, program))?;

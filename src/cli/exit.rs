@@ -7,7 +7,8 @@ use std::process::{ExitCode, Termination};
 pub enum Exit {
     /// It did what it was asked, and found nothing to object to.
     Fine = 0,
-    /// It did what it was asked, and found something: violations, a test that fails, a file that is not formatted.
+    /// It did what it was asked, and found something: violations, a test that fails, a file that is not formatted, rules that
+    /// changed, a rule without a clause in force.
     Findings = 1,
     /// A rule, list or table is wrong.
     RuleError = 2,
@@ -19,7 +20,8 @@ pub enum Exit {
 pub(super) const HELP: &str = "\
 Exit codes:
   0  fine
-  1  findings: violations were found (run), a test fails (test), a file would change (fmt --check)
+  1  findings: violations (run), a test that fails (test), a file to be formatted (fmt --check),
+     a change (policy diff), a rule without a clause in force (policy coverage)
   2  rule error: a rule file, list or table is wrong
   3  usage or environment error: a flag, a path, a database";
 

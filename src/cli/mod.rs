@@ -5,9 +5,11 @@ mod diagnostics;
 mod exit;
 mod explain;
 mod export;
+mod feed;
 mod fields;
 mod fingerprints;
 mod fmt;
+mod policy;
 mod progress;
 mod rejects;
 mod run;
@@ -48,6 +50,7 @@ enum Command {
     Simulate(simulate::Simulate),
     Violations(violations::Violations),
     Rejects(rejects::Rejects),
+    Policy(policy::Policy),
 }
 
 /// How to print.
@@ -84,6 +87,7 @@ pub fn main() -> Exit {
         Command::Simulate(c) => c.run(),
         Command::Violations(c) => c.run(),
         Command::Rejects(c) => c.run(),
+        Command::Policy(c) => c.run(),
     };
     done.unwrap_or_else(|e| {
         // Whoever reads our output has seen enough; that is no error of ours.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use sha2::{Digest, Sha256};
 
 use super::exit::Exit;
+use super::feed;
 use super::fingerprints::KeyFile;
 use super::progress::Progress;
 use super::summary::Report;
@@ -15,10 +16,11 @@ use super::terminal::{note, output};
 use super::violations::time;
 use super::wrong::Wrong;
 use super::{Format as Print, check, diagnostics};
+use crate::counsel::blind;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::eval::{EvalOptions, SECRET_BYTES_MIN, Secret};
 use crate::export::JsonlWriter;
-use crate::feed::{Format, Mapping, shipped_mappings};
+use crate::feed::{Format, Mapping};
 use crate::hir::{Program, Rule, Severity};
 use crate::journal::{Journal, JournalOptions, Position};
 use crate::pack::PackOptions;
@@ -158,6 +160,10 @@ impl Run {
                 diagnostics::count(&pack.diagnostics),
                 rules.display()
             ));
+        }
+        if let Some(mapping) = &self.mapping {
+            let feed = feed::of_mapping(&feed::mapping(mapping)?, true);
+            feed::warn(&blind(rule_set.program(), rule_set.data(), &feed), mapping, rules);
         }
         let options = self.options(rule_set.program())?;
         let pins = self.pins(&pack.pins, &options, &rule_set.data().fingerprint_key)?;
@@ -300,16 +306,7 @@ impl Run {
 /// The form of records: a shipped mapping by name, or a mapping file.
 pub(super) fn mapping(named: Option<&str>) -> anyhow::Result<Format> {
     let Some(named) = named else { return Ok(Format::Auto) };
-    if let Some(mapping) = Mapping::shipped(named) {
-        return Ok(Format::Mapped(Box::new(mapping)));
-    }
-    let path = Path::new(named);
-    if !path.is_file() {
-        let shipped = shipped_mappings().collect::<Vec<_>>().join(", ");
-        let what = format!("there is no mapping `{named}`");
-        return Err(Wrong::new(what, format!("write one of {shipped}, or the path of a mapping file")).into());
-    }
-    Ok(Format::Mapped(Box::new(Mapping::open(path)?)))
+    Ok(Format::Mapped(Box::new(feed::mapping(named)?)))
 }
 
 /// Findings are violations that accuse: neither signals nor what an exception or another group took over.

@@ -18,6 +18,7 @@ pub(super) fn alone(of: &RuleSet, rules: Vec<Rule>) -> Result<RuleSet, DeriveErr
         tables: program.tables.clone(),
         links: program.links.clone(),
         series: program.series.clone(),
+        definitions: Vec::new(),
         rules,
     };
     RuleSet::new(program, of.data().clone()).map_err(DeriveError::Rule)

@@ -22,7 +22,7 @@
 //! brackets or quotes of its own.) Records are read as strictly as native ones.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -197,6 +197,29 @@ impl Mapping {
         self.fields.iter().map(|(field, _)| *field)
     }
 
+    /// Of these, those that have one value in every event, with it as text.
+    pub fn constants(&self) -> impl Iterator<Item = (FieldId, String)> {
+        self.fields.iter().filter_map(|(field, rule)| {
+            let text = rule.value.as_ref().filter(|_| rule.map.is_empty() && !rule.hash && rule.time.is_none())?.word();
+            (!text.is_empty()).then_some((*field, text))
+        })
+    }
+
+    /// The kinds of its events; `None` where records say them in words of their own.
+    pub fn kinds(&self) -> Option<Vec<Kind>> {
+        let rule = &self.kind;
+        let words = match (&rule.value, &rule.default) {
+            (Some(value), _) if rule.map.is_empty() => vec![value.word()],
+            // What is not in the map takes the default; without one it stays as it is, which may be any kind.
+            (None, Some(default)) if !rule.map.is_empty() => {
+                rule.map.values().chain([default]).map(Constant::word).collect()
+            }
+            _ => return None,
+        };
+        let kinds: BTreeSet<Kind> = words.iter().filter_map(|word| Kind::from_word(word)).collect();
+        Some(kinds.into_iter().collect())
+    }
+
     /// Turns one record into an event. Empty texts count as missing: gateways write them where they know nothing.
     pub fn decode<'a>(&'a self, line: &'a [u8]) -> Result<UsageEvent<'a>, Reject> {
         let mut event = UsageEvent::blank();
@@ -368,6 +391,13 @@ fn hashed(value: Tree<'_>) -> Tree<'_> {
 }
 
 impl Constant {
+    fn word(&self) -> String {
+        match self {
+            Constant::Bool(b) => b.to_string(),
+            Constant::Number(text) | Constant::Text(text) => text.clone(),
+        }
+    }
+
     fn tree(&self) -> Tree<'_> {
         match self {
             Constant::Bool(b) => Tree::Bool(*b),

@@ -49,6 +49,20 @@ pub fn canonical_expr(program: &Program, e: &Expr) -> String {
     w.out
 }
 
+/// The canonical text of an aggregate; it may name others by their numbers, as baselines do.
+pub fn canonical_aggregate(program: &Program, aggregate: &Aggregate) -> String {
+    let mut w = Writer { program, out: String::new() };
+    w.aggregate(aggregate);
+    w.out
+}
+
+/// The canonical text of a link.
+pub fn canonical_link(program: &Program, link: &Link) -> String {
+    let mut w = Writer { program, out: String::new() };
+    w.link(link);
+    w.out
+}
+
 /// A short name for a value, as an author would call it: the field, `table.column`, or the function.
 pub fn describe(program: &Program, e: &Expr) -> String {
     match &e.kind {

@@ -10,7 +10,10 @@ mod sequence;
 mod series;
 
 pub use baseline::{Baseline, COHORT_GROUPS_MIN, COHORTS_MAX, USUAL_VALUES_MIN, Whose};
-pub use canonical::{canonical_definition, canonical_expr, canonical_rule, canonical_series, describe, rule_hash};
+pub use canonical::{
+    canonical_aggregate, canonical_definition, canonical_expr, canonical_link, canonical_rule, canonical_series,
+    describe, rule_hash,
+};
 pub use keys::key_type;
 pub use link::{
     Family, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_EDGES_MAX, LINK_FAMILIES_MAX, LINK_PAIRS_MAX, Link, LinkId, LinkValue,
@@ -43,6 +46,9 @@ pub struct Program {
     pub links: Vec<Link>,
     /// Series; [`SeriesId`] is an index.
     pub series: Vec<Series>,
+    /// `let`s outside of rules, in order of declaration, as what they stand for was put in place. Rules read well by them;
+    /// they are part of no hash.
+    pub definitions: Vec<(String, Expr)>,
     /// Rules that are evaluated, `applies` resolved, in order of declaration.
     pub rules: Vec<Rule>,
 }

@@ -10,6 +10,8 @@ mod explain;
 mod faults;
 /// What the journal keeps.
 mod retention;
+/// Rules for counsel, and feeds on which rules are blind.
+mod policy;
 /// Inputs, resuming, kills.
 mod run;
 /// Made-up traffic.

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["compile"]),
     ("core", &["eval"]),
     ("core", &["fixture", "derive"]),
+    ("core", &["counsel"]),
     ("edge", &["export", "feed", "pack", "store", "journal", "runtime", "simulate", "cli"]),
 ];
 

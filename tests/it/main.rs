@@ -16,6 +16,8 @@
 mod bounds;
 /// The command line, as its user would call it.
 mod cli;
+/// Rules in plain English, what changes mean, coverage, and what a feed can never show.
+mod counsel;
 /// Messages about wrong rule files: one golden file a case.
 mod diagnostics;
 /// The 51 candidate rules of the domain: that each can be said.

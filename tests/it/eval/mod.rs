@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod baselines;
+mod blind;
 mod cases;
 mod commitment;
 mod link_cases;
@@ -18,6 +19,7 @@ mod routed;
 mod sequences;
 mod sessions;
 mod templates;
+mod widening;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -180,6 +180,7 @@ pub fn program(rules: Vec<Rule>, first: Timestamp, second: Timestamp) -> Program
         tables: vec![table("account", field(FieldId::ACCOUNT), &[])],
         links: Vec::new(),
         series: Vec::new(),
+        definitions: Vec::new(),
         rules,
     }
 }
