@@ -7,6 +7,7 @@ mod cases;
 mod commitment;
 mod link_cases;
 mod link_scale;
+mod keyed;
 mod links;
 mod many;
 mod merging;

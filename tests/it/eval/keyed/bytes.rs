@@ -1,0 +1,174 @@
+//! The bytes of a partition: what is refused, what is merged, how large they get.
+
+use std::sync::Arc;
+
+use fineprint::eval::EvalOptions;
+use fineprint::eval::keyed::{Input, Keyed, KeyedError, KeyedRouter, Partition, PartitionKind, RECORD_VERSION, Record, STATE_VERSION, Step};
+use fineprint::eval::Origin;
+use fineprint::event::{FieldId, Slot};
+use fineprint::hir::{Aggregate, Compare, Function, Program, Rule, Shape, Windowed};
+use fineprint::plan::{ReferenceData, RuleSet};
+use fineprint::time::{Duration, SECOND_NS, Timestamp};
+
+use super::super::cases::by_account;
+use crate::plain::build::*;
+use crate::plain::window::Event;
+
+fn counting(name: &str, least: i64) -> Rule {
+    let aggregates: Vec<Aggregate> = vec![aggregate(Function::Count, None)];
+    let value = result(&aggregates, 0);
+    let when = compare(Compare::GreaterEqual, value.clone(), num(value.ty, least));
+    let [length, step] = [60, 10].map(Duration::from_secs);
+    let per = by_account();
+    let shape = Windowed { per, link: None, only: Vec::new(), length, step, gap: None, aggregates, when };
+    Rule { shape: Shape::Windowed(shape), ..rule(name, None) }
+}
+
+fn keyed(least: i64) -> Arc<Keyed> {
+    let rules = vec![counting("many", least)];
+    let program = Program { lists: Vec::new(), tables: Vec::new(), ..program(rules, Timestamp(0), Timestamp(0)) };
+    let rules = Arc::new(RuleSet::new(program, ReferenceData::default()).unwrap());
+    Arc::new(Keyed::new(rules, EvalOptions::default()))
+}
+
+fn event(number: i64, account: &str) -> Event {
+    completion(&format!("e{number:05}"), number, vec![(FieldId::ACCOUNT, Slot::Text(account.to_string().into()))])
+}
+
+/// What the partition of ids lets go of one event: the record for its unit.
+fn released(keyed: &Arc<Keyed>, number: i64, account: &str) -> Record {
+    let record = KeyedRouter::new(Arc::clone(keyed)).route(&event(number, account), Origin::default()).unwrap();
+    let start = Timestamp(i64::MIN);
+    let kept = keyed.step(record.partition, None, Input::Record(&record.bytes), start).unwrap();
+    let late = Timestamp((number + 1) * SECOND_NS);
+    let mut step = keyed.step(record.partition, kept.state.as_deref(), Input::Advance, late).unwrap();
+    assert_eq!(step.state, None);
+    assert_eq!(step.records.len(), 1);
+    step.records.remove(0)
+}
+
+fn take(keyed: &Keyed, state: Option<Vec<u8>>, record: &Record) -> Step {
+    keyed.step(record.partition, state.as_deref(), Input::Record(&record.bytes), Timestamp(i64::MIN)).unwrap()
+}
+
+/// The state of an account after events, each a second after the other, and the watermark behind them.
+fn after(keyed: &Arc<Keyed>, account: &str, numbers: std::ops::Range<i64>) -> (Partition, Step) {
+    let (mut state, mut partition) = (None, None);
+    let end = Timestamp(numbers.end * SECOND_NS);
+    for number in numbers {
+        let record = released(keyed, number, account);
+        partition = Some(record.partition);
+        state = take(keyed, state, &record).state;
+    }
+    let partition = partition.unwrap();
+    (partition, keyed.step(partition, state.as_deref(), Input::Advance, end).unwrap())
+}
+
+#[test]
+fn another_version_is_refused_and_both_are_named() {
+    let keyed = keyed(3);
+    let (partition, step) = after(&keyed, "ann", 0..3);
+    let mut state = step.state.unwrap();
+    state[..2].copy_from_slice(&0u16.to_le_bytes());
+    let refused = keyed.step(partition, Some(&state), Input::Advance, Timestamp(0)).unwrap_err();
+    let version = KeyedError::Version { what: "the state of a partition", found: 0, reads: STATE_VERSION };
+    assert_eq!(refused, version);
+    let text = refused.to_string();
+    assert!(text.contains("version 0") && text.contains(&format!("version {STATE_VERSION}")), "{text}");
+    assert_eq!(keyed.merge(partition, Some(&state), None, Timestamp(0)).unwrap_err(), version);
+    assert_eq!(keyed.timer(&state).unwrap_err(), version);
+
+    let mut record = released(&keyed, 3, "ann");
+    record.bytes[..2].copy_from_slice(&9u16.to_le_bytes());
+    let refused = keyed.step(partition, None, Input::Record(&record.bytes), Timestamp(0)).unwrap_err();
+    assert_eq!(refused, KeyedError::Version { what: "a record", found: 9, reads: RECORD_VERSION });
+}
+
+#[test]
+fn states_and_records_of_other_rules_are_refused() {
+    let (keyed, other) = (keyed(3), keyed(4));
+    let (partition, step) = after(&keyed, "ann", 0..3);
+    let state = step.state.unwrap();
+    let refused = other.step(partition, Some(&state), Input::Advance, Timestamp(0)).unwrap_err();
+    assert_eq!(refused, KeyedError::OtherRules("the state of a partition"));
+    let record = released(&keyed, 3, "ann");
+    let refused = other.step(partition, None, Input::Record(&record.bytes), Timestamp(0)).unwrap_err();
+    assert_eq!(refused, KeyedError::OtherRules("a record"));
+    let nowhere = Partition { kind: PartitionKind::Unit(7), key: 0 };
+    let refused = keyed.step(nowhere, None, Input::Advance, Timestamp(0)).unwrap_err();
+    assert_eq!(refused, KeyedError::NoPartition(PartitionKind::Unit(7)));
+}
+
+/// Wherever a state is cut or altered, it is refused or it is a state: nothing panics.
+#[test]
+fn damaged_bytes_never_panic() {
+    let keyed = keyed(3);
+    let (partition, step) = after(&keyed, "ann", 0..5);
+    let state = take(&keyed, step.state, &released(&keyed, 7, "ann")).state.unwrap();
+    let end = Timestamp(1_000 * SECOND_NS);
+    let mut refused = 0;
+    for at in 0..state.len() {
+        refused += usize::from(keyed.step(partition, Some(&state[..at]), Input::Advance, end).is_err());
+        for bit in 0..8 {
+            let mut altered = state.clone();
+            altered[at] ^= 1 << bit;
+            let _ = keyed.step(partition, Some(&altered), Input::Advance, end);
+        }
+    }
+    // All but what ends with the body, or between two records.
+    assert!(refused >= state.len() - 2, "{refused} of {}", state.len());
+}
+
+#[test]
+fn a_record_behind_what_was_judged_is_refused() {
+    let keyed = keyed(3);
+    let (partition, step) = after(&keyed, "ann", 0..30);
+    let again = released(&keyed, 3, "ann");
+    let refused = keyed.step(partition, step.state.as_deref(), Input::Record(&again.bytes), Timestamp(0)).unwrap_err();
+    let (at, judged) = (Timestamp(3 * SECOND_NS), Timestamp(30 * SECOND_NS));
+    assert_eq!(refused, KeyedError::Behind { partition, at, judged });
+}
+
+#[test]
+fn two_states_that_were_judged_do_not_merge() {
+    let keyed = keyed(3);
+    let (partition, one) = after(&keyed, "ann", 0..3);
+    let (_, other) = after(&keyed, "ann", 3..6);
+    let refused = keyed.merge(partition, one.state.as_deref(), other.state.as_deref(), Timestamp(0)).unwrap_err();
+    assert_eq!(refused, KeyedError::Judged(partition));
+    let gathered = take(&keyed, None, &released(&keyed, 4, "ann")).state;
+    let merged = keyed.merge(partition, one.state.as_deref(), gathered.as_deref(), Timestamp(0)).unwrap();
+    assert_eq!(merged.timer, Some(Timestamp(5 * SECOND_NS)));
+    let direct = take(&keyed, one.state, &released(&keyed, 4, "ann"));
+    assert_eq!(merged.state, direct.state);
+}
+
+/// A group that holds nothing any more leaves nothing.
+#[test]
+fn a_key_that_falls_silent_leaves_no_bytes() {
+    let keyed = keyed(3);
+    let (partition, mut step) = after(&keyed, "ann", 0..20);
+    let mut calls = 0;
+    while let Some(timer) = step.timer {
+        step = keyed.step(partition, step.state.as_deref(), Input::Advance, timer).unwrap();
+        calls += 1;
+        assert!(calls < 100, "it never ends");
+    }
+    assert_eq!(step.state, None);
+}
+
+/// The events of a window are what a state is made of; those of earlier windows go.
+#[test]
+fn a_state_is_bounded_by_its_window() {
+    let keyed = keyed(1_000);
+    let sizes = [60, 120, 600].map(|n| after(&keyed, "ann", 0..n).1.state.unwrap().len());
+    let (partition, mut step) = after(&keyed, "ann", 0..1);
+    let mut largest = 0;
+    for number in 1..600 {
+        step = take(&keyed, step.state, &released(&keyed, number, "ann"));
+        let now = Timestamp((number + 1) * SECOND_NS);
+        step = keyed.step(partition, step.state.as_deref(), Input::Advance, now).unwrap();
+        largest = largest.max(step.state.as_ref().unwrap().len());
+    }
+    assert!(largest < 60 * 100, "{largest} bytes, after one advance {sizes:?}");
+}
