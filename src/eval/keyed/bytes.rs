@@ -1,6 +1,8 @@
 //! The bytes of one partition: a head of fixed length, a body that is read only when time passes, and the records that came
 //! since, one after the other, so that taking one in is appending it.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{Keyed, KeyedError, Partition};
 use crate::time::Timestamp;
 
@@ -20,8 +22,8 @@ pub(super) struct Head {
     pub(super) body: u32,
 }
 
-/// Bytes of version, signature and head.
-pub(super) const HEAD: usize = 2 + 8 + 8 + 8 + 4;
+/// Bytes of version, signature, sum and head.
+pub(super) const HEAD: usize = 2 + 8 + 8 + 8 + 8 + 4;
 
 /// A state, taken apart.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +59,10 @@ impl Keyed {
         if u64::from_le_bytes(signature) != self.signature {
             return Err(KeyedError::OtherRules(WHAT));
         }
+        let (sum, rest) = take::<8>(rest).ok_or_else(short)?;
+        if u64::from_le_bytes(sum) != xxh3_64(rest) {
+            return Err(KeyedError::Damaged(WHAT, "its sum is not that of its bytes".to_string()));
+        }
         let (timer, rest) = take::<8>(rest).ok_or_else(short)?;
         let (settled, rest) = take::<8>(rest).ok_or_else(short)?;
         let (body, rest) = take::<4>(rest).ok_or_else(short)?;
@@ -67,29 +73,42 @@ impl Keyed {
     }
 
     /// A state of these parts.
-    pub(super) fn state(&self, timer: i64, settled: i64, body: &[u8], waiting: &[u8]) -> Vec<u8> {
-        let mut state = Vec::with_capacity(HEAD + body.len() + waiting.len());
-        state.extend(STATE_VERSION.to_le_bytes());
-        state.extend(self.signature.to_le_bytes());
-        state.extend(timer.to_le_bytes());
-        state.extend(settled.to_le_bytes());
-        state.extend((body.len() as u32).to_le_bytes());
-        state.extend(body);
-        state.extend(waiting);
-        state
+    pub(super) fn state(&self, timer: i64, settled: i64, body: &[u8], waiting: &[&[u8]]) -> Vec<u8> {
+        let waits: usize = waiting.iter().map(|part| part.len()).sum();
+        let mut rest = Vec::with_capacity(HEAD + body.len() + waits);
+        rest.extend(STATE_VERSION.to_le_bytes());
+        rest.extend(self.signature.to_le_bytes());
+        rest.extend([0; 8]);
+        let summed = rest.len();
+        rest.extend(timer.to_le_bytes());
+        rest.extend(settled.to_le_bytes());
+        rest.extend((body.len() as u32).to_le_bytes());
+        rest.extend(body);
+        waiting.iter().for_each(|part| rest.extend(*part));
+        if let Some((before, after)) = rest.split_at_mut_checked(summed)
+            && let Some(place) = before.last_chunk_mut::<8>()
+        {
+            *place = xxh3_64(after).to_le_bytes();
+        }
+        rest
     }
 
     /// A state with one more record that waits until the watermark is at `due`.
-    pub(super) fn append(&self, partition: Partition, parts: Parts<'_>, at: i64, due: i64, record: &[u8])
-    -> Result<(Vec<u8>, i64), KeyedError> {
+    pub(super) fn append(
+        &self,
+        partition: Partition,
+        parts: Parts<'_>,
+        at: i64,
+        due: i64,
+        record: &[u8],
+    ) -> Result<(Vec<u8>, i64), KeyedError> {
         let Head { timer, settled, .. } = parts.head;
         if at < settled {
             return Err(KeyedError::Behind { partition, at: Timestamp(at), judged: Timestamp(settled) });
         }
         let timer = timer.min(due);
-        let mut state = self.state(timer, settled, parts.body, parts.waiting);
-        push(&mut state, record);
-        Ok((state, timer))
+        let length = (record.len() as u32).to_le_bytes();
+        Ok((self.state(timer, settled, parts.body, &[parts.waiting, &length, record]), timer))
     }
 }
 

@@ -60,9 +60,7 @@ impl Keyed {
             let filters = event.undecided.get(..event.undecided_filters as usize).unwrap_or_default();
             step.undecided = self.undecided_of(filters);
             step.outcome = Some(Outcome::Late);
-            let late = event.singles.into_iter().map(|v| self.late(v)).collect();
-            self.settle(&Memories::new(0), late, &mut step)?;
-            step.violations = in_order(step.violations);
+            step.violations = self.late(event.singles);
             return Ok(step);
         }
         step.undecided = self.undecided_of(&event.undecided);
@@ -80,7 +78,7 @@ impl Keyed {
         }
         push(&mut rest, record);
         step.timer = told(timer);
-        step.state = Some(self.state(timer, parts.head.settled, &[], &rest));
+        step.state = Some(self.state(timer, parts.head.settled, &[], &[&rest]));
         Ok(step)
     }
 
@@ -129,17 +127,19 @@ impl Keyed {
         self.settle(&Memories::new(0), singles, &mut step)?;
         step.violations = in_order(step.violations);
         if !rest.is_empty() {
-            step.state = Some(self.state(timer, parts.head.settled, &[], &rest));
+            step.state = Some(self.state(timer, parts.head.settled, &[], &[&rest]));
         }
         Ok(step)
     }
 
-    /// A violation of an event behind the watermark: what a budget of its day had to give is given away.
-    fn late(&self, mut v: Violation) -> Violation {
-        if Outcomes::new(&self.rules).budget_of(&self.rules, &v).is_some() {
+    /// Violations of an event behind the watermark: what a budget of its day had to give is given away, so none is asked.
+    fn late(&self, mut found: Vec<Violation>) -> Vec<Violation> {
+        let mut outcomes = Outcomes::new(&self.rules);
+        for v in found.iter_mut().filter(|v| outcomes.budget_of(&self.rules, v).is_some()) {
             v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
         }
-        v
+        outcomes.decide_all(&self.rules, self.options.delay_secret.as_ref(), true, &mut found);
+        in_order(found)
     }
 
     /// The rules of leaders, once for each time that they are named.

@@ -7,7 +7,7 @@
 
 use super::bytes::{Parts, push, told, waiting};
 use super::record::{Envelope, said};
-use super::{Keyed, KeyedError, Partition, PartitionKind, after};
+use super::{Keyed, KeyedError, Partition, PartitionKind};
 use crate::eval::{Refusal, Refused};
 use crate::time::Timestamp;
 
@@ -60,13 +60,11 @@ impl Keyed {
             merged.duplicates = (before - timed.len()) as u64;
             self.decide_conflicts(&mut timed, watermark.0, &mut merged)?;
         }
-        let (mut rest, mut timer) = (Vec::new(), a.head.timer.min(b.head.timer));
-        for (ts, record) in timed {
-            push(&mut rest, record);
-            timer = timer.min(after(ts));
-        }
+        // That of what is gone is early at worst.
+        let (mut rest, timer) = (Vec::new(), a.head.timer.min(b.head.timer));
+        timed.iter().for_each(|(_, record)| push(&mut rest, record));
         if !rest.is_empty() || judged(&first) {
-            merged.state = Some(self.state(timer, settled, first.body, &rest));
+            merged.state = Some(self.state(timer, settled, first.body, &[&rest]));
             merged.timer = told(timer);
         }
         Ok(merged)

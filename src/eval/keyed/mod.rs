@@ -217,7 +217,7 @@ impl Keyed {
             PartitionKind::Unit(number) => {
                 let unit = self.units.get(number).ok_or(KeyedError::NoPartition(partition.kind))?;
                 match input {
-                    Input::Record(record) => self.take_record(partition, state, record),
+                    Input::Record(record) => self.take_record((partition, unit), state, record),
                     Input::Advance => self.advance_unit(unit, state, watermark.0),
                 }
             }

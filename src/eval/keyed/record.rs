@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::units::key_hash;
 use super::{Keyed, KeyedError, Partition, PartitionKind, Record};
@@ -192,14 +193,22 @@ impl Keyed {
         Part { content, id: id.to_string(), account, texts, words, tied, pending }
     }
 
-    /// A record in bytes: version, signature, time, then what it says.
+    /// A record in bytes: version, signature, sum, time, then what it says.
     pub(super) fn record(&self, ts: i64, said: &impl Serialize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend(RECORD_VERSION.to_le_bytes());
         bytes.extend(self.signature.to_le_bytes());
+        bytes.extend([0; 8]);
+        let summed = bytes.len();
         bytes.extend(ts.to_le_bytes());
-        // Nothing that is said here is of a kind that cannot be written down; what is cut is told when it is read.
-        postcard::to_extend(said, bytes).unwrap_or_default()
+        // Nothing that is said here is of a kind that cannot be written down; were it cut, reading would tell.
+        let mut bytes = postcard::to_extend(said, bytes).unwrap_or_default();
+        if let Some((before, after)) = bytes.split_at_mut_checked(summed)
+            && let Some(place) = before.last_chunk_mut::<8>()
+        {
+            *place = xxh3_64(after).to_le_bytes();
+        }
+        bytes
     }
 
     /// Time of a record, and the bytes of what it says.
@@ -213,6 +222,10 @@ impl Keyed {
         let (signature, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
         if u64::from_le_bytes(*signature) != self.signature {
             return Err(KeyedError::OtherRules(WHAT));
+        }
+        let (sum, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        if u64::from_le_bytes(*sum) != xxh3_64(rest) {
+            return Err(KeyedError::Damaged(WHAT, "its sum is not that of its bytes".to_string()));
         }
         let (ts, said) = rest.split_first_chunk::<8>().ok_or_else(short)?;
         Ok((i64::from_le_bytes(*ts), said))

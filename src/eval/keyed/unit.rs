@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes::{HEAD, Parts, push, read, told, waiting, write};
 use super::record::{Part, said};
 use super::units::Unit;
-use super::{KEYED_EVENTS_HELD_MAX, Keyed, KeyedError, Partition, Step, after, ceil, floor};
+use super::{KEYED_EVENTS_HELD_MAX, Keyed, KeyedError, Partition, Step, ceil, floor};
 use crate::eval::Evaluator;
 use crate::eval::events::{Events, Held, NO_ACCOUNT};
 use crate::eval::intern::Interner;
@@ -71,12 +71,14 @@ impl Keyed {
     /// Takes in a record: it waits for the watermark.
     pub(super) fn take_record(
         &self,
-        partition: Partition,
+        (partition, unit): (Partition, &Unit),
         state: Option<&[u8]>,
         record: &[u8],
     ) -> Result<Step, KeyedError> {
         let (ts, _) = self.opened(record)?;
-        let (state, timer) = self.append(partition, self.parts(state)?, ts, after(ts), record)?;
+        let parts = self.parts(state)?;
+        let due = unit.due(ts, parts.waiting.len());
+        let (state, timer) = self.append(partition, parts, ts, due, record)?;
         Ok(Step { state: Some(state), timer: told(timer), ..Step::default() })
     }
 
@@ -104,8 +106,8 @@ impl Keyed {
             if ts < until {
                 self.arrive(&mut live, ts, said(bytes)?);
             } else {
+                timer = timer.min(unit.due(ts, rest.len()));
                 push(&mut rest, record);
-                timer = timer.min(after(ts));
             }
         }
         live.advance(Timestamp(watermark));
@@ -212,7 +214,7 @@ impl Keyed {
         };
         let body = write(&saved)?;
         debug_assert!(body.len() + HEAD < u32::MAX as usize, "a body of four gigabytes");
-        Ok(self.state(timer, live.settled, &body, rest))
+        Ok(self.state(timer, live.settled, &body, &[rest]))
     }
 
     /// Takes in what one event is to the unit.

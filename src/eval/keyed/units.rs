@@ -2,12 +2,15 @@
 //! series or the link that it asks, and all others that ask the same. A unit of one rule whose groups know nothing of each
 //! other is cut by its key; every other is one partition.
 
-use super::Whole;
+use super::{Whole, after};
 use crate::eval::intern::Symbols;
 use crate::hir::{Expr, ExprKind, Piece, Rule, Shape};
 use crate::plan::RuleSet;
 use crate::plan::memory::AskPlan;
 use crate::plan::rule::{PartPlan, RulePlan, ShapePlan};
+
+/// Bytes of records that may wait for the end of a step; above it they are counted as soon as the watermark has passed them.
+const WAITING_BYTES_MAX: usize = 64 << 10;
 
 /// What lies in one state.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,8 @@ pub(super) struct Unit {
     pub(super) whole: Option<Whole>,
     /// How far back its evidence reaches, in nanoseconds.
     pub(super) reach: i64,
+    /// Lengths of the steps at which its windows are judged, in nanoseconds; empty where every event may show at once.
+    steps: Vec<i64>,
 }
 
 /// All units of a rule set.
@@ -141,6 +146,11 @@ impl Unit {
         let plans = || self.rules.iter().filter_map(|rule| rules.rules.get(*rule as usize));
         let windows = plans().filter_map(RulePlan::window).map(|w| w.panes.saturating_add(1).saturating_mul(w.step));
         self.reach = windows.max().unwrap_or(0);
+        let mut steps: Vec<i64> = plans().filter_map(RulePlan::window).map(|w| w.step).collect();
+        let at_once = !self.questions.is_empty() || plans().any(|plan| plan.window().is_none());
+        steps.sort_unstable();
+        steps.dedup();
+        self.steps = if at_once { Vec::new() } else { steps };
         let mut of_windows = plans().filter_map(RulePlan::window);
         self.whole = if !self.links.is_empty() {
             Some(Whole::Link)
@@ -155,6 +165,15 @@ impl Unit {
         } else {
             None
         };
+    }
+}
+
+impl Unit {
+    /// When an event of a time can show: with the first step that ends behind it. Until then it may wait, however many join
+    /// it, up to `bytes` that do.
+    pub(super) fn due(&self, ts: i64, bytes: usize) -> i64 {
+        let ends = self.steps.iter().map(|step| (ts.div_euclid(*step) + 1).saturating_mul(*step));
+        if bytes > WAITING_BYTES_MAX { after(ts) } else { ends.min().unwrap_or(after(ts)) }
     }
 }
 
