@@ -238,16 +238,21 @@ pub struct Evaluator {
 impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
+        let (outcomes, room) = (Outcomes::new(&rules), Room::new(options.state_bytes));
+        Evaluator::with(rules, options, outcomes, room)
+    }
+
+    fn with(rules: Arc<RuleSet>, options: EvalOptions, outcomes: Outcomes, room: Room) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
         let linked = (0..rules.n_windowed).map(|_| LinkedEpisodes::default()).collect();
         let plans = rules.links.views.iter().filter_map(|view| rules.links.all.get(view.link as usize));
         let links = plans.map(Link::new).collect();
         let sequences = (0..rules.n_sequences).map(|_| Sequences::default()).collect();
         Evaluator {
-            outcomes: Outcomes::new(&rules),
+            outcomes,
             memories: Memories::new(rules.questions.len()),
             undecided: vec![0; rules.rules.len()],
-            room: Room::new(options.state_bytes),
+            room,
             series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,

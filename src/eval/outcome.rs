@@ -119,18 +119,30 @@ impl Budget {
 pub(crate) struct Outcomes {
     budgets: BTreeMap<u32, Budget>,
     #[serde(skip)]
-    by_name: HashMap<String, u32, foldhash::fast::FixedState>,
+    by_name: Names,
 }
+
+/// The number of each rule by its name.
+pub(crate) type Names = Arc<HashMap<String, u32, foldhash::fast::FixedState>>;
 
 impl Outcomes {
     pub(crate) fn new(rules: &RuleSet) -> Outcomes {
-        Outcomes { budgets: BTreeMap::new(), by_name: HashMap::default() }.named(rules)
+        Outcomes::default().named(rules)
+    }
+
+    /// Without any spent, for rules whose names are known.
+    pub(crate) fn sharing(by_name: &Names) -> Outcomes {
+        Outcomes { budgets: BTreeMap::new(), by_name: Arc::clone(by_name) }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.by_name
     }
 
     /// Call after reading a snapshot.
     pub(crate) fn named(mut self, rules: &RuleSet) -> Outcomes {
         let names = rules.program().rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n as u32));
-        self.by_name = names.collect();
+        self.by_name = Arc::new(names.collect());
         self
     }
 

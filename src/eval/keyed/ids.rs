@@ -134,7 +134,7 @@ impl Keyed {
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away, so none is asked.
     fn late(&self, mut found: Vec<Violation>) -> Vec<Violation> {
-        let mut outcomes = Outcomes::new(&self.rules);
+        let mut outcomes = Outcomes::sharing(&self.names);
         for v in found.iter_mut().filter(|v| outcomes.budget_of(&self.rules, v).is_some()) {
             v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
         }

@@ -30,6 +30,7 @@ pub(super) use self::front::Released;
 pub use self::record::{KeyedRouter, RECORD_VERSION};
 
 use self::units::Units;
+use super::outcome::Names;
 use super::{EvalOptions, Outcome, Refused};
 use crate::plan::RuleSet;
 use crate::time::{SECOND_NS, Timestamp};
@@ -174,6 +175,7 @@ pub struct Keyed {
     rules: Arc<RuleSet>,
     options: EvalOptions,
     units: Units,
+    names: Names,
     /// What states and records are pinned to.
     signature: u64,
 }
@@ -187,7 +189,8 @@ impl Keyed {
         let bundle = rules.bundle_hash();
         let signed =
             format!("{bundle} {future:?} {as_of:?} {memory_sightings} {link_edges} {link_pairs} {secret:?}");
-        Keyed { units, signature: xxh3_64(signed.as_bytes()), rules, options }
+        let names = Arc::clone(super::Outcomes::new(&rules).names());
+        Keyed { units, names, signature: xxh3_64(signed.as_bytes()), rules, options }
     }
 
     /// The units of the rules. Rules on single events that ask no memory are of none.
@@ -238,7 +241,10 @@ impl Keyed {
 
     /// What the findings of a step become: settled at once, or a record for the budget of their rule.
     fn settle(&self, memories: &super::Memories, found: Vec<Violation>, step: &mut Step) -> Result<(), KeyedError> {
-        let mut outcomes = super::Outcomes::new(&self.rules);
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut outcomes = super::Outcomes::sharing(&self.names);
         let mut found = found;
         outcomes.note_lost(&self.rules, memories, &mut found);
         outcomes.decide_all(&self.rules, self.options.delay_secret.as_ref(), false, &mut found);

@@ -36,7 +36,7 @@ impl Keyed {
             let (_, bytes) = self.opened(record)?;
             found.push(said::<Violation>(bytes)?);
         }
-        let mut outcomes = Outcomes::new(&self.rules).with_budget(number, budget);
+        let mut outcomes = Outcomes::sharing(&self.names).with_budget(number, budget);
         outcomes.decide_all(&self.rules, self.options.delay_secret.as_ref(), true, &mut found);
         let body = write(&outcomes.budget(number))?;
         let state = self.state(i64::MAX, i64::MIN, &body, &[]);

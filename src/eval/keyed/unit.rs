@@ -1,6 +1,8 @@
 //! One unit, stepped: the evaluator of one key, or of what cannot be cut, made of its bytes and written back to them. Only
 //! what the unit has is written: its windows, not those of other rules.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{HEAD, Parts, push, read, told, waiting, write};
@@ -12,6 +14,8 @@ use crate::eval::events::{Events, Held, NO_ACCOUNT};
 use crate::eval::intern::Interner;
 use crate::eval::link::Link;
 use crate::eval::memory::Store;
+use crate::eval::outcome::Outcomes;
+use crate::eval::room::Room;
 use crate::eval::sequence::Sequences;
 use crate::eval::series::Series;
 use crate::eval::stage::{self, Arrival};
@@ -143,12 +147,15 @@ impl Keyed {
     /// An evaluator that has seen nothing, for a unit.
     fn fresh(&self, unit: &Unit) -> Evaluator {
         let mut options = self.options.clone();
-        if unit.whole.is_none() {
-            options.events_held = options.events_held.min(KEYED_EVENTS_HELD_MAX);
-            // How many keys there are is the host's.
-            options.state_bytes = u64::MAX;
-        }
-        let mut live = Evaluator::new(std::sync::Arc::clone(&self.rules), options);
+        let room = match unit.whole {
+            Some(_) => Room::new(options.state_bytes),
+            None => {
+                options.events_held = options.events_held.min(KEYED_EVENTS_HELD_MAX);
+                // How many keys there are is the host's.
+                Room::unaccounted()
+            }
+        };
+        let mut live = Evaluator::with(Arc::clone(&self.rules), options, Outcomes::sharing(&self.names), room);
         live.reach = unit.reach;
         live
     }

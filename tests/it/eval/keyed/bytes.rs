@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fineprint::eval::EvalOptions;
-use fineprint::eval::keyed::{Input, Keyed, KeyedError, KeyedRouter, Partition, PartitionKind, RECORD_VERSION, Record, STATE_VERSION, Step};
+use fineprint::eval::keyed::{KEYED_EVENTS_HELD_MAX, Input, Keyed, KeyedError, KeyedRouter, Partition, PartitionKind, RECORD_VERSION, Record, STATE_VERSION, Step};
 use fineprint::eval::Origin;
 use fineprint::event::{FieldId, Slot};
 use fineprint::hir::{Aggregate, Compare, Function, Program, Rule, Shape, Windowed};
@@ -25,10 +25,13 @@ fn counting(name: &str, least: i64) -> Rule {
 }
 
 fn keyed(least: i64) -> Arc<Keyed> {
+    Arc::new(Keyed::new(rules(least), EvalOptions::default()))
+}
+
+fn rules(least: i64) -> Arc<RuleSet> {
     let rules = vec![counting("many", least)];
     let program = Program { lists: Vec::new(), tables: Vec::new(), ..program(rules, Timestamp(0), Timestamp(0)) };
-    let rules = Arc::new(RuleSet::new(program, ReferenceData::default()).unwrap());
-    Arc::new(Keyed::new(rules, EvalOptions::default()))
+    Arc::new(RuleSet::new(program, ReferenceData::default()).unwrap())
 }
 
 fn event(number: i64, account: &str) -> Event {
@@ -174,4 +177,38 @@ fn a_state_is_bounded_by_its_window() {
         largest = largest.max(step.state.as_ref().unwrap().len());
     }
     assert!(largest < 60 * 100, "{largest} bytes, after one advance {sizes:?}");
+}
+
+/// More events than a key may hold: counts stay exact, evidence names fewer and says so.
+#[test]
+fn evidence_says_what_a_key_could_not_hold() {
+    let events = (KEYED_EVENTS_HELD_MAX + 3_000) as i64;
+    let keyed = Keyed::new(Arc::clone(&rules(events)), EvalOptions::default());
+    let keyed = Arc::new(keyed);
+    let mut router = KeyedRouter::new(Arc::clone(&keyed));
+    let (mut step, mut partition) = (Step::default(), None);
+    for number in 0..events {
+        let fields = vec![(FieldId::ACCOUNT, Slot::Text("ann".into()))];
+        let mut event = completion(&format!("e{number:05}"), 0, fields);
+        event.set(FieldId::TS, Slot::Num(number * 1_000_000));
+        let record = router.route(&event, Origin::default()).unwrap();
+        let kept = keyed.step(record.partition, None, Input::Record(&record.bytes), Timestamp(i64::MIN)).unwrap();
+        let late = Timestamp(100 * SECOND_NS);
+        let released = keyed.step(record.partition, kept.state.as_deref(), Input::Advance, late).unwrap();
+        let record = &released.records[0];
+        partition = Some(record.partition);
+        step = take(&keyed, step.state, record);
+        // As a host does: when it is due, and no earlier.
+        let now = Timestamp(event.ts().0 / SECOND_NS * SECOND_NS);
+        if step.timer.is_some_and(|timer| timer <= now) {
+            step = keyed.step(record.partition, step.state.as_deref(), Input::Advance, now).unwrap();
+        }
+    }
+    let end = Timestamp(60 * SECOND_NS);
+    let step = keyed.step(partition.unwrap(), step.state.as_deref(), Input::Advance, end).unwrap();
+    let [found] = &step.violations[..] else { panic!("{:?}", step.violations) };
+    let evidence = &found.evidence;
+    assert_eq!(evidence.count, events as u64);
+    assert!(!evidence.complete);
+    assert!((3_000..3_000 + 1_024).contains(&evidence.forgotten), "{}", evidence.forgotten);
 }
