@@ -10,14 +10,14 @@
     reason = "a benchmark takes time and prints"
 )]
 
-mod common;
+#[path = "common/shipped.rs"]
+mod shipped;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::shipped;
-use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind, Record, Shards};
+use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind, Record, Shards, Stepper};
 use fineprint::eval::{EvalOptions, Evaluator, Origin};
 use fineprint::event::decode::Decoder;
 use fineprint::feed::{EventReader, Input as File};
@@ -33,8 +33,8 @@ struct Calls {
 }
 
 struct Host {
-    keyed: Arc<Keyed>,
-    states: HashMap<Partition, Vec<u8>>,
+    stepper: Stepper,
+    states: BTreeMap<Partition, Vec<u8>>,
     due: BTreeSet<(PartitionKind, Timestamp, Partition)>,
     timers: HashMap<Partition, Timestamp>,
     calls: BTreeMap<String, Calls>,
@@ -48,11 +48,11 @@ impl Host {
     fn step(&mut self, partition: Partition, input: Input<'_>) {
         let state = self.states.remove(&partition);
         let start = Instant::now();
-        let step = self.keyed.step(partition, state.as_deref(), input, self.watermark).unwrap();
+        let step = self.stepper.step(partition, state.as_deref(), input, self.watermark).unwrap();
         let took = start.elapsed();
         let of = match partition.kind {
             PartitionKind::Ids => "ids".to_string(),
-            PartitionKind::Unit(n) => self.names[usize::from(n)].clone(),
+            PartitionKind::Unit(n) => self.names[n as usize].clone(),
             PartitionKind::Budget(_) => "budget".to_string(),
         };
         let what = if matches!(input, Input::Advance) { "advance" } else { "record" };
@@ -85,7 +85,9 @@ impl Host {
         self.watermark = watermark;
         let kinds: BTreeSet<PartitionKind> = self.due.iter().map(|(kind, ..)| *kind).collect();
         for kind in kinds.into_iter().chain([PartitionKind::Budget(u32::MAX)]) {
-            while let Some((_, timer, partition)) = self.due.range((kind, Timestamp(i64::MIN), Partition { kind, key: 0 })..).next().copied() {
+            while let Some((_, timer, partition)) =
+                self.due.range((kind, Timestamp(i64::MIN), Partition { kind, key: 0 })..).next().copied()
+            {
                 if partition.kind != kind || timer > watermark {
                     break;
                 }
@@ -121,14 +123,22 @@ fn main() {
     });
     let whole = start.elapsed();
     let per_event = |took: Duration| took.as_secs_f64() * 1e6 / events.len() as f64;
-    println!("one evaluator: {:.1} us an event, snapshot {} bytes", per_event(whole), evaluator.snapshot().unwrap().len());
+    println!(
+        "one evaluator: {:.1} us an event, snapshot {} bytes",
+        per_event(whole),
+        evaluator.snapshot().unwrap().len()
+    );
     for n in [1, 2, 7] {
         let start = Instant::now();
         let mut shards = Shards::new(Arc::clone(&keyed), n);
         events.iter().for_each(|event| {
             shards.observe(event, Origin::default());
         });
-        println!("{n} shards on one thread: {:.1} us an event, groups {:?}", per_event(start.elapsed()), shards.live_groups());
+        println!(
+            "{n} shards on one thread: {:.1} us an event, groups {:?}",
+            per_event(start.elapsed()),
+            shards.live_groups()
+        );
     }
 
     let units = keyed.units();
@@ -139,8 +149,8 @@ fn main() {
     let mut router = KeyedRouter::new(Arc::clone(&keyed));
     let mut host = Host {
         names: units.iter().map(name).collect(),
-        keyed,
-        states: HashMap::new(),
+        stepper: Stepper::new(keyed),
+        states: BTreeMap::new(),
         due: BTreeSet::new(),
         timers: HashMap::new(),
         calls: BTreeMap::new(),
@@ -162,12 +172,23 @@ fn main() {
     }
     let all: Duration = host.calls.values().map(|calls| calls.took).sum();
     let steps: u64 = host.calls.values().map(|calls| calls.n).sum();
-    println!("by key: route {:.1} us, {:.1} steps of {:.1} us in all an event; {} findings told", per_event(routed), steps as f64 / events.len() as f64, per_event(all), host.found);
+    println!(
+        "by key: route {:.1} us, {:.1} steps of {:.1} us in all an event; {} findings told",
+        per_event(routed),
+        steps as f64 / events.len() as f64,
+        per_event(all),
+        host.found
+    );
     println!("record of an event, bytes (median, 99 %, most): {}", quantiles(&mut envelopes));
     println!("record of a unit, bytes: {}", quantiles(&mut host.records));
     println!("\n| unit | call | calls | us a call | bytes left, median | 99 % | most |\n|---|---|---|---|---|---|---|");
     for (what, calls) in &mut host.calls {
-        println!("| {what} | {} | {:.1} | {} |", calls.n, calls.took.as_secs_f64() * 1e6 / calls.n as f64, quantiles(&mut calls.bytes));
+        println!(
+            "| {what} | {} | {:.1} | {} |",
+            calls.n,
+            calls.took.as_secs_f64() * 1e6 / calls.n as f64,
+            quantiles(&mut calls.bytes)
+        );
     }
     let mut kept: BTreeMap<PartitionKind, Vec<usize>> = BTreeMap::new();
     for (partition, state) in &host.states {

@@ -261,6 +261,13 @@ impl Memories {
         self.stores.get(usize::from(question))
     }
 
+    /// Forgets everything that a question remembers.
+    pub(crate) fn forget(&mut self, question: u16) {
+        if let Some(place) = self.stores.get_mut(usize::from(question)) {
+            *place = Store::new();
+        }
+    }
+
     /// Puts the memory of a question in its place, as it was written down.
     pub(crate) fn put(&mut self, question: u16, mut store: Store) {
         store.rebuild();

@@ -111,6 +111,31 @@ impl Shards {
         self.gate.watermark()
     }
 
+    /// The state in versioned pieces, as [`Evaluator::snapshot`] writes them: first what waits, then each shard.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down.
+    pub fn snapshot(&self) -> Result<Vec<Vec<u8>>, String> {
+        std::iter::once(&self.gate).chain(&self.shards).map(Evaluator::snapshot).collect()
+    }
+
+    /// Shards in the state of a snapshot, as many as wrote it.
+    ///
+    /// # Errors
+    /// A text that says why the pieces do not fit.
+    pub fn restore(keyed: Arc<Keyed>, snapshot: &[Vec<u8>]) -> Result<Shards, String> {
+        let restored = |bytes: &Vec<u8>| Evaluator::restore(Arc::clone(&keyed.rules), keyed.options.clone(), bytes);
+        let mut all = snapshot.iter().map(restored).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let (Some(mut gate), shards) = (all.next(), all.collect::<Vec<_>>()) else {
+            return Err("the saved state has no pieces".to_string());
+        };
+        if shards.is_empty() || shards.iter().any(|shard| shard.settled != gate.settled) {
+            return Err("the pieces of the saved state are not of one moment".to_string());
+        }
+        gate.outlet = Some(Vec::new());
+        Ok(Shards { keyed, gate, shards })
+    }
+
     /// Live groups of each shard.
     pub fn live_groups(&self) -> Vec<usize> {
         self.shards.iter().map(Evaluator::live_groups).collect()

@@ -116,20 +116,38 @@ impl Keyed {
                 push(&mut rest, record);
             }
         }
-        free.sort_by(|a, b| (a.ts, a.id).cmp(&(b.ts, b.id)));
-        let mut step = Step { timer: told(timer), ..Step::default() };
-        let mut singles = Vec::new();
-        for event in free {
-            singles.extend(event.singles);
-            let records = event.parts.iter();
-            step.records.extend(records.map(|(partition, bytes)| Record { partition: *partition, bytes: bytes.to_vec() }));
-        }
-        self.settle(&Memories::new(0), singles, &mut step)?;
-        step.violations = in_order(step.violations);
+        let mut step = self.freed(free)?;
+        step.timer = told(timer);
         if !rest.is_empty() {
             step.state = Some(self.state(timer, parts.head.settled, &[], &[&rest]));
         }
         Ok(step)
+    }
+
+    /// What events are to others, once nothing stands against them.
+    fn freed(&self, mut free: Vec<Envelope<'_>>) -> Result<Step, KeyedError> {
+        free.sort_by(|a, b| (a.ts, a.id).cmp(&(b.ts, b.id)));
+        let (mut step, mut singles) = (Step::default(), Vec::new());
+        for event in free {
+            singles.extend(event.singles);
+            let records = event.parts.iter();
+            step.records.extend(records.map(|(of, bytes)| Record { partition: *of, bytes: bytes.to_vec() }));
+        }
+        self.settle(&Memories::new(0), singles, &mut step)?;
+        step.violations = in_order(step.violations);
+        Ok(step)
+    }
+
+    /// For a source that gives every id once and nothing late: what an event's record is to units and budgets, without
+    /// partitions of ids. A copy is then counted again, as any other event.
+    ///
+    /// # Errors
+    /// Bytes that [`Keyed::step`] would refuse.
+    pub fn release(&self, record: &[u8]) -> Result<Step, KeyedError> {
+        let (_, bytes) = self.opened(record)?;
+        let event: Envelope<'_> = said(bytes)?;
+        let undecided = self.undecided_of(&event.undecided);
+        Ok(Step { outcome: Some(Outcome::Evaluated), undecided, ..self.freed(vec![event])? })
     }
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away, so none is asked.

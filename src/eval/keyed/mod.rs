@@ -24,14 +24,14 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::bytes::STATE_VERSION;
+pub(super) use self::front::Released;
 pub use self::front::Shards;
 pub use self::merge::Merged;
-pub(super) use self::front::Released;
 pub use self::record::{KeyedRouter, RECORD_VERSION};
 
 use self::units::Units;
 use super::outcome::Names;
-use super::{EvalOptions, Outcome, Refused};
+use super::{EvalOptions, Evaluator, Outcome, Refused};
 use crate::plan::RuleSet;
 use crate::time::{SECOND_NS, Timestamp};
 use crate::violation::Violation;
@@ -46,7 +46,7 @@ pub enum PartitionKind {
     /// Events by id: copies and conflicting records meet here.
     Ids,
     /// A rule, or rules that share a state, by number; see [`Keyed::units`].
-    Unit(u16),
+    Unit(u32),
     /// The action budget of a rule, by its number.
     Budget(u32),
 }
@@ -125,7 +125,7 @@ pub enum Whole {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitTold {
     /// Its number in [`PartitionKind::Unit`].
-    pub number: u16,
+    pub number: u32,
     /// Its rules; other rules of the same definition included.
     pub rules: Vec<String>,
     /// Why it is one partition; `None` where it is cut by key.
@@ -136,7 +136,9 @@ pub struct UnitTold {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyedError {
     /// Written by another version of the program.
-    #[error("{what} has version {found}, this program reads version {reads}; finish it with the program that wrote it, or start from the events")]
+    #[error(
+        "{what} has version {found}, this program reads version {reads}; finish it with the program that wrote it, or start from the events"
+    )]
     Version {
         /// "the state of a partition" or "a record".
         what: &'static str,
@@ -155,7 +157,9 @@ pub enum KeyedError {
     #[error("the rules have no partition {0:?}")]
     NoPartition(PartitionKind),
     /// A record came after its moment was judged: it was delivered twice, or the watermark was wrong.
-    #[error("a record of {at} for {partition:?} comes after everything before {judged} was judged; deliver records once, and the watermark behind them")]
+    #[error(
+        "a record of {at} for {partition:?} comes after everything before {judged} was judged; deliver records once, and the watermark behind them"
+    )]
     Behind {
         /// Where.
         partition: Partition,
@@ -165,7 +169,9 @@ pub enum KeyedError {
         judged: Timestamp,
     },
     /// Both states have been judged on events of their own.
-    #[error("two states of {0:?} have both been judged and cannot be told as one; merge what has been split off before it is advanced")]
+    #[error(
+        "two states of {0:?} have both been judged and cannot be told as one; merge what has been split off before it is advanced"
+    )]
     Judged(Partition),
 }
 
@@ -187,8 +193,7 @@ impl Keyed {
         let EvalOptions { future, as_of, memory_sightings, link_edges, link_pairs, .. } = &options;
         let secret = options.delay_secret.as_ref().map(|s| s.fingerprint());
         let bundle = rules.bundle_hash();
-        let signed =
-            format!("{bundle} {future:?} {as_of:?} {memory_sightings} {link_edges} {link_pairs} {secret:?}");
+        let signed = format!("{bundle} {future:?} {as_of:?} {memory_sightings} {link_edges} {link_pairs} {secret:?}");
         let names = Arc::clone(super::Outcomes::new(&rules).names());
         Keyed { units, names, signature: xxh3_64(signed.as_bytes()), rules, options }
     }
@@ -198,7 +203,7 @@ impl Keyed {
         let told = |(number, unit): (usize, &units::Unit)| {
             let rules = unit.rules.iter().flat_map(|leader| self.rules.members(*leader));
             let rules = rules.map(|(rule, _)| rule.name.clone()).collect();
-            UnitTold { number: number as u16, rules, whole: unit.whole }
+            UnitTold { number: number as u32, rules, whole: unit.whole }
         };
         self.units.all.iter().enumerate().map(told).collect()
     }
@@ -215,13 +220,24 @@ impl Keyed {
         input: Input<'_>,
         watermark: Timestamp,
     ) -> Result<Step, KeyedError> {
+        self.step_in(&mut None, partition, state, input, watermark)
+    }
+
+    fn step_in(
+        &self,
+        room: &mut Option<Evaluator>,
+        partition: Partition,
+        state: Option<&[u8]>,
+        input: Input<'_>,
+        watermark: Timestamp,
+    ) -> Result<Step, KeyedError> {
         match partition.kind {
             PartitionKind::Ids => self.step_ids(state, input, watermark.0),
             PartitionKind::Unit(number) => {
                 let unit = self.units.get(number).ok_or(KeyedError::NoPartition(partition.kind))?;
                 match input {
                     Input::Record(record) => self.take_record((partition, unit), state, record),
-                    Input::Advance => self.advance_unit(unit, state, watermark.0),
+                    Input::Advance => self.advance_unit(room, unit, state, watermark.0),
                 }
             }
             PartitionKind::Budget(number) => match input {
@@ -255,6 +271,35 @@ impl Keyed {
             }
         }
         Ok(())
+    }
+}
+
+/// Steps one after the other on one thread, in memory that is used again. What a step gives depends on what it is given
+/// alone, as with [`Keyed::step`].
+#[derive(Debug)]
+pub struct Stepper {
+    keyed: Arc<Keyed>,
+    room: Option<Evaluator>,
+}
+
+impl Stepper {
+    /// Steps of these rules.
+    pub fn new(keyed: Arc<Keyed>) -> Stepper {
+        Stepper { keyed, room: None }
+    }
+
+    /// As [`Keyed::step`].
+    ///
+    /// # Errors
+    /// As [`Keyed::step`].
+    pub fn step(
+        &mut self,
+        partition: Partition,
+        state: Option<&[u8]>,
+        input: Input<'_>,
+        watermark: Timestamp,
+    ) -> Result<Step, KeyedError> {
+        self.keyed.step_in(&mut self.room, partition, state, input, watermark)
     }
 }
 

@@ -134,7 +134,8 @@ impl Keyed {
             all.entry(partition).or_default().words.extend_from_slice(record);
         }
         if !tied.is_empty() || pending.is_some() {
-            for (number, unit) in (0u16..).zip(&self.units.all) {
+            for number in self.units.beside.iter().copied() {
+                let Some(unit) = self.units.get(number) else { continue };
                 let partition = Partition { kind: PartitionKind::Unit(number), key: 0 };
                 if !tied.is_empty() && !unit.links.is_empty() {
                     let own = ties_of(&self.rules, tied, &unit.links);
@@ -170,14 +171,7 @@ impl Keyed {
     }
 
     /// A part with its texts.
-    fn part(
-        &self,
-        content: [u8; 16],
-        id: &str,
-        account: Option<u64>,
-        taken: Taken,
-        symbols: &LocalSymbols,
-    ) -> Part {
+    fn part(&self, content: [u8; 16], id: &str, account: Option<u64>, taken: Taken, symbols: &LocalSymbols) -> Part {
         let Taken { mut words, mut tied, mut pending } = taken;
         let mut seen: SmallVec<[u64; 16]> = SmallVec::new();
         let mut number = |local: u64| match seen.iter().position(|known| *known == local) {

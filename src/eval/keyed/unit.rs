@@ -18,7 +18,7 @@ use crate::eval::outcome::Outcomes;
 use crate::eval::room::Room;
 use crate::eval::sequence::Sequences;
 use crate::eval::series::Series;
-use crate::eval::stage::{self, Arrival};
+use crate::eval::stage::{self, Arrival, Stage};
 use crate::eval::window::{LinkedEpisodes, Windows};
 use crate::eval::{Origin, in_order};
 use crate::plan::rule::RulePlan;
@@ -27,7 +27,8 @@ use crate::time::Timestamp;
 /// An event that evidence may name.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept<'a> {
-    ts: i64,
+    /// Nanoseconds since the one before.
+    after: i64,
     content: [u8; 16],
     account: u32,
     id: &'a str,
@@ -89,6 +90,7 @@ impl Keyed {
     /// Brings a unit to the watermark.
     pub(super) fn advance_unit(
         &self,
+        room: &mut Option<Evaluator>,
         unit: &Unit,
         state: Option<&[u8]>,
         watermark: i64,
@@ -98,8 +100,10 @@ impl Keyed {
         if parts.head.timer > watermark || until <= parts.head.settled {
             return Ok(Step { state: state.map(<[u8]>::to_vec), timer: told(parts.head.timer), ..Step::default() });
         }
-        let mut live = self.load(unit, parts)?;
-        let before = live.undecided();
+        // Where a step is refused, what it was made in is gone with it.
+        let mut live = room.take().unwrap_or_else(|| self.blank());
+        self.load(unit, parts, &mut live)?;
+        let before = self.undecided(unit, &live);
         let (mut rest, mut timer) = (Vec::new(), i64::MAX);
         // A record that was delivered once more changes nothing.
         let mut records = waiting(parts.waiting)?;
@@ -119,7 +123,9 @@ impl Keyed {
         let found = live.hand_out();
         self.settle(&live.memories, found, &mut step)?;
         step.violations = in_order(step.violations);
-        step.undecided = more(&before, live.undecided());
+        let after = self.undecided(unit, &live);
+        let grew = before.into_iter().zip(after).filter(|((_, was), (_, is))| is > was);
+        step.undecided = grew.map(|((name, was), (_, is))| (name.to_string(), is - was)).collect();
         let timer = timer.min(self.next_call(unit, &live));
         step.timer = told(timer);
         let forgotten = unit.whole.is_none() && rest.is_empty() && live.live_groups() == 0;
@@ -127,7 +133,21 @@ impl Keyed {
         if forgotten {
             step.timer = None;
         }
+        self.clear(unit, &mut live);
+        *room = Some(live);
         Ok(step)
+    }
+
+    /// Per rule of a unit, how many events could not be decided so far.
+    fn undecided(&self, unit: &Unit, live: &Evaluator) -> Vec<(&str, u64)> {
+        let mut all = Vec::new();
+        for leader in &unit.rules {
+            let number = self.rules.rules.get(*leader as usize).and_then(RulePlan::sequence_number);
+            let steps = number.and_then(|n| live.sequences.get(n as usize)).map_or(0, Sequences::undecided);
+            let n = live.undecided.get(*leader as usize).copied().unwrap_or(0) + steps;
+            all.extend(self.rules.members(*leader).map(|(rule, _)| (rule.name.as_str(), n)));
+        }
+        all
     }
 
     fn places(&self, unit: &Unit) -> Places {
@@ -144,36 +164,67 @@ impl Keyed {
         }
     }
 
-    /// An evaluator that has seen nothing, for a unit.
-    fn fresh(&self, unit: &Unit) -> Evaluator {
-        let mut options = self.options.clone();
-        let room = match unit.whole {
-            Some(_) => Room::new(options.state_bytes),
-            None => {
-                options.events_held = options.events_held.min(KEYED_EVENTS_HELD_MAX);
-                // How many keys there are is the host's.
-                Room::unaccounted()
-            }
-        };
-        let mut live = Evaluator::with(Arc::clone(&self.rules), options, Outcomes::sharing(&self.names), room);
-        live.reach = unit.reach;
-        live
+    /// An evaluator that has seen nothing.
+    fn blank(&self) -> Evaluator {
+        let (rules, outcomes) = (Arc::clone(&self.rules), Outcomes::sharing(&self.names));
+        Evaluator::with(rules, self.options.clone(), outcomes, Room::unaccounted())
     }
 
-    /// The evaluator of a state, without what waits.
-    fn load(&self, unit: &Unit, parts: Parts<'_>) -> Result<Evaluator, KeyedError> {
-        let mut live = self.fresh(unit);
+    /// Makes an evaluator that a unit was in one that has seen nothing.
+    fn clear(&self, unit: &Unit, live: &mut Evaluator) {
+        let places = self.places(unit);
+        put(&mut live.windows, &places.windows, places.windows.iter().map(|_| Windows::default()).collect(), |_| {});
+        put(
+            &mut live.linked,
+            &places.linked,
+            places.linked.iter().map(|_| LinkedEpisodes::default()).collect(),
+            |_| {},
+        );
+        put(
+            &mut live.sequences,
+            &places.sequences,
+            places.sequences.iter().map(|_| Sequences::default()).collect(),
+            |_| {},
+        );
+        put(&mut live.series, &unit.series, unit.series.iter().map(|_| Series::default()).collect(), |_| {});
+        for at in &places.views {
+            let plan = self.rules.links.views.get(*at).and_then(|view| self.rules.links.all.get(view.link as usize));
+            if let (Some(plan), Some(place)) = (plan, live.links.get_mut(*at)) {
+                *place = Link::new(plan);
+            }
+        }
+        unit.questions.iter().for_each(|question| live.memories.forget(*question));
+        for rule in &unit.rules {
+            live.undecided.iter_mut().skip(*rule as usize).take(1).for_each(|n| *n = 0);
+        }
+        (live.interner, live.events, live.stage) = (Interner::default(), Events::default(), Stage::default());
+        (live.max_ts, live.next_due) = (None, i64::MAX);
+        live.room = Room::unaccounted();
+    }
+
+    /// Makes the evaluator of a state, without what waits, of one that has seen nothing.
+    fn load(&self, unit: &Unit, parts: Parts<'_>, live: &mut Evaluator) -> Result<(), KeyedError> {
+        live.reach = unit.reach;
+        live.options.events_held = self.options.events_held;
+        if unit.whole.is_some() {
+            live.room = Room::new(self.options.state_bytes);
+        } else {
+            // How many keys there are is the host's.
+            live.options.events_held = self.options.events_held.min(KEYED_EVENTS_HELD_MAX);
+        }
         (live.watermark, live.settled) = (parts.head.settled, parts.head.settled);
         if parts.body.is_empty() {
-            return Ok(live);
+            return Ok(());
         }
         let loaded: Loaded<'_> = read(parts.body)?;
         let places = self.places(unit);
         live.next_due = loaded.next_due;
         live.events = Events::from_number(loaded.first);
+        let mut ts = 0i64;
         for kept in loaded.held {
+            ts = ts.saturating_add(kept.after);
             let (content, account) = (u128::from_be_bytes(kept.content), u64::from(kept.account));
-            live.events.push(Held { ts: kept.ts, content, account, id: kept.id }, usize::MAX);
+            live.events.push(Held { ts, content, account, id: kept.id }, usize::MAX);
         }
         live.interner = loaded.interner;
         live.interner.rebuild();
@@ -188,7 +239,7 @@ impl Keyed {
         if unit.whole.is_some() {
             live.account_all();
         }
-        Ok(live)
+        Ok(())
     }
 
     /// The bytes of an evaluator.
@@ -202,10 +253,11 @@ impl Keyed {
             }
         }
         live.sweep();
-        let kept = |held: Held<'_>| (held.ts, held.content.to_be_bytes(), held.account);
+        let mut before = 0;
         let held = live.events.iter().map(|held| {
-            let (ts, content, account) = kept(held);
-            Kept { ts, content, account: u32::try_from(account).unwrap_or(u32::MAX), id: held.id }
+            let after = held.ts.saturating_sub(std::mem::replace(&mut before, held.ts));
+            let account = u32::try_from(held.account).unwrap_or(u32::MAX);
+            Kept { after, content: held.content.to_be_bytes(), account, id: held.id }
         });
         let saved = Saved {
             next_due: live.next_due,
@@ -270,10 +322,4 @@ fn put<T>(all: &mut [T], places: &[usize], of: Vec<T>, mut rebuild: impl FnMut(&
 /// The states at these places.
 fn at<'a, T>(all: &'a [T], places: &[usize]) -> Vec<&'a T> {
     places.iter().filter_map(|at| all.get(*at)).collect()
-}
-
-/// By how much counts grew.
-fn more(before: &[(String, u64)], after: Vec<(String, u64)>) -> Vec<(String, u64)> {
-    let was = |name: &str| before.iter().filter(|(known, _)| known == name).map(|(_, n)| n).sum::<u64>();
-    after.into_iter().map(|(name, n)| (was(&name), name, n)).filter(|(was, _, n)| n > was).map(|(was, name, n)| (name, n - was)).collect()
 }

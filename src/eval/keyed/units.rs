@@ -37,8 +37,10 @@ pub(super) struct Unit {
 #[derive(Debug)]
 pub(super) struct Units {
     pub(super) all: Vec<Unit>,
+    /// Those that take more from an event than records of rules: links, and memory.
+    pub(super) beside: Vec<u32>,
     /// Of each rule and series by its number among the plans; `None` for those that need no state.
-    of_rule: Vec<Option<u16>>,
+    of_rule: Vec<Option<u32>>,
 }
 
 /// Sets that are joined one by one.
@@ -81,13 +83,13 @@ impl Units {
             view.into_iter().for_each(|view| sets.join(number, link_at + view.link as usize));
         }
         let mut all: Vec<Unit> = Vec::new();
-        let mut of_root: Vec<Option<u16>> = vec![None; link_at + n_links];
+        let mut of_root: Vec<Option<u32>> = vec![None; link_at + n_links];
         let mut of_rule = vec![None; n_plans];
         let mut unit_of = |all: &mut Vec<Unit>, item: usize| {
             let place = of_root.get_mut(sets.root(item))?;
             let unit = *place.get_or_insert_with(|| {
                 all.push(Unit::default());
-                (all.len() - 1) as u16
+                (all.len() - 1) as u32
             });
             Some(unit)
         };
@@ -97,14 +99,14 @@ impl Units {
             }
             let unit = unit_of(&mut all, number);
             of_rule.iter_mut().skip(number).take(1).for_each(|place| *place = unit);
-            if let Some(unit) = unit.and_then(|unit| all.get_mut(usize::from(unit))) {
+            if let Some(unit) = unit.and_then(|unit| all.get_mut(unit as usize)) {
                 unit.rules.push(number as u32);
             }
         }
         for (number, series) in rules.program().series.iter().enumerate() {
             let unit = unit_of(&mut all, n_rules + number);
             of_rule.iter_mut().skip(n_rules + number).take(1).for_each(|place| *place = unit);
-            if let Some(unit) = unit.and_then(|unit| all.get_mut(usize::from(unit))) {
+            if let Some(unit) = unit.and_then(|unit| all.get_mut(unit as usize)) {
                 unit.series.push(number);
                 if unit.rules.is_empty() {
                     unit.name.clone_from(&series.name);
@@ -112,12 +114,12 @@ impl Units {
             }
         }
         for number in 0..n_questions {
-            if let Some(unit) = unit_of(&mut all, question_at + number).and_then(|u| all.get_mut(usize::from(u))) {
+            if let Some(unit) = unit_of(&mut all, question_at + number).and_then(|u| all.get_mut(u as usize)) {
                 unit.questions.push(number as u16);
             }
         }
         for (number, link) in rules.links.all.iter().enumerate() {
-            if let Some(unit) = unit_of(&mut all, link_at + number).and_then(|u| all.get_mut(usize::from(u))) {
+            if let Some(unit) = unit_of(&mut all, link_at + number).and_then(|u| all.get_mut(u as usize)) {
                 unit.links.push(number as u32);
                 if unit.rules.is_empty() {
                     unit.name.clone_from(&link.name);
@@ -125,15 +127,17 @@ impl Units {
             }
         }
         all.iter_mut().for_each(|unit| unit.complete(rules));
-        Units { all, of_rule }
+        let takes_more = |unit: &Unit| !unit.links.is_empty() || !unit.questions.is_empty();
+        let beside = (0..).zip(&all).filter(|(_, unit)| takes_more(unit)).map(|(number, _)| number).collect();
+        Units { all, beside, of_rule }
     }
 
-    pub(super) fn get(&self, unit: u16) -> Option<&Unit> {
-        self.all.get(usize::from(unit))
+    pub(super) fn get(&self, unit: u32) -> Option<&Unit> {
+        self.all.get(unit as usize)
     }
 
     /// The unit of a rule or series, by its number among the plans.
-    pub(super) fn of_rule(&self, number: u32) -> Option<u16> {
+    pub(super) fn of_rule(&self, number: u32) -> Option<u32> {
         self.of_rule.get(number as usize).copied().flatten()
     }
 }

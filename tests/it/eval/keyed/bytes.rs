@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use fineprint::eval::EvalOptions;
-use fineprint::eval::keyed::{KEYED_EVENTS_HELD_MAX, Input, Keyed, KeyedError, KeyedRouter, Partition, PartitionKind, RECORD_VERSION, Record, STATE_VERSION, Step};
 use fineprint::eval::Origin;
+use fineprint::eval::keyed::{
+    Input, KEYED_EVENTS_HELD_MAX, Keyed, KeyedError, KeyedRouter, Partition, PartitionKind, RECORD_VERSION, Record,
+    STATE_VERSION, Shards, Step, Stepper,
+};
 use fineprint::event::{FieldId, Slot};
 use fineprint::hir::{Aggregate, Compare, Function, Program, Rule, Shape, Windowed};
 use fineprint::plan::{ReferenceData, RuleSet};
@@ -211,4 +214,33 @@ fn evidence_says_what_a_key_could_not_hold() {
     assert_eq!(evidence.count, events as u64);
     assert!(!evidence.complete);
     assert!((3_000..3_000 + 1_024).contains(&evidence.forgotten), "{}", evidence.forgotten);
+}
+
+/// What is shared among threads, and what may be moved to one.
+#[test]
+fn steps_may_run_on_any_thread() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<Keyed>();
+    moved::<KeyedRouter>();
+    moved::<Shards>();
+    moved::<Stepper>();
+}
+
+/// Pieces of different moments, or too few of them, are no state.
+#[test]
+fn pieces_of_shards_belong_together() {
+    let keyed = keyed(3);
+    let mut shards = Shards::new(Arc::clone(&keyed), 2);
+    let early = shards.snapshot().unwrap();
+    (0..1_000).step_by(10).for_each(|n| {
+        shards.observe(&event(n, "ann"), Origin::default());
+    });
+    let late = shards.snapshot().unwrap();
+    assert!(Shards::restore(Arc::clone(&keyed), &late).is_ok());
+    let refused = |pieces: &[Vec<u8>]| Shards::restore(Arc::clone(&keyed), pieces).unwrap_err();
+    assert_eq!(refused(&[]), "the saved state has no pieces");
+    let apart = "the pieces of the saved state are not of one moment";
+    assert_eq!(refused(&late[..1]), apart);
+    assert_eq!(refused(&[late[0].clone(), late[1].clone(), early[2].clone()]), apart);
 }
