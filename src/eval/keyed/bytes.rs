@@ -4,10 +4,12 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Keyed, KeyedError, Partition};
+use crate::eval::snapshot::SNAPSHOT_VERSION;
 use crate::time::Timestamp;
 
-/// Version of the state of a partition. Another is refused: a state outlives its program only through its events.
-pub const STATE_VERSION: u16 = 1;
+/// Version of the state of a partition: it is made of the parts of a snapshot and changes with them. Another is refused, here
+/// and nowhere else; a program that is to read an older one reads it here.
+pub const STATE_VERSION: u16 = SNAPSHOT_VERSION;
 
 const WHAT: &str = "the state of a partition";
 

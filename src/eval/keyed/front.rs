@@ -1,6 +1,6 @@
 //! One stream over several evaluators: events are admitted, wait and are settled in one place, and what each rule keeps lies
-//! in the evaluator of its partition. The same findings as one evaluator's, whatever their number; a caller may keep each on
-//! a thread of its own, since they share nothing.
+//! in the evaluator of its partition. The same findings as one evaluator's, whatever their number. The evaluators share
+//! nothing: that is what threads of their own could rest on.
 
 use std::sync::Arc;
 

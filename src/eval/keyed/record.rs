@@ -15,14 +15,15 @@ use crate::eval::intern::{Interner, LocalSymbols, Symbols};
 use crate::eval::link::{of_link, renumber_ties};
 use crate::eval::route::{HEADER, Router, records};
 use crate::eval::routed::renumber;
+use crate::eval::snapshot::SNAPSHOT_VERSION;
 use crate::eval::{Head, Origin, Refusal};
 use crate::event::UsageEvent;
 use crate::plan::RuleSet;
 use crate::plan::rule::ShapePlan;
 use crate::violation::Violation;
 
-/// Version of records. Another is refused.
-pub const RECORD_VERSION: u16 = 1;
+/// Version of records, which hold what waits in a snapshot. Another is refused.
+pub const RECORD_VERSION: u16 = SNAPSHOT_VERSION;
 
 const WHAT: &str = "a record";
 

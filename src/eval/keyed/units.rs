@@ -10,7 +10,7 @@ use crate::plan::memory::AskPlan;
 use crate::plan::rule::{PartPlan, RulePlan, ShapePlan};
 
 /// Bytes of records that may wait for the end of a step; above it they are counted as soon as the watermark has passed them.
-const WAITING_BYTES_MAX: usize = 64 << 10;
+const WAITING_BYTES_MAX: usize = 16 << 10;
 
 /// What lies in one state.
 #[derive(Debug, Clone, Default)]

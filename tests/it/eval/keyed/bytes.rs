@@ -75,19 +75,23 @@ fn another_version_is_refused_and_both_are_named() {
     let keyed = keyed(3);
     let (partition, step) = after(&keyed, "ann", 0..3);
     let mut state = step.state.unwrap();
-    state[..2].copy_from_slice(&0u16.to_le_bytes());
+    state[..2].copy_from_slice(&(STATE_VERSION - 1).to_le_bytes());
     let refused = keyed.step(partition, Some(&state), Input::Advance, Timestamp(0)).unwrap_err();
-    let version = KeyedError::Version { what: "the state of a partition", found: 0, reads: STATE_VERSION };
+    let version =
+        KeyedError::Version { what: "the state of a partition", found: STATE_VERSION - 1, reads: STATE_VERSION };
     assert_eq!(refused, version);
     let text = refused.to_string();
-    assert!(text.contains("version 0") && text.contains(&format!("version {STATE_VERSION}")), "{text}");
+    assert!(
+        text.contains(&format!("version {}", STATE_VERSION - 1)) && text.contains(&format!("version {STATE_VERSION}")),
+        "{text}"
+    );
     assert_eq!(keyed.merge(partition, Some(&state), None, Timestamp(0)).unwrap_err(), version);
     assert_eq!(keyed.timer(&state).unwrap_err(), version);
 
     let mut record = released(&keyed, 3, "ann");
-    record.bytes[..2].copy_from_slice(&9u16.to_le_bytes());
+    record.bytes[..2].copy_from_slice(&(RECORD_VERSION + 1).to_le_bytes());
     let refused = keyed.step(partition, None, Input::Record(&record.bytes), Timestamp(0)).unwrap_err();
-    assert_eq!(refused, KeyedError::Version { what: "a record", found: 9, reads: RECORD_VERSION });
+    assert_eq!(refused, KeyedError::Version { what: "a record", found: RECORD_VERSION + 1, reads: RECORD_VERSION });
 }
 
 #[test]
