@@ -1,7 +1,7 @@
 //! The bytes of one partition: a head of fixed length, a body that is read only when time passes, and the records that came
 //! since, one after the other, so that taking one in is appending it.
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Keyed, KeyedError, Partition};
 use crate::eval::snapshot::SNAPSHOT_VERSION;
@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 /// Version of the state of a partition: it is made of the parts of a snapshot and changes with them. Another is refused, here
 /// and nowhere else; a program that is to read an older one reads it here.
 pub const STATE_VERSION: u16 = SNAPSHOT_VERSION;
+
+/// Of the sums of states: bytes of a record are no state.
+const STATE_SEED: u64 = 1;
 
 const WHAT: &str = "the state of a partition";
 
@@ -62,7 +65,7 @@ impl Keyed {
             return Err(KeyedError::OtherRules(WHAT));
         }
         let (sum, rest) = take::<8>(rest).ok_or_else(short)?;
-        if u64::from_le_bytes(sum) != xxh3_64(rest) {
+        if u64::from_le_bytes(sum) != xxh3_64_with_seed(rest, STATE_SEED) {
             return Err(KeyedError::Damaged(WHAT, "its sum is not that of its bytes".to_string()));
         }
         let (timer, rest) = take::<8>(rest).ok_or_else(short)?;
@@ -90,7 +93,7 @@ impl Keyed {
         if let Some((before, after)) = rest.split_at_mut_checked(summed)
             && let Some(place) = before.last_chunk_mut::<8>()
         {
-            *place = xxh3_64(after).to_le_bytes();
+            *place = xxh3_64_with_seed(after, STATE_SEED).to_le_bytes();
         }
         rest
     }

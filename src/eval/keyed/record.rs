@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::units::key_hash;
 use super::{Keyed, KeyedError, Partition, PartitionKind, Record};
@@ -24,6 +24,9 @@ use crate::violation::Violation;
 
 /// Version of records, which hold what waits in a snapshot. Another is refused.
 pub const RECORD_VERSION: u16 = SNAPSHOT_VERSION;
+
+/// Of the sums of records: bytes of a state are no record.
+const RECORD_SEED: u64 = 2;
 
 const WHAT: &str = "a record";
 
@@ -201,7 +204,7 @@ impl Keyed {
         if let Some((before, after)) = bytes.split_at_mut_checked(summed)
             && let Some(place) = before.last_chunk_mut::<8>()
         {
-            *place = xxh3_64(after).to_le_bytes();
+            *place = xxh3_64_with_seed(after, RECORD_SEED).to_le_bytes();
         }
         bytes
     }
@@ -219,7 +222,7 @@ impl Keyed {
             return Err(KeyedError::OtherRules(WHAT));
         }
         let (sum, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-        if u64::from_le_bytes(*sum) != xxh3_64(rest) {
+        if u64::from_le_bytes(*sum) != xxh3_64_with_seed(rest, RECORD_SEED) {
             return Err(KeyedError::Damaged(WHAT, "its sum is not that of its bytes".to_string()));
         }
         let (ts, said) = rest.split_first_chunk::<8>().ok_or_else(short)?;
