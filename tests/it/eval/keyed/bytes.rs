@@ -248,3 +248,48 @@ fn pieces_of_shards_belong_together() {
     assert_eq!(refused(&late[..1]), apart);
     assert_eq!(refused(&[late[0].clone(), late[1].clone(), early[2].clone()]), apart);
 }
+
+/// What two machines took in of the same ids: a copy counts once, of conflicting records the one with the smallest content
+/// hash stays, as if all had come to one.
+#[test]
+fn merged_ids_decide_copies_and_conflicts() {
+    let keyed = keyed(3);
+    let start = Timestamp(i64::MIN);
+    let said = |number: i64, line: u64, status: i64| {
+        let mut event = event(number, "ann");
+        event.set(FieldId::STATUS, Slot::Num(status));
+        let record = KeyedRouter::new(Arc::clone(&keyed)).route(&sealed(event), Origin { input: 0, line }).unwrap();
+        Record { partition: record.partition.coarse(0), ..record }
+    };
+    let gathered = |records: &[&Record]| {
+        let mut state = None;
+        for record in records {
+            let input = Input::Record(&record.bytes);
+            state = keyed.step(record.partition, state.as_deref(), input, start).unwrap().state;
+        }
+        state
+    };
+    let (one, copy, other) = (said(1, 1, 200), said(1, 2, 200), said(2, 3, 200));
+    let conflicts = [said(3, 4, 200), said(3, 5, 429)];
+    for [left, right] in [[0, 1], [1, 0]] {
+        let a = gathered(&[&one, &conflicts[left]]);
+        let b = gathered(&[&conflicts[right], &copy, &other]);
+        let merged = keyed.merge(one.partition, a.as_deref(), b.as_deref(), start).unwrap();
+        assert_eq!(merged, keyed.merge(one.partition, b.as_deref(), a.as_deref(), start).unwrap());
+        assert_eq!(merged.duplicates, 1);
+        let together = gathered(&[&one, &other, &conflicts[left], &conflicts[right], &copy]);
+        let end = Timestamp(10 * SECOND_NS);
+        let released = |state: &Option<Vec<u8>>| {
+            let step = keyed.step(one.partition, state.as_deref(), Input::Advance, end).unwrap();
+            assert_eq!(step.state, None);
+            step.records
+        };
+        assert_eq!(released(&merged.state), released(&together));
+        let [refused] = &merged.refused[..] else { panic!("{:?}", merged.refused) };
+        let direct =
+            keyed.step(one.partition, gathered(&[&conflicts[0]]).as_deref(), Input::Record(&conflicts[1].bytes), start);
+        // The same record goes as where one machine had seen both.
+        let goes = if direct.unwrap().refused.is_empty() { 5 } else { 4 };
+        assert_eq!((refused.id.as_str(), refused.origin.line), ("e00003", goes));
+    }
+}
