@@ -1,5 +1,5 @@
 //! What it costs to keep nothing but bytes: the shipped rules over the bundled sample, stepped by key, beside one evaluator.
-//! `cargo bench --bench keyed`
+//! `cargo bench --bench keyed`, and with `-- all` every shipped rule.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -105,7 +105,10 @@ fn quantiles(all: &mut [usize]) -> String {
 
 fn main() {
     let traffic = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/traffic");
-    let rules = shipped::shipped(&traffic, &shipped::SHIPPED);
+    let rules = match std::env::args().any(|a| a == "all") {
+        true => shipped::all_shipped(&traffic),
+        false => shipped::shipped(&traffic, &shipped::SHIPPED),
+    };
     let options = EvalOptions::default();
     let keyed = Arc::new(Keyed::new(Arc::clone(&rules), options.clone()));
     let mut reader = EventReader::open(&File::File(traffic.join("events.jsonl.gz"))).unwrap();
