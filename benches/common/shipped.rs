@@ -62,6 +62,15 @@ pub const SHIPPED: [&str; 12] = [
 
 /// Rules of `rules/` by their names, with the lists and the registry of a directory of traffic.
 pub fn shipped(traffic: &Path, names: &[&str]) -> Arc<RuleSet> {
+    let all = all_shipped(traffic);
+    let mut program = all.program().clone();
+    program.rules.retain(|rule| names.contains(&rule.name.as_str()));
+    assert_eq!(program.rules.len(), names.len(), "rules of `rules/` have other names now");
+    Arc::new(RuleSet::new(program, all.data().clone()).unwrap())
+}
+
+/// All rules of `rules/`, likewise.
+pub fn all_shipped(traffic: &Path) -> Arc<RuleSet> {
     let pack = load(&PackOptions {
         rules: &Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"),
         lists: Some(&traffic.join("lists")),
@@ -70,11 +79,7 @@ pub fn shipped(traffic: &Path, names: &[&str]) -> Arc<RuleSet> {
         fingerprint_key: FingerprintKey::default(),
     })
     .unwrap();
-    let all = pack.rules.unwrap();
-    let mut program = all.program().clone();
-    program.rules.retain(|rule| names.contains(&rule.name.as_str()));
-    assert_eq!(program.rules.len(), names.len(), "rules of `rules/` have other names now");
-    Arc::new(RuleSet::new(program, all.data().clone()).unwrap())
+    pack.rules.unwrap()
 }
 
 /// Seconds that sonic-rs takes to decode all lines into [`Typed`], and no more.

@@ -9,7 +9,7 @@ use super::finding::{Single, Subject};
 use super::intern::{Interner, LocalSymbols, Symbols};
 use super::memory::{Ask, Memories};
 use super::route::{EventEnv, Router, truth, write_bytes};
-use super::routed::to_state;
+use super::routed::renumber;
 use super::series::Series;
 use crate::event::UsageEvent;
 use crate::hir::QUESTIONS_PER_RULE_MAX;
@@ -139,11 +139,33 @@ impl Pending {
 
     /// Its symbols as the interner of the state numbers them.
     pub(crate) fn number_in_state(&mut self, rules: &RuleSet, symbols: &mut LocalSymbols, interner: &mut Interner) {
+        self.renumber(rules, &mut |local| symbols.in_state(local, interner));
+    }
+
+    /// Gives each symbol of its records another number.
+    pub(crate) fn renumber(&mut self, rules: &RuleSet, number: &mut impl FnMut(u64) -> u64) {
         for row in self.forks.iter_mut().flat_map(|f| &mut f.rows) {
             if let Row::Record(words) = row {
-                to_state(rules, words, symbols, interner);
+                renumber(rules, words, number);
             }
         }
+    }
+
+    /// What it asks of some questions, and what the rules that ask them make of the answers; `None` for nothing.
+    pub(crate) fn part(&self, asks: impl Fn(u16) -> bool, forks: impl Fn(u32) -> bool) -> Option<Box<Pending>> {
+        let mut places: SmallVec<[Option<u16>; 8]> = SmallVec::new();
+        let mut part = Pending::default();
+        for ask in &self.asks {
+            let place = part.asks.len() as u16;
+            let own = asks(ask.question);
+            places.push(own.then_some(place));
+            part.asks.extend(own.then_some(*ask));
+        }
+        for fork in self.forks.iter().filter(|fork| forks(fork.rule)) {
+            let place = |at: &u16| places.get(usize::from(*at)).copied().flatten();
+            part.forks.push(Fork { asks: fork.asks.iter().filter_map(place).collect(), ..fork.clone() });
+        }
+        (!part.asks.is_empty() || !part.forks.is_empty()).then(|| Box::new(part))
     }
 
     /// Records of windowed rules, once [`Answering::answer`] was called.

@@ -71,6 +71,28 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// No events, of which the next has a number.
+    pub(crate) fn from_number(first: u64) -> Events {
+        Events { first, next: first, chunks: VecDeque::new() }
+    }
+
+    /// All events held, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Held<'_>> {
+        self.chunks.iter().flat_map(|c| (0..c.ts.len()).filter_map(|at| c.get(at)))
+    }
+
+    /// Forgets the events before a number, once they are a quarter of all.
+    pub(crate) fn forget_numbers(&mut self, before: u64) {
+        let gone = usize::try_from(before.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        if gone == 0 || gone < self.len() / 4 {
+            return;
+        }
+        let all = std::mem::replace(self, Events::from_number(before.min(self.next)));
+        all.iter().skip(gone).for_each(|held| {
+            self.push(held, usize::MAX);
+        });
+    }
+
     /// Takes in the next event; its number. At most `max` are held.
     pub(crate) fn push(&mut self, event: Held<'_>, max: usize) -> u64 {
         if self.len() >= max {

@@ -256,6 +256,26 @@ impl Memories {
         answers
     }
 
+    /// The memory of a question.
+    pub(crate) fn get(&self, question: u16) -> Option<&Store> {
+        self.stores.get(usize::from(question))
+    }
+
+    /// Forgets everything that a question remembers.
+    pub(crate) fn forget(&mut self, question: u16) {
+        if let Some(place) = self.stores.get_mut(usize::from(question)) {
+            *place = Store::new();
+        }
+    }
+
+    /// Puts the memory of a question in its place, as it was written down.
+    pub(crate) fn put(&mut self, question: u16, mut store: Store) {
+        store.rebuild();
+        if let Some(place) = self.stores.get_mut(usize::from(question)) {
+            *place = store;
+        }
+    }
+
     /// How many sightings these questions have lost for want of room.
     pub(crate) fn lost(&self, questions: &[u16]) -> u64 {
         questions.iter().filter_map(|q| self.stores.get(usize::from(*q))).map(|s| s.lost).sum()

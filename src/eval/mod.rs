@@ -17,6 +17,7 @@ mod finding;
 pub mod footprint;
 mod history;
 mod intern;
+pub mod keyed;
 mod lane;
 mod link;
 pub mod memory;
@@ -162,6 +163,12 @@ impl Head {
         };
         Head { key: stage::key_of(event.id()), ts: event.ts().0, content: event.content(), ingest }
     }
+
+    /// Whether it lies further after what is known of the present than allowed.
+    fn is_future(&self, options: &EvalOptions) -> bool {
+        let known_until = self.ingest.or(options.as_of.map(|t| t.0));
+        known_until.is_some_and(|n| self.ts > n.saturating_add(options.future.0))
+    }
 }
 
 /// What was taken from an event that waits.
@@ -224,21 +231,28 @@ pub struct Evaluator {
     refused: Vec<Refused>,
     /// Every judgement of a window, while somebody looks on.
     watch: Option<Watch>,
+    /// Where events go that wait no more, in an evaluator that only keeps them waiting.
+    outlet: Option<Vec<keyed::Released>>,
 }
 
 impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
+        let (outcomes, room) = (Outcomes::new(&rules), Room::new(options.state_bytes));
+        Evaluator::with(rules, options, outcomes, room)
+    }
+
+    fn with(rules: Arc<RuleSet>, options: EvalOptions, outcomes: Outcomes, room: Room) -> Self {
         let windows = (0..rules.n_windowed).map(|_| Windows::default()).collect();
         let linked = (0..rules.n_windowed).map(|_| LinkedEpisodes::default()).collect();
         let plans = rules.links.views.iter().filter_map(|view| rules.links.all.get(view.link as usize));
         let links = plans.map(Link::new).collect();
         let sequences = (0..rules.n_sequences).map(|_| Sequences::default()).collect();
         Evaluator {
-            outcomes: Outcomes::new(&rules),
+            outcomes,
             memories: Memories::new(rules.questions.len()),
             undecided: vec![0; rules.rules.len()],
-            room: Room::new(options.state_bytes),
+            room,
             series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
             rules,
@@ -260,6 +274,7 @@ impl Evaluator {
             finished: Vec::new(),
             refused: Vec::new(),
             watch: None,
+            outlet: None,
         }
     }
 
@@ -294,8 +309,7 @@ impl Evaluator {
     /// Whether a record is taken in: whether it is late, or what became of it instead.
     fn admit(&mut self, head: &Head, id: &str) -> Result<bool, Outcome> {
         self.books.received += 1;
-        let known_until = head.ingest.or(self.options.as_of.map(|t| t.0));
-        if known_until.is_some_and(|n| head.ts > n.saturating_add(self.options.future.0)) {
+        if head.is_future(&self.options) {
             self.books.rejected_future += 1;
             return Err(Outcome::Rejected(Refusal::Future));
         }
@@ -447,6 +461,14 @@ impl Evaluator {
         let (words, id) = (bucket.words(&e), bucket.id(&e));
         let mut e = e;
         self.finished.append(&mut e.singles);
+        if let Some(outlet) = &mut self.outlet {
+            let (words, tied, pending) = (words.to_vec(), bucket.tied(&e).to_vec(), e.pending.take());
+            if !words.is_empty() || !tied.is_empty() || pending.is_some() {
+                let (id, ts, content, account) = (id.to_string(), e.ts, e.content, e.account);
+                outlet.push(keyed::Released { id, ts, content, account, words, tied, pending });
+            }
+            return;
+        }
         self.advance_series(e.ts);
         let mut pending = e.pending.take();
         if let Some(pending) = &mut pending {
@@ -583,6 +605,7 @@ impl Evaluator {
             series.mark(plan, &mut mark);
         }
         self.events.accounts().for_each(&mut mark);
+        self.outlet.iter().flatten().for_each(|released| released.mark(&mut mark));
         for (e, words, tied) in self.stage.iter() {
             tied.iter().for_each(|word| mark(*word));
             mark(e.account);
@@ -598,6 +621,14 @@ impl Evaluator {
     /// Violations that were opened, updated or closed since the last call, each once, in its present state, sorted by
     /// (opened_at, id).
     pub fn take_violations(&mut self) -> Vec<Violation> {
+        let mut out = self.hand_out();
+        let rules = Arc::clone(&self.rules);
+        self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
+        in_order(out)
+    }
+
+    /// Violations since the last call, not settled, in no order.
+    fn hand_out(&mut self) -> Vec<Violation> {
         let mut out = std::mem::take(&mut self.finished);
         let rules = Arc::clone(&self.rules);
         for (leader, _, w) in rules.leaders() {
@@ -633,12 +664,6 @@ impl Evaluator {
         }
         self.hand_out_linked(&rules, &mut out);
         self.hand_out_sequences(&rules, &mut out);
-        self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
-        // An event that comes again after it was forgotten is found again: its violation stands once, as told last.
-        let mut told = std::collections::HashSet::with_capacity(out.len());
-        out.reverse();
-        out.retain(|v| told.insert(v.id.clone()));
-        out.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
         out
     }
 
@@ -703,6 +728,16 @@ impl Evaluator {
     pub fn live_groups(&self) -> usize {
         self.windows.iter().map(Windows::len).chain(self.sequences.iter().map(Sequences::len)).sum()
     }
+}
+
+/// Findings sorted by (opened_at, id), each once: an event that comes again after it was forgotten is found again, and its
+/// violation stands as told last.
+fn in_order(mut found: Vec<Violation>) -> Vec<Violation> {
+    let mut told = std::collections::HashSet::with_capacity(found.len());
+    found.reverse();
+    found.retain(|v| told.insert(v.id.clone()));
+    found.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
+    found
 }
 
 /// A waiting event as memory is asked by it.

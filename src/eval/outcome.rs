@@ -83,8 +83,8 @@ fn is_rolled_out(rule: &Rule, v: &Violation) -> bool {
 }
 
 /// The budget of one rule.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Budget {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Budget {
     /// The latest day (since 1970, UTC) on which a finding opened, and how many of its findings act.
     day: i64,
     used: u64,
@@ -119,24 +119,53 @@ impl Budget {
 pub(crate) struct Outcomes {
     budgets: BTreeMap<u32, Budget>,
     #[serde(skip)]
-    by_name: HashMap<String, u32, foldhash::fast::FixedState>,
+    by_name: Names,
 }
+
+/// The number of each rule by its name.
+pub(crate) type Names = Arc<HashMap<String, u32, foldhash::fast::FixedState>>;
 
 impl Outcomes {
     pub(crate) fn new(rules: &RuleSet) -> Outcomes {
-        Outcomes { budgets: BTreeMap::new(), by_name: HashMap::default() }.named(rules)
+        Outcomes::default().named(rules)
+    }
+
+    /// Without any spent, for rules whose names are known.
+    pub(crate) fn sharing(by_name: &Names) -> Outcomes {
+        Outcomes { budgets: BTreeMap::new(), by_name: Arc::clone(by_name) }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.by_name
     }
 
     /// Call after reading a snapshot.
     pub(crate) fn named(mut self, rules: &RuleSet) -> Outcomes {
         let names = rules.program().rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n as u32));
-        self.by_name = names.collect();
+        self.by_name = Arc::new(names.collect());
         self
     }
 
     /// The rule of a finding.
     pub(crate) fn rule<'r>(&self, rules: &'r RuleSet, v: &Violation) -> Option<&'r Rule> {
         rules.program().rules.get(*self.by_name.get(&v.rule)? as usize)
+    }
+
+    /// The number of a finding's rule, if it has a budget.
+    pub(crate) fn budget_of(&self, rules: &RuleSet, v: &Violation) -> Option<u32> {
+        self.rule(rules, v).filter(|rule| rule.budget.is_some())?;
+        self.by_name.get(&v.rule).copied()
+    }
+
+    /// With the budget of one rule as it was left.
+    pub(crate) fn with_budget(mut self, number: u32, budget: Budget) -> Outcomes {
+        self.budgets.insert(number, budget);
+        self
+    }
+
+    /// The budget of one rule as it stands.
+    pub(crate) fn budget(&self, number: u32) -> Budget {
+        self.budgets.get(&number).cloned().unwrap_or_default()
     }
 
     /// Settles findings: the actions they propose, and whether memory had been cut before.
@@ -147,23 +176,39 @@ impl Outcomes {
         secret: Option<&Secret>,
         found: &mut [Violation],
     ) {
+        self.note_lost(rules, memories, found);
+        self.decide_all(rules, secret, true, found);
+    }
+
+    /// Notes in findings whether memory had been cut before.
+    pub(crate) fn note_lost(&self, rules: &RuleSet, memories: &Memories, found: &mut [Violation]) {
+        for v in found {
+            let plan = self.by_name.get(&v.rule).and_then(|number| rules.rules.get(*number as usize));
+            let memory = plan.and_then(|plan| plan.memory.as_ref());
+            let Some(since) = memory.and_then(|m| memories.lost_since(&m.questions)) else { continue };
+            // A window ends before the events of its end; an event shares its moment with others.
+            let before = if v.window.is_some() { since < v.opened_at.0 } else { since <= v.opened_at.0 };
+            if before {
+                let known = v.evidence.memory_cut_since.map_or(since, |known| known.0.min(since));
+                v.evidence.memory_cut_since = Some(Timestamp(known));
+            }
+        }
+    }
+
+    /// Settles the actions that findings propose; where budgets are kept elsewhere, those of rules with one stay open.
+    pub(crate) fn decide_all(
+        &mut self,
+        rules: &RuleSet,
+        secret: Option<&Secret>,
+        has_budgets: bool,
+        found: &mut [Violation],
+    ) {
         let mut order: Vec<&mut Violation> = found.iter_mut().collect();
         order.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
         for v in order {
             let Some(number) = self.by_name.get(&v.rule).copied() else { continue };
-            let Some((rule, plan)) = rules.program().rules.get(number as usize).zip(rules.rules.get(number as usize))
-            else {
-                continue;
-            };
-            if let Some(since) = plan.memory.as_ref().and_then(|m| memories.lost_since(&m.questions)) {
-                // A window ends before the events of its end; an event shares its moment with others.
-                let before = if v.window.is_some() { since < v.opened_at.0 } else { since <= v.opened_at.0 };
-                if before {
-                    let known = v.evidence.memory_cut_since.map_or(since, |known| known.0.min(since));
-                    v.evidence.memory_cut_since = Some(Timestamp(known));
-                }
-            }
-            if !rule.actions.is_empty() {
+            let Some(rule) = rules.program().rules.get(number as usize) else { continue };
+            if !rule.actions.is_empty() && (has_budgets || rule.budget.is_none()) {
                 self.decide(number, rule, secret, v);
             }
         }

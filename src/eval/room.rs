@@ -105,6 +105,11 @@ impl Room {
         Room { max: state_bytes / STATE_SHARDS as u64, shards: vec![Shard::default(); STATE_SHARDS] }
     }
 
+    /// For groups of which none ever goes.
+    pub(crate) fn unaccounted() -> Room {
+        Room { max: u64::MAX, shards: Vec::new() }
+    }
+
     /// Accounts for a group; whether its shard is over its part now.
     fn take(&mut self, windows: u32, change: Change) -> bool {
         let Some(shard) = self.shards.get_mut(usize::from(change.shard)) else { return false };

@@ -8,7 +8,7 @@ use super::commitment::Salt;
 use super::events::NO_ACCOUNT;
 use super::finding::{Single, Subject};
 use super::intern::{Interner, LocalSymbols, Symbols};
-use super::link::ties_to_state;
+use super::link::renumber_ties;
 use super::project::project;
 use super::route::{EventEnv, HEADER, Router, records};
 use super::{Evaluator, Head, Origin, Outcome, Taken};
@@ -192,13 +192,18 @@ impl Router {
 
 /// A record's symbols as the interner of the state numbers them.
 pub(super) fn to_state(rules: &RuleSet, record: &mut [u64], symbols: &mut LocalSymbols, interner: &mut Interner) {
+    renumber(rules, record, &mut |local| symbols.in_state(local, interner));
+}
+
+/// Gives each symbol of a record another number.
+pub(super) fn renumber(rules: &RuleSet, record: &mut [u64], number: &mut impl FnMut(u64) -> u64) {
     let Some(([head, _, known], words)) = record.split_first_chunk_mut::<HEADER>() else { return };
     let Some(plan) = rules.rules.get((*head & 0xffff_ffff) as usize) else { return };
     let known = *known;
     let mut each = |words: &mut [u64], is_symbol: &dyn Fn(usize) -> bool| {
         for (i, word) in words.iter_mut().enumerate() {
             if is_symbol(i) {
-                *word = symbols.in_state(*word, interner);
+                *word = number(*word);
             }
         }
     };
@@ -243,7 +248,7 @@ impl Evaluator {
         }
         let both = events.words.get_mut(e.words.0 as usize..e.tied.1 as usize).unwrap_or_default();
         let (words, tied) = both.split_at_mut((e.words.1 - e.words.0) as usize);
-        ties_to_state(&rules, tied, symbols, interner);
+        renumber_ties(&rules, tied, &mut |local| symbols.in_state(local, interner));
         let lengths: smallvec::SmallVec<[usize; 16]> = records(&rules, words).map(|(_, record)| record.len()).collect();
         let mut rest = &mut *words;
         for length in lengths {

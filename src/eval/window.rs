@@ -352,6 +352,11 @@ impl Windows {
         }
     }
 
+    /// Forgets which events before a number each group counted.
+    pub(crate) fn forget_before(&mut self, number: u64) {
+        self.trail.forget_before(number);
+    }
+
     /// What went for want of room, over all shards.
     pub(crate) fn groups_lost(&self) -> Lost {
         self.lost.values().fold(Lost::default(), |sum, lost| Lost {

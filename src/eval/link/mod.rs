@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::group::{Changes, EdgeSeen, LinkGroup};
-pub(crate) use self::values::{of_link, ties_to_state};
+pub(crate) use self::values::{of_link, renumber_ties};
 
 use self::family::{Edges, NONE, Taken};
 use super::footprint::HeapBytes;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::eval::intern::{Interner, LocalSymbols, Symbols};
+use crate::eval::intern::Symbols;
 use crate::eval::route::{EventEnv, Router, word, word_value};
 use crate::event::{FieldId, UsageEvent};
 use crate::plan::RuleSet;
@@ -62,13 +62,8 @@ impl Router {
     }
 }
 
-/// Words that [`Router::take_ties`] took, with their symbols as the interner of the state numbers them.
-pub(crate) fn ties_to_state(
-    rules: &RuleSet,
-    mut words: &mut [u64],
-    symbols: &mut LocalSymbols,
-    interner: &mut Interner,
-) {
+/// Gives each symbol among the words that [`Router::take_ties`] took another number.
+pub(crate) fn renumber_ties(rules: &RuleSet, mut words: &mut [u64], number: &mut impl FnMut(u64) -> u64) {
     for family in rules.links.all.iter().flat_map(|l| &l.families) {
         let Some((n, rest)) = words.split_first_mut() else { return };
         let Some((own, others)) = rest.split_at_mut_checked(usize::try_from(*n).unwrap_or(0)) else { return };
@@ -77,7 +72,7 @@ pub(crate) fn ties_to_state(
             Source::Several(scalar) => !matches!(scalar, Scalar::Template(_)),
         };
         if are_symbols {
-            own.iter_mut().for_each(|word| *word = symbols.in_state(*word, interner));
+            own.iter_mut().for_each(|word| *word = number(*word));
         }
         words = others;
     }

@@ -8,6 +8,7 @@ mod cases;
 mod commitment;
 mod link_cases;
 mod link_scale;
+mod keyed;
 mod links;
 mod many;
 mod merging;

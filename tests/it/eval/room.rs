@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fineprint::eval::keyed::{Keyed, Shards};
 use fineprint::eval::{EvalOptions, Evaluator, Origin, STATE_SHARDS};
 use fineprint::event::decode::decode;
 use fineprint::plan::{ReferenceData, RuleSet};
@@ -123,6 +124,26 @@ fn what_goes_depends_on_the_events_alone() {
         let actual = run(&twice, room, |i| i as i64 * seed % 1_709 == 3);
         assert_eq!(actual.found, expected.found);
         assert_eq!(actual.lost, expected.lost);
+    }
+}
+
+/// The parts of the key space lie in one shard each, whatever the number of shards.
+#[test]
+fn what_goes_does_not_depend_on_the_number_of_shards() {
+    let calls = calls(6_000);
+    let room = 1 << 19;
+    let expected = run(&calls, room, |_| false);
+    assert!(expected.lost.iter().all(|(_, groups, _)| *groups > 500), "{:?}", expected.lost);
+    for n in [1, 2, 7] {
+        let options = EvalOptions { state_bytes: room, ..EvalOptions::default() };
+        let mut shards = Shards::new(Arc::new(Keyed::new(rules(), options)), n);
+        for call in &calls {
+            shards.observe(&decode(call.line.as_bytes()).unwrap(), Origin::default());
+        }
+        shards.advance(Timestamp(START + 90_000 * SECOND_NS));
+        let found: std::collections::BTreeMap<_, _> =
+            shards.take_violations().into_iter().map(|v| (v.id.clone(), v)).collect();
+        assert_eq!(found.into_values().collect::<Vec<_>>(), expected.found, "{n} shards");
     }
 }
 

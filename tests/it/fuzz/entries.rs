@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use fineprint::compile::compile_as_of;
 use fineprint::diagnostic::{has_errors, to_json, to_text};
+use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind};
 use fineprint::eval::{EvalOptions, Evaluator, Origin, Recalled};
 use fineprint::event::decode::{Decoder, decode};
 use fineprint::feed::{
@@ -23,12 +24,13 @@ use fineprint::value::{Type, Value};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Every entry by the name of its target and its folder of inputs.
-pub const ENTRIES: [(&str, fn(&[u8])); 6] = [
+pub const ENTRIES: [(&str, fn(&[u8])); 7] = [
     ("rules", rules),
     ("event", event),
     ("mapping", mapping),
     ("list", list),
     ("snapshot", snapshot),
+    ("keyed", keyed),
     ("journal", journal),
 ];
 
@@ -180,6 +182,40 @@ pub fn snapshot(bytes: &[u8]) {
     if let Ok(evaluator) = Evaluator::restore(Arc::clone(rules), EvalOptions::default(), &altered) {
         let _ = evaluator.snapshot();
         evaluator.undecided();
+    }
+}
+
+/// The state of a partition and a record for it: the bytes as they are, and good ones with edits as those of a snapshot. What
+/// is not what was written is refused.
+pub fn keyed(bytes: &[u8]) {
+    static GOOD: OnceLock<(Keyed, Partition, Vec<u8>, Vec<u8>)> = OnceLock::new();
+    let (keyed, ids, state, record) = GOOD.get_or_init(|| {
+        let keyed = Arc::new(Keyed::new(Arc::clone(&saved().0), EvalOptions::default()));
+        let line =
+            br#"{"id":"e","ts":"2026-03-02T08:00:00Z","type":"completion","account":"a","prompt":"step by step"}"#;
+        let record = KeyedRouter::new(Arc::clone(&keyed)).route(&decode(line).unwrap(), Origin::default()).unwrap();
+        let input = Input::Record(&record.bytes);
+        let step = keyed.step(record.partition, None, input, Timestamp(0)).unwrap();
+        (Arc::into_inner(keyed).unwrap(), record.partition, step.state.unwrap(), record.bytes)
+    });
+    let unit = Partition { kind: PartitionKind::Unit(0), key: 0 };
+    let budget = Partition { kind: PartitionKind::Budget(0), key: 0 };
+    for partition in [*ids, unit, budget] {
+        assert!(keyed.step(partition, Some(bytes), Input::Advance, Timestamp::MAX).is_err());
+        assert!(keyed.step(partition, None, Input::Record(bytes), Timestamp(0)).is_err());
+        assert!(keyed.merge(partition, Some(bytes), Some(state), Timestamp(0)).is_err());
+        assert!(keyed.timer(bytes).is_err());
+    }
+    for good in [state, record] {
+        let mut altered = good.clone();
+        for edit in bytes.chunks_exact(3) {
+            let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % altered.len();
+            altered[at] = edit[2];
+        }
+        let step = keyed.step(*ids, Some(&altered), Input::Advance, Timestamp::MAX);
+        assert_eq!(step.is_ok(), altered == *state);
+        let step = keyed.step(*ids, None, Input::Record(&altered), Timestamp(0));
+        assert_eq!(step.is_ok(), altered == *record);
     }
 }
 
