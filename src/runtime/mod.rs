@@ -10,6 +10,7 @@ mod run;
 mod session;
 mod signal;
 mod sink;
+mod under_way;
 
 pub use checkpoint::CheckpointOptions;
 pub use input::{InputError, InputSpec, expand};
