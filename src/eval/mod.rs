@@ -36,6 +36,7 @@ mod trail;
 mod watch;
 mod window;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
@@ -235,6 +236,9 @@ pub struct Evaluator {
     reach: i64,
     ended: Vec<Ended>,
     finished: Vec<Violation>,
+    /// Violations of late events that came while others waited for a snapshot, and up to where all is to be applied before
+    /// them: of two with one id the later counts.
+    late: VecDeque<(i64, Vec<Violation>)>,
     outcomes: Outcomes,
     refused: Vec<Refused>,
     /// Every judgement of a window, while somebody looks on.
@@ -274,6 +278,7 @@ impl Evaluator {
             next_due: i64::MAX,
             ended: Vec::new(),
             finished: Vec::new(),
+            late: VecDeque::new(),
             refused: Vec::new(),
             watch: None,
         }
@@ -370,13 +375,15 @@ impl Evaluator {
     }
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away.
-    fn finish_late(&mut self, singles: Vec<Violation>) {
+    fn finish_late(&mut self, mut singles: Vec<Violation>) {
         let budgeted = |v: &Violation| self.outcomes.rule(&self.rules, v).is_some_and(|rule| rule.budget.is_some());
-        for mut v in singles {
-            if budgeted(&v) {
-                v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
-            }
-            self.finished.push(v);
+        for v in singles.iter_mut().filter(|v| budgeted(v)) {
+            v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
+        }
+        if self.applying == Applying::AtOnce {
+            self.finished.append(&mut singles);
+        } else if !singles.is_empty() {
+            self.late.push_back((self.passed(), singles));
         }
     }
 
@@ -425,7 +432,7 @@ impl Evaluator {
             return false;
         }
         let until = self.passed();
-        if until > self.settled && !self.settle_part(until, events) {
+        if (until > self.settled || !self.late.is_empty()) && !self.settle_part(until, events) {
             return true;
         }
         self.applying = Applying::AtOnce;
@@ -457,8 +464,22 @@ impl Evaluator {
         self.settle_part(until, usize::MAX);
     }
 
-    /// Does so for about so many events, never between two of one time; whether those were all.
+    /// Does so for about so many events; whether those were all.
     fn settle_part(&mut self, until: i64, most: usize) -> bool {
+        loop {
+            let before_late = self.late.front().map_or(until, |(passed, _)| until.min(*passed));
+            if !self.apply_until(before_late, most) {
+                return false;
+            }
+            match self.late.pop_front_if(|(passed, _)| *passed <= before_late) {
+                Some((_, mut found)) => self.finished.append(&mut found),
+                None => return true,
+            }
+        }
+    }
+
+    /// Applies and judges about so many events, never parting two of one time; whether those were all.
+    fn apply_until(&mut self, until: i64, most: usize) -> bool {
         let (mut reached, mut left, mut last) = (until, most, i64::MIN);
         while self.stage.first_second().is_some_and(|s| s.saturating_mul(SECOND_NS) < reached) {
             let Some((second, mut bucket)) = self.stage.take_first() else { break };

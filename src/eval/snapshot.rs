@@ -127,8 +127,12 @@ impl Evaluator {
     /// Hands out the bytes of [`Evaluator::snapshot`] in order, in parts, so that they need not lie in memory at once.
     ///
     /// # Errors
-    /// A text, where the state cannot be written down.
+    /// A text, where the state cannot be written down: also from [`Evaluator::freeze`] until [`Evaluator::catch_up`] has applied
+    /// all that waits.
     pub fn write_snapshot(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+        if self.applying != Applying::AtOnce {
+            return Err("the state cannot be written down: events wait for an earlier snapshot".to_string());
+        }
         let body = Body {
             texts: self.interner.texts(),
             stage: &self.stage,
@@ -177,6 +181,7 @@ impl Evaluator {
         if self.applying == Applying::Frozen {
             return Err("the state cannot be written down: it is being written down already".to_string());
         }
+        self.catch_up(usize::MAX);
         let (mut head, mut tail) = (Vec::new(), Vec::new());
         write(&self.head(), &mut |part| head.extend_from_slice(part))?;
         write(&self.tail(), &mut |part| tail.extend_from_slice(part))?;

@@ -5,6 +5,7 @@ mod aggregates;
 mod baselines;
 mod cases;
 mod commitment;
+mod frozen;
 mod link_cases;
 mod link_scale;
 mod links;
