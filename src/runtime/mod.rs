@@ -7,6 +7,7 @@ mod pipeline;
 mod pieces;
 mod rejects;
 mod run;
+mod running;
 mod session;
 mod signal;
 mod sink;
