@@ -86,7 +86,7 @@ fn rules() -> Arc<RuleSet> {
     let mut sources = SourceMap::default();
     sources.add("pause.tos", RULES);
     let compiled = compile(&sources);
-    assert!(compiled.diagnostics.iter().all(|d| d.severity != fineprint::diagnostic::Severity::Error), "{compiled:?}");
+    assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
     let columns = compiled.program.tables[0].columns.iter().map(|(n, ty)| (n.as_str().into(), ty.clone())).collect();
     let tables = vec![Arc::new(TableData::empty(columns))];
     Arc::new(RuleSet::new(compiled.program, ReferenceData { tables, ..ReferenceData::default() }).unwrap())

@@ -56,6 +56,11 @@ impl Checkpoints {
         self.events = 0;
     }
 
+    /// Whether the last commit that has begun holds everything.
+    pub(super) fn hold_all(&self) -> bool {
+        self.events == 0
+    }
+
     /// Notes that a commit was made, and what it cost.
     pub(super) fn done(&mut self, cost: Duration) {
         let share = self.options.cost_percent_max.clamp(1, 99);

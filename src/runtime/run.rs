@@ -56,7 +56,7 @@ pub struct Summary {
     pub elapsed: std::time::Duration,
     /// How long commits took, most of it beside the run.
     pub committing: std::time::Duration,
-    /// How long commits kept the run from taking in events at a time, at most; the last one, with which it ends, left aside.
+    /// How long commits kept the run from events at a time, at most; the last one, with which it ends, left aside.
     pub longest_pause: std::time::Duration,
     /// How far each input was read.
     pub inputs: Vec<Consumed>,
@@ -172,6 +172,7 @@ pub fn run(
             keeps_state: sink.keeps_state(),
             sink: Some(sink),
             under_way: None,
+            stored: Vec::new(),
             journal,
             rejects,
             checkpoints: Checkpoints::new(options.checkpoint),

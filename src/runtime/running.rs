@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 use std::thread::Scope;
+use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, now};
 use super::input::{Input, InputSpec, Merged, ReadSoFar};
@@ -14,15 +15,16 @@ use super::sink::{Consumed, Sink, Standing};
 use super::under_way::{Due, UnderWay, Written, store};
 use crate::eval::Outcome;
 use crate::feed::{Format, Resume};
-use crate::journal::{Journal, ProjectionSink};
+use crate::journal::{Journal, JournalError, ProjectionSink};
+use crate::store::PieceId;
 use crate::time::Duration;
 use crate::violation::Violation;
 
 /// How long a batch may wait for what commits leave to be done.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(40);
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
 
 /// Events applied at a time where many have waited for a commit: a part of [`PAUSE`].
-const CATCH_UP_EVENTS: usize = 2_048;
+const CATCH_UP_EVENTS: usize = 512;
 
 /// Bytes of events that wait while the state is written down, beyond which the run takes one batch in each [`PAUSE`].
 const HELD_BACK_BYTES_MAX: usize = 16 << 20;
@@ -37,6 +39,8 @@ pub(super) struct Running<'scope, 'env, 'a> {
     /// The log; `None` while a commit is under way, which has it.
     pub(super) sink: Option<&'a mut dyn Sink>,
     pub(super) under_way: Option<UnderWay<'scope, 'a>>,
+    /// The evaluator's pieces in the log, as of the last commit of this run.
+    pub(super) stored: Vec<PieceId>,
     pub(super) journal: Option<Journal>,
     pub(super) rejects: Option<RejectFile>,
     pub(super) checkpoints: Checkpoints,
@@ -138,16 +142,23 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
     pub(super) fn between_batches(&mut self, read: &ReadSoFar, records: u64) -> Result<bool, RunError> {
         let started = now();
         self.look_after()?;
+        self.note_pause(started);
+        // Making up is no pause: it is the work of the events that waited. Only it must not keep those that come.
         let mut behind = true;
         while behind && started.elapsed() < PAUSE {
             behind = self.session.catch_up(CATCH_UP_EVENTS);
         }
         // Counts the records, whether or not a commit can begin.
         if self.checkpoints.due(records) && self.under_way.is_none() && !behind {
+            let started = now();
             self.checkpoint(read)?;
+            self.note_pause(started);
         }
-        self.longest_pause = self.longest_pause.max(started.elapsed());
         Ok(behind)
+    }
+
+    fn note_pause(&mut self, since: Instant) {
+        self.longest_pause = self.longest_pause.max(since.elapsed());
     }
 
     /// Takes back the state once it is written down, and the log once the commit is safe.
@@ -169,13 +180,22 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         }
         let Written { sink, due, cost } = under_way.end()?;
         self.sink = Some(sink);
-        let due = due?;
+        let due = due.map_err(|error| self.with_cause(error))?;
         let (pieces, cost_ms) = (due.standing.snapshot.len(), cost.as_millis() as u64);
         let pause_ms = self.longest_pause.as_millis() as u64;
         tracing::debug!(state_pieces = pieces, cost_ms, longest_pause_ms = pause_ms, "committed");
         self.checkpoints.done(cost);
         self.committing += cost;
         self.committed(due)
+    }
+
+    /// Of a journal that has stopped, the journal itself says why.
+    fn with_cause(&mut self, error: RunError) -> RunError {
+        let cause = match (&error, self.journal.as_mut()) {
+            (RunError::Journal(JournalError::Stopped), Some(journal)) => journal.sync().err(),
+            _ => None,
+        };
+        cause.map_or(error, RunError::Journal)
     }
 
     /// Begins to commit everything up to the last record.
@@ -187,8 +207,8 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         self.checkpoints.begun();
         if !self.keeps_state {
             // Nothing is gained by a state that nobody keeps.
-            let due = self.due(read, Vec::new())?;
-            due.commit(self.sink()?)?;
+            let mut due = self.due(read, Vec::new())?;
+            due.commit(self.sink()?).map_err(|error| self.with_cause(error))?;
             self.checkpoints.done(std::time::Duration::ZERO);
             return self.committed(due);
         }
@@ -199,7 +219,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         }
         self.session.set_read(read.consumed.clone());
         let due = self.due(read, Vec::new())?;
-        let (saved, frozen) = self.session.freeze()?;
+        let (saved, frozen) = (self.session.saved(), self.session.freeze()?);
         self.wait()?;
         if let Some(sink) = self.sink.take() {
             self.under_way = Some(UnderWay::begin(self.scope, sink, due, saved, frozen)?);
@@ -218,7 +238,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
 
     /// All that is to be committed, but the state.
     fn due(&mut self, read: &ReadSoFar, retracted: Vec<String>) -> Result<Due, RunError> {
-        let journal = self.journal.as_mut().map_or(Ok(None), Journal::sync)?;
+        let syncing = self.journal.as_mut().map(Journal::begin_sync).transpose()?;
         let mut inputs = self.earlier.clone();
         for (consumed, _) in read.consumed.iter().cloned() {
             match inputs.iter_mut().find(|i| i.name == consumed.name) {
@@ -226,18 +246,15 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
                 None => inputs.push(consumed),
             }
         }
-        let standing = Standing {
-            inputs,
-            books: self.session.books().by_name(),
-            snapshot: Vec::new(),
-            journal: journal.map(|p| p.to_string()),
-        };
+        let standing = Standing { inputs, books: self.session.books().by_name(), snapshot: Vec::new(), journal: None };
         Ok(Due {
             violations: std::mem::take(&mut self.pending).into_values().collect(),
             retracted,
             rejects: std::mem::take(&mut self.refused),
             standing,
-            journal,
+            evaluator: Vec::new(),
+            syncing,
+            synced: None,
             watermark: self.session.watermark(),
         })
     }
@@ -245,7 +262,10 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
     /// Notes that a commit is safe: drops journal segments that no window can reach any more.
     fn committed(&mut self, due: Due) -> Result<(), RunError> {
         self.earlier = due.standing.inputs;
-        let (Some(journal), Some(committed)) = (self.journal.as_mut(), due.journal) else { return Ok(()) };
+        self.stored = due.evaluator;
+        let (Some(journal), Some(synced)) = (self.journal.as_mut(), due.synced) else { return Ok(()) };
+        let committed = synced.position();
+        journal.end_sync(synced);
         if let Some(watermark) = due.watermark {
             journal.drop_before(watermark, self.journal_keep, &committed)?;
         }
@@ -265,13 +285,14 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         // From the last commit on, whatever else is appended to the file is not this log's to cut off.
         self.session.reject_file = None;
         self.session.set_read(read.consumed.clone());
-        let mut saved = None;
-        if self.keeps_state {
-            let (rest, frozen) = self.session.freeze()?;
+        let mut saved = self.keeps_state.then(|| self.session.saved());
+        // Where the last commit held everything, its pieces are those of this one.
+        let mut names = std::mem::take(&mut self.stored);
+        if self.keeps_state && (names.is_empty() || !self.checkpoints.hold_all()) {
+            let frozen = self.session.freeze()?;
             let (back, state) = channel();
-            let names = store(self.sink()?, frozen, back)?;
+            names = store(self.sink()?, frozen, back)?;
             self.session.thaw(state.recv().map_err(|_| RunError::Thread("a thread has stopped".to_string()))?);
-            saved = Some((rest, names));
         }
         let mut stale = Vec::new();
         if flush {
@@ -283,7 +304,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
             stale = before.iter().filter(|id| !again.contains(id.as_str())).cloned().collect();
             let new = |id: &&str| (!known.contains(*id) || before.contains(*id)) && !self.pending.contains_key(*id);
             let provisional: BTreeSet<String> = ids.iter().filter(|id| new(id)).map(|id| (*id).to_string()).collect();
-            if let Some((saved, _)) = saved.as_mut() {
+            if let Some(saved) = saved.as_mut() {
                 saved.provisional = provisional;
             }
             for v in end {
@@ -292,10 +313,10 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         }
         let mut due = self.due(read, stale)?;
         let sink = self.sink()?;
-        if let Some((saved, names)) = saved {
-            due.standing.snapshot = saved.put(sink, names)?;
+        if let Some(saved) = saved {
+            due.standing.snapshot = saved.put(sink, &names)?;
         }
-        due.commit(sink)?;
+        due.commit(sink).map_err(|error| self.with_cause(error))?;
         self.committed(due)?;
         self.committing += started.elapsed();
         Ok(Ended {

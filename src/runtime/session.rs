@@ -109,14 +109,14 @@ pub(super) struct Saved {
 
 impl Saved {
     /// Puts it before the evaluator's own pieces; the names of all in order.
-    pub(super) fn put(&self, sink: &mut dyn Sink, evaluator: Vec<PieceId>) -> Result<Vec<PieceId>, RunError> {
+    pub(super) fn put(&self, sink: &mut dyn Sink, evaluator: &[PieceId]) -> Result<Vec<PieceId>, RunError> {
         let head = postcard::to_stdvec(self).map_err(not_written)?;
         let mut names = pieces::put(sink, |out| {
             out(&(head.len() as u64).to_be_bytes());
             out(&head);
             Ok(())
         })?;
-        names.extend(evaluator);
+        names.extend_from_slice(evaluator);
         Ok(names)
     }
 }
@@ -184,17 +184,20 @@ impl Session {
         Ok(Session { inputs, reject_file, before: books, ..Session::new(rules, options) })
     }
 
-    /// Takes the state out as it is saved, the evaluator's part frozen: to be given back by [`Session::thaw`].
-    pub(super) fn freeze(&mut self) -> Result<(Saved, Frozen), RunError> {
-        let frozen = self.evaluator.freeze().map_err(RunError::State)?;
-        let saved = Saved {
+    /// What is saved beside the evaluator's state.
+    pub(super) fn saved(&self) -> Saved {
+        Saved {
             version: SESSION_VERSION,
             inputs: self.inputs.clone(),
             before: self.before.clone(),
             provisional: self.provisional.clone(),
             reject_file: self.reject_file.clone(),
-        };
-        Ok((saved, frozen))
+        }
+    }
+
+    /// Takes the evaluator's state out, to be saved; to be given back by [`Session::thaw`].
+    pub(super) fn freeze(&mut self) -> Result<Frozen, RunError> {
+        self.evaluator.freeze().map_err(RunError::State)
     }
 
     /// Takes the state back. What has waited for it is applied by [`Session::catch_up`].

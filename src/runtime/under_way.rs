@@ -12,7 +12,7 @@ use super::run::RunError;
 use super::session::Saved;
 use super::sink::{Commit, Sink, Standing};
 use crate::eval::Frozen;
-use crate::journal;
+use crate::journal::{Synced, Syncing};
 use crate::store::PieceId;
 use crate::time::Timestamp;
 use crate::violation::Violation;
@@ -24,14 +24,22 @@ pub(super) struct Due {
     pub(super) retracted: Vec<String>,
     pub(super) rejects: Vec<Rejected>,
     pub(super) standing: Standing,
-    /// How far the journal goes, and the watermark at that moment.
-    pub(super) journal: Option<journal::Position>,
+    /// Names of the evaluator's own pieces among those of the state, once they are stored.
+    pub(super) evaluator: Vec<PieceId>,
+    /// The journal's records up to here on their way to the disk, and then that they are safe.
+    pub(super) syncing: Option<Syncing>,
+    pub(super) synced: Option<Synced>,
     pub(super) watermark: Option<Timestamp>,
 }
 
 impl Due {
     /// Writes it; returns once it is safe.
-    pub(super) fn commit(&self, sink: &mut dyn Sink) -> Result<(), RunError> {
+    pub(super) fn commit(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        if let Some(syncing) = self.syncing.take() {
+            let synced = syncing.wait()?;
+            self.standing.journal = Some(synced.position().to_string());
+            self.synced = Some(synced);
+        }
         let Due { violations, retracted, rejects, standing: state, .. } = self;
         Ok(sink.commit(&Commit { violations, retracted, rejects, state })?)
     }
@@ -76,8 +84,8 @@ impl<'scope, 'a: 'scope> UnderWay<'scope, 'a> {
         let started = now();
         let commit = move || {
             let write = || {
-                let names = store(sink, frozen, back)?;
-                due.standing.snapshot = saved.put(sink, names)?;
+                due.evaluator = store(sink, frozen, back)?;
+                due.standing.snapshot = saved.put(sink, &due.evaluator)?;
                 due.commit(sink)?;
                 Ok(due)
             };
