@@ -20,14 +20,17 @@ use crate::store::PieceId;
 use crate::time::Duration;
 use crate::violation::Violation;
 
-/// How long a batch may wait for what commits leave to be done.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+/// How long a batch may wait for events that are made up for.
+const CATCH_UP: std::time::Duration = std::time::Duration::from_millis(25);
 
-/// Events applied at a time where many have waited for a commit: a part of [`PAUSE`].
+/// Events applied at a time where many have waited for a commit: a part of [`CATCH_UP`].
 const CATCH_UP_EVENTS: usize = 512;
 
-/// Bytes of events that wait while the state is written down, beyond which the run takes one batch in each [`PAUSE`].
-const HELD_BACK_BYTES_MAX: usize = 16 << 20;
+/// Bytes of events that wait while the state is written down, beyond which the run takes one batch in each [`TRICKLE`].
+const HELD_BACK_BYTES_MAX: usize = 4 << 20;
+
+/// Below what a stream may stand still, with room for what else is done between two batches.
+const TRICKLE: std::time::Duration = std::time::Duration::from_millis(60);
 
 /// A run under way.
 pub(super) struct Running<'scope, 'env, 'a> {
@@ -145,7 +148,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         self.note_pause(started);
         // Making up is no pause: it is the work of the events that waited. Only it must not keep those that come.
         let mut behind = true;
-        while behind && started.elapsed() < PAUSE {
+        while behind && started.elapsed() < CATCH_UP {
             behind = self.session.catch_up(CATCH_UP_EVENTS);
         }
         // Counts the records, whether or not a commit can begin.
@@ -165,7 +168,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
     fn look_after(&mut self) -> Result<(), RunError> {
         let held_back = self.session.held_back();
         let Some(under_way) = self.under_way.as_mut() else { return Ok(()) };
-        let patience = if held_back > HELD_BACK_BYTES_MAX { PAUSE } else { std::time::Duration::ZERO };
+        let patience = if held_back > HELD_BACK_BYTES_MAX { TRICKLE } else { std::time::Duration::ZERO };
         if let Some(frozen) = under_way.state(patience) {
             self.session.thaw(frozen);
         }
