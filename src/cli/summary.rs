@@ -155,6 +155,7 @@ impl Report<'_> {
             "bytes": s.bytes,
             "seconds": s.elapsed.as_secs_f64(),
             "seconds_committing": s.committing.as_secs_f64(),
+            "longest_pause_ms": s.longest_pause.as_secs_f64() * 1e3,
             "inputs": s.inputs.iter().map(|i| json!({
                 "name": i.name, "offset_bytes": i.offset_bytes, "lines": i.n_lines, "finished": i.finished,
             })).collect::<Vec<_>>(),

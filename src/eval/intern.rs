@@ -1,9 +1,11 @@
 //! Texts as numbers. The state of the windows holds many copies of few texts (accounts, networks, agents); each is kept
 //! once here and goes by a number. The numbers depend on the order of arrival and never reach a record.
 
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
-use std::hash::BuildHasher;
 
 use super::footprint::HeapBytes;
 
@@ -19,19 +21,25 @@ pub(crate) trait Symbols {
 /// Below this many texts nothing is swept.
 const SWEEP_MIN: usize = 100_000;
 
-/// The texts in use.
+/// Texts by their numbers.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Interner {
+pub(crate) struct Texts {
     entries: Vec<Option<Box<[u8]>>>,
     free: Vec<u32>,
     /// Entries in use after the last sweep: the next is due at twice as many.
     kept: usize,
+}
+
+/// The texts in use.
+#[derive(Debug, Default)]
+pub(crate) struct Interner {
+    /// Shared with the snapshot under way, if there is one: nothing is added then.
+    texts: Arc<Texts>,
+    /// Texts that came since a snapshot began. Their numbers follow on those of all others.
+    fresh: Vec<Box<[u8]>>,
     /// How often it was swept: a number that was handed out before may stand for another text since.
-    #[serde(skip)]
     sweeps: u64,
-    #[serde(skip)]
     table: HashTable<u32>,
-    #[serde(skip)]
     hasher: foldhash::fast::FixedState,
 }
 
@@ -46,65 +54,90 @@ impl Symbols for Interner {
 }
 
 impl Interner {
+    /// As it was when its texts were written down.
+    pub(crate) fn of(texts: Texts) -> Self {
+        let mut interner = Interner { texts: Arc::new(texts), ..Interner::default() };
+        interner.rebuild();
+        interner
+    }
+
     /// The number of a text whose hash is known.
     fn intern_hashed(&mut self, hash: u64, text: &[u8]) -> u64 {
-        let entries = &self.entries;
-        let same = |n: &u32| entries.get(*n as usize).and_then(Option::as_deref) == Some(text);
-        if let Some(n) = self.table.find(hash, same) {
+        let (texts, fresh) = (&*self.texts, &self.fresh);
+        if let Some(n) = self.table.find(hash, |n| texts.get(fresh, *n as usize) == Some(text)) {
             return u64::from(*n);
         }
-        let n = match self.free.pop() {
-            Some(n) => {
-                if let Some(slot) = self.entries.get_mut(n as usize) {
-                    *slot = Some(text.into());
-                }
-                n
-            }
+        self.settle();
+        let n = match Arc::get_mut(&mut self.texts) {
+            Some(texts) => texts.add(text),
             None => {
-                self.entries.push(Some(text.into()));
-                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+                self.fresh.push(text.into());
+                self.len() - 1
             }
         };
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        let rehash = |n: &u32| hasher.hash_one(entries.get(*n as usize).and_then(Option::as_deref).unwrap_or(&[]));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let (texts, fresh, hasher) = (&*self.texts, &self.fresh, &self.hasher);
+        let rehash = |n: &u32| hasher.hash_one(texts.get(fresh, *n as usize).unwrap_or(&[]));
         self.table.insert_unique(hash, n, rehash);
         u64::from(n)
     }
 
     /// The text of a number.
     pub(crate) fn get(&self, n: u64) -> &[u8] {
-        usize::try_from(n).ok().and_then(|n| self.entries.get(n)).and_then(Option::as_deref).unwrap_or(&[])
+        usize::try_from(n).ok().and_then(|n| self.texts.get(&self.fresh, n)).unwrap_or(&[])
+    }
+
+    /// Its texts, for a snapshot. Until they are let go of, those that come are kept apart.
+    pub(crate) fn share(&mut self) -> Arc<Texts> {
+        self.settle();
+        Arc::clone(&self.texts)
+    }
+
+    /// The texts without those that came since [`Interner::share`].
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Puts the texts that came during a snapshot to the others.
+    pub(crate) fn settle(&mut self) {
+        if !self.fresh.is_empty()
+            && let Some(texts) = Arc::get_mut(&mut self.texts)
+        {
+            texts.entries.extend(self.fresh.drain(..).map(Some));
+            self.fresh = Vec::new();
+        }
     }
 
     /// Whether so many texts were added since the last sweep that another pays.
     pub(crate) fn wants_sweep(&self) -> bool {
-        let used = self.entries.len() - self.free.len();
-        used >= SWEEP_MIN && used >= self.kept.saturating_mul(2)
+        let used = self.len() - self.texts.free.len();
+        used >= SWEEP_MIN && used >= self.texts.kept.saturating_mul(2)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.texts.entries.len() + self.fresh.len()
     }
 
-    /// Forgets every text whose number is not marked.
+    /// Forgets every text whose number is not marked; none during a snapshot.
     pub(crate) fn sweep(&mut self, marked: &[bool]) {
+        self.settle();
+        let Some(texts) = Arc::get_mut(&mut self.texts) else { return };
         self.sweeps += 1;
-        self.free.clear();
-        for (n, entry) in self.entries.iter_mut().enumerate() {
+        texts.free.clear();
+        for (n, entry) in texts.entries.iter_mut().enumerate() {
             if !marked.get(n).copied().unwrap_or(false) {
                 *entry = None;
             }
             if entry.is_none() {
-                self.free.push(n as u32);
+                texts.free.push(n as u32);
             }
         }
-        self.kept = self.entries.len() - self.free.len();
+        texts.kept = texts.entries.len() - texts.free.len();
         self.rebuild();
     }
 
-    /// Call after reading a snapshot.
-    pub(crate) fn rebuild(&mut self) {
-        let (entries, hasher) = (&self.entries, &self.hasher);
+    fn rebuild(&mut self) {
+        let (entries, hasher) = (&self.texts.entries, &self.hasher);
         let rehash = |n: &u32| hasher.hash_one(entries.get(*n as usize).and_then(Option::as_deref).unwrap_or(&[]));
         let mut table = HashTable::with_capacity(entries.len());
         for (n, entry) in entries.iter().enumerate() {
@@ -113,6 +146,32 @@ impl Interner {
             }
         }
         self.table = table;
+    }
+}
+
+impl Texts {
+    /// The text of a number, among these and those that came since.
+    fn get<'a>(&'a self, fresh: &'a [Box<[u8]>], n: usize) -> Option<&'a [u8]> {
+        match self.entries.get(n) {
+            Some(entry) => entry.as_deref(),
+            None => fresh.get(n - self.entries.len()).map(|text| &**text),
+        }
+    }
+
+    /// Adds a text; its number.
+    fn add(&mut self, text: &[u8]) -> usize {
+        match self.free.pop() {
+            Some(n) => {
+                if let Some(slot) = self.entries.get_mut(n as usize) {
+                    *slot = Some(text.into());
+                }
+                n as usize
+            }
+            None => {
+                self.entries.push(Some(text.into()));
+                self.entries.len() - 1
+            }
+        }
     }
 }
 
@@ -188,7 +247,8 @@ impl LocalSymbols {
 
 impl HeapBytes for Interner {
     fn heap_bytes(&self) -> usize {
-        let texts: usize = self.entries.iter().flatten().map(|t| t.len()).sum();
-        texts + self.entries.heap_bytes() + self.free.heap_bytes() + self.table.allocation_size()
+        let Texts { entries, free, .. } = &*self.texts;
+        let texts: usize = entries.iter().flatten().chain(&self.fresh).map(|t| t.len()).sum();
+        texts + entries.heap_bytes() + free.heap_bytes() + self.fresh.heap_bytes() + self.table.allocation_size()
     }
 }

@@ -37,6 +37,7 @@ mod trail;
 mod watch;
 mod window;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use books::{Books, Refusal};
@@ -46,6 +47,7 @@ pub use outcome::{SECRET_BYTES_MIN, Secret};
 pub use recall::{Recalled, TestNames};
 pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
+pub use snapshot::Frozen;
 pub use watch::{Look, Part};
 
 use self::ask::{Answering, Asking, Pending};
@@ -192,6 +194,18 @@ pub struct Refused {
     pub refusal: Refusal,
 }
 
+/// When events behind the watermark are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Applying {
+    /// As soon as the watermark has passed them.
+    #[default]
+    AtOnce,
+    /// Not now: what they are applied to is being written down.
+    Frozen,
+    /// Part by part: many wait since a snapshot.
+    InParts,
+}
+
 /// The in-process driver of routing and stepping.
 #[derive(Debug)]
 pub struct Evaluator {
@@ -219,14 +233,19 @@ pub struct Evaluator {
     max_ts: Option<i64>,
     /// Everything before this is final: no event is taken in, every step that ends by it is judged.
     watermark: i64,
-    /// Every event before this is applied, every step that ends by it is judged; trails the watermark by under a second.
+    /// Every event before this is applied, every step that ends by it is judged; trails the watermark by under a second, by
+    /// more during and after a snapshot.
     settled: i64,
+    applying: Applying,
     /// Earliest due step end of any windowed rule, or moment at which a sequence is due.
     next_due: i64,
     /// How far back evidence can reach: the longest window and, since it is judged at step ends, a step.
     reach: i64,
     ended: Vec<Ended>,
     finished: Vec<Violation>,
+    /// Violations of late events that came while others waited for a snapshot, and up to where all is to be applied before
+    /// them: of two with one id the later counts.
+    late: VecDeque<(i64, Vec<Violation>)>,
     outcomes: Outcomes,
     refused: Vec<Refused>,
     /// Every judgement of a window, while somebody looks on.
@@ -269,9 +288,11 @@ impl Evaluator {
             max_ts: None,
             watermark: i64::MIN,
             settled: i64::MIN,
+            applying: Applying::default(),
             next_due: i64::MAX,
             ended: Vec::new(),
             finished: Vec::new(),
+            late: VecDeque::new(),
             refused: Vec::new(),
             watch: None,
             outlet: None,
@@ -321,9 +342,7 @@ impl Evaluator {
             }
             Seen::Larger { ts: waiting } if head.ts >= self.watermark => {
                 if let Some(origin) = self.stage.displace(id, waiting) {
-                    self.books.evaluated -= 1;
-                    self.books.rejected_conflicting += 1;
-                    self.refused.push(Refused { origin, id: id.to_string(), refusal: Refusal::Conflicting });
+                    self.refuse_waiting(origin, id);
                 }
             }
             Seen::Smaller | Seen::Larger { .. } => {
@@ -332,6 +351,13 @@ impl Evaluator {
             }
         }
         Ok(head.ts < self.watermark)
+    }
+
+    /// Counts a waiting event as refused: another record of its id has taken its place.
+    fn refuse_waiting(&mut self, origin: Origin, id: &str) {
+        self.books.evaluated -= 1;
+        self.books.rejected_conflicting += 1;
+        self.refused.push(Refused { origin, id: id.to_string(), refusal: Refusal::Conflicting });
     }
 
     /// Takes in an event behind the watermark.
@@ -363,13 +389,15 @@ impl Evaluator {
     }
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away.
-    fn finish_late(&mut self, singles: Vec<Violation>) {
+    fn finish_late(&mut self, mut singles: Vec<Violation>) {
         let budgeted = |v: &Violation| self.outcomes.rule(&self.rules, v).is_some_and(|rule| rule.budget.is_some());
-        for mut v in singles {
-            if budgeted(&v) {
-                v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
-            }
-            self.finished.push(v);
+        for v in singles.iter_mut().filter(|v| budgeted(v)) {
+            v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
+        }
+        if self.applying == Applying::AtOnce {
+            self.finished.append(&mut singles);
+        } else if !singles.is_empty() {
+            self.late.push_back((self.passed(), singles));
         }
     }
 
@@ -399,17 +427,40 @@ impl Evaluator {
             return;
         }
         self.watermark = watermark.0;
-        // Whole seconds: steps end on them, so nothing is judged late, and the work is done once a second of event time.
-        let until = watermark.0.div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
-        if until > self.settled {
+        let until = self.passed();
+        if until > self.settled && self.applying == Applying::AtOnce {
             self.settle(until);
         }
     }
 
+    /// Up to where the watermark lets events be applied. Whole seconds: steps end on them, so nothing is judged late, and the
+    /// work is done once a second of event time.
+    fn passed(&self) -> i64 {
+        self.watermark.div_euclid(SECOND_NS).saturating_mul(SECOND_NS)
+    }
+
+    /// After a snapshot ([`Evaluator::thaw`]): applies about so many of the events that have waited for it; whether there are
+    /// more. What is found does not depend on how often this is called, only when.
+    pub fn catch_up(&mut self, events: usize) -> bool {
+        if self.applying != Applying::InParts {
+            return false;
+        }
+        let until = self.passed();
+        if (until > self.settled || !self.late.is_empty()) && !self.settle_part(until, events) {
+            return true;
+        }
+        self.applying = Applying::AtOnce;
+        false
+    }
+
     /// The input has ended as a file does: judges every step that ends at or before the largest event time. Later events
     /// may still follow (an appended file).
+    ///
+    /// Not between [`Evaluator::freeze`] and [`Evaluator::thaw`].
     pub fn finish(&mut self) {
-        let Some(max) = self.max_ts else { return };
+        debug_assert!(self.applying != Applying::Frozen, "the state is being written down");
+        let Some(max) = self.max_ts.filter(|_| self.applying != Applying::Frozen) else { return };
+        self.applying = Applying::AtOnce;
         self.watermark = self.watermark.max(max);
         self.settle(self.watermark);
         self.follow_last_moment();
@@ -424,15 +475,39 @@ impl Evaluator {
 
     /// Applies every event before `until` and judges every step that ends at or before it.
     fn settle(&mut self, until: i64) {
-        while self.stage.first_second().is_some_and(|s| s.saturating_mul(SECOND_NS) < until) {
+        self.settle_part(until, usize::MAX);
+    }
+
+    /// Does so for about so many events; whether those were all.
+    fn settle_part(&mut self, until: i64, most: usize) -> bool {
+        loop {
+            let before_late = self.late.front().map_or(until, |(passed, _)| until.min(*passed));
+            if !self.apply_until(before_late, most) {
+                return false;
+            }
+            match self.late.pop_front_if(|(passed, _)| *passed <= before_late) {
+                Some((_, mut found)) => self.finished.append(&mut found),
+                None => return true,
+            }
+        }
+    }
+
+    /// Applies and judges about so many events, never parting two of one time; whether those were all.
+    fn apply_until(&mut self, until: i64, most: usize) -> bool {
+        let (mut reached, mut left, mut last) = (until, most, i64::MIN);
+        while self.stage.first_second().is_some_and(|s| s.saturating_mul(SECOND_NS) < reached) {
             let Some((second, mut bucket)) = self.stage.take_first() else { break };
             let mut events = bucket.take_sorted().into_iter();
             let mut rest = Vec::new();
             for e in events.by_ref() {
-                if e.ts >= until {
+                if left == 0 && e.ts > last {
+                    reached = reached.min(e.ts);
+                }
+                if e.ts >= reached {
                     rest.push(e);
                     break;
                 }
+                (left, last) = (left.saturating_sub(1), e.ts);
                 if e.displaced {
                     continue;
                 }
@@ -449,12 +524,13 @@ impl Evaluator {
                 break;
             }
         }
-        self.judge(until);
-        self.settled = self.settled.max(until);
+        self.judge(reached);
+        self.settled = self.settled.max(reached);
         self.events.forget_before(self.settled.saturating_sub(self.reach));
         if self.interner.wants_sweep() {
             self.sweep();
         }
+        reached >= until
     }
 
     fn apply(&mut self, bucket: &stage::Bucket, e: stage::Waiting) {
@@ -619,8 +695,11 @@ impl Evaluator {
     }
 
     /// Violations that were opened, updated or closed since the last call, each once, in its present state, sorted by
-    /// (opened_at, id).
+    /// (opened_at, id). None between [`Evaluator::freeze`] and [`Evaluator::thaw`].
     pub fn take_violations(&mut self) -> Vec<Violation> {
+        if self.applying == Applying::Frozen {
+            return Vec::new();
+        }
         let mut out = self.hand_out();
         let rules = Arc::clone(&self.rules);
         self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);

@@ -1,4 +1,7 @@
 //! The whole state as bytes of a versioned format, and back.
+//!
+//! It can be written down in one go, or on another thread while events are taken in: all that changes only behind the watermark
+//! is taken out of the evaluator meanwhile ([`Evaluator::freeze`]), and events wait.
 
 use std::sync::Arc;
 
@@ -6,7 +9,7 @@ use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::events::Events;
-use super::intern::Interner;
+use super::intern::{Interner, Texts};
 use super::link::Link;
 use super::memory::Memories;
 use super::outcome::Outcomes;
@@ -14,7 +17,7 @@ use super::sequence::Sequences;
 use super::series::Series;
 use super::stage::Stage;
 use super::window::{LinkedEpisodes, Windows};
-use super::{Books, EvalOptions, Evaluator, Refused};
+use super::{Applying, Books, EvalOptions, Evaluator, Refused};
 use crate::plan::RuleSet;
 use crate::violation::Violation;
 
@@ -52,13 +55,19 @@ impl Flavor for Parts<'_> {
     }
 }
 
+/// What comes first, and is small.
 #[derive(Serialize)]
-struct Saved<'a> {
+struct Head<'a> {
     version: u16,
     bundle: &'a str,
     books: &'a Books,
     undecided: &'a [u64],
-    interner: &'a Interner,
+}
+
+/// What grows with the number of keys and events. Of it, only texts and waiting events are touched by taking in an event.
+#[derive(Serialize)]
+struct Body<'a> {
+    texts: &'a Texts,
     stage: &'a Stage,
     memories: &'a Memories,
     events: &'a Events,
@@ -67,6 +76,11 @@ struct Saved<'a> {
     links: &'a [Link],
     sequences: &'a [Sequences],
     series: &'a [Series],
+}
+
+/// What comes last, and is small where violations have been taken.
+#[derive(Serialize)]
+struct Tail<'a> {
     max_ts: Option<i64>,
     watermark: i64,
     settled: i64,
@@ -76,11 +90,12 @@ struct Saved<'a> {
     refused: Vec<(super::Origin, &'a str)>,
 }
 
+/// Head, body and tail, one behind the other.
 #[derive(Deserialize)]
 struct Loaded {
     books: Books,
     undecided: Vec<u64>,
-    interner: Interner,
+    texts: Texts,
     stage: Stage,
     memories: Memories,
     events: Events,
@@ -112,14 +127,14 @@ impl Evaluator {
     /// Hands out the bytes of [`Evaluator::snapshot`] in order, in parts, so that they need not lie in memory at once.
     ///
     /// # Errors
-    /// A text, where the state cannot be written down.
+    /// A text, where the state cannot be written down: also from [`Evaluator::freeze`] until [`Evaluator::catch_up`] has applied
+    /// all that waits.
     pub fn write_snapshot(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-        let saved = Saved {
-            version: SNAPSHOT_VERSION,
-            bundle: self.rules.bundle_hash(),
-            books: &self.books,
-            undecided: &self.undecided,
-            interner: &self.interner,
+        if self.applying != Applying::AtOnce {
+            return Err("the state cannot be written down: events wait for an earlier snapshot".to_string());
+        }
+        let body = Body {
+            texts: self.interner.texts(),
             stage: &self.stage,
             memories: &self.memories,
             events: &self.events,
@@ -128,6 +143,23 @@ impl Evaluator {
             links: &self.links,
             sequences: &self.sequences,
             series: &self.series,
+        };
+        write(&self.head(), out)?;
+        write(&body, out)?;
+        write(&self.tail(), out)
+    }
+
+    fn head(&self) -> Head<'_> {
+        Head {
+            version: SNAPSHOT_VERSION,
+            bundle: self.rules.bundle_hash(),
+            books: &self.books,
+            undecided: &self.undecided,
+        }
+    }
+
+    fn tail(&self) -> Tail<'_> {
+        Tail {
             max_ts: self.max_ts,
             watermark: self.watermark,
             settled: self.settled,
@@ -135,9 +167,63 @@ impl Evaluator {
             finished: &self.finished,
             outcomes: &self.outcomes,
             refused: self.refused.iter().map(|r| (r.origin, r.id.as_str())).collect(),
-        };
-        let parts = Parts { buffer: Vec::with_capacity(PART_BYTES), out };
-        postcard::serialize_with_flavor(&saved, parts).map_err(|e| format!("the state cannot be written down: {e}"))
+        }
+    }
+
+    /// Takes the state out as it is now, to be written down by [`Frozen::write`] on any thread, and to be given back by
+    /// [`Evaluator::thaw`]. Until then events are taken in as ever and wait; nothing behind the watermark is applied or judged,
+    /// and nothing is found but by rules on single events that are late. Call [`Evaluator::take_violations`] before, so that
+    /// little is copied.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down, or is out already.
+    pub fn freeze(&mut self) -> Result<Frozen, String> {
+        if self.applying == Applying::Frozen {
+            return Err("the state cannot be written down: it is being written down already".to_string());
+        }
+        self.catch_up(usize::MAX);
+        let (mut head, mut tail) = (Vec::new(), Vec::new());
+        write(&self.head(), &mut |part| head.extend_from_slice(part))?;
+        write(&self.tail(), &mut |part| tail.extend_from_slice(part))?;
+        self.applying = Applying::Frozen;
+        Ok(Frozen {
+            head,
+            texts: self.interner.share(),
+            stage: self.stage.set_aside(),
+            memories: std::mem::take(&mut self.memories),
+            events: std::mem::take(&mut self.events),
+            windows: std::mem::take(&mut self.windows),
+            linked: std::mem::take(&mut self.linked),
+            links: std::mem::take(&mut self.links),
+            sequences: std::mem::take(&mut self.sequences),
+            series: std::mem::take(&mut self.series),
+            tail,
+        })
+    }
+
+    /// Takes back the state that [`Evaluator::freeze`] gave. Events that have waited for it are applied by
+    /// [`Evaluator::catch_up`].
+    pub fn thaw(&mut self, frozen: Frozen) {
+        debug_assert!(self.applying == Applying::Frozen, "the state of another evaluator");
+        let Frozen { texts, stage, memories, events, windows, linked, links, sequences, series, .. } = frozen;
+        drop(texts);
+        self.interner.settle();
+        for (origin, id) in self.stage.take_back(stage) {
+            self.refuse_waiting(origin, &id);
+        }
+        self.memories = memories;
+        self.events = events;
+        self.windows = windows;
+        self.linked = linked;
+        self.links = links;
+        self.sequences = sequences;
+        self.series = series;
+        self.applying = Applying::InParts;
+    }
+
+    /// Bytes of the events that have come since [`Evaluator::freeze`], roughly; 0 where the state is not out.
+    pub fn held_back(&self) -> usize {
+        self.stage.held_back()
     }
 
     /// An evaluator in the state of a snapshot.
@@ -157,7 +243,6 @@ impl Evaluator {
             return Err("the saved state belongs to other rules, lists or registry".to_string());
         }
         let mut s: Loaded = postcard::from_bytes(rest).map_err(damaged)?;
-        s.interner.rebuild();
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
         s.links.iter_mut().for_each(Link::rebuild);
@@ -176,7 +261,7 @@ impl Evaluator {
         let mut restored = Evaluator {
             books: s.books,
             undecided: s.undecided,
-            interner: s.interner,
+            interner: Interner::of(s.texts),
             stage: s.stage,
             memories: s.memories,
             events: s.events,
@@ -197,4 +282,49 @@ impl Evaluator {
         restored.account_all();
         Ok(restored)
     }
+}
+
+/// The state of an evaluator at one moment. It is the state itself, no copy: dropping it loses it.
+#[derive(Debug)]
+pub struct Frozen {
+    head: Vec<u8>,
+    texts: Arc<Texts>,
+    stage: Stage,
+    memories: Memories,
+    events: Events,
+    windows: Vec<Windows>,
+    linked: Vec<LinkedEpisodes>,
+    links: Vec<Link>,
+    sequences: Vec<Sequences>,
+    series: Vec<Series>,
+    tail: Vec<u8>,
+}
+
+impl Frozen {
+    /// Hands out the bytes of [`Evaluator::snapshot`] as of [`Evaluator::freeze`], in order, in parts.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down.
+    pub fn write(&self, out: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+        let body = Body {
+            texts: &self.texts,
+            stage: &self.stage,
+            memories: &self.memories,
+            events: &self.events,
+            windows: &self.windows,
+            linked: &self.linked,
+            links: &self.links,
+            sequences: &self.sequences,
+            series: &self.series,
+        };
+        out(&self.head);
+        write(&body, out)?;
+        out(&self.tail);
+        Ok(())
+    }
+}
+
+fn write<T: Serialize>(of: &T, out: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+    let parts = Parts { buffer: Vec::with_capacity(PART_BYTES), out };
+    postcard::serialize_with_flavor(of, parts).map_err(|e| format!("the state cannot be written down: {e}"))
 }

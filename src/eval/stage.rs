@@ -70,6 +70,24 @@ impl Bucket {
         events
     }
 
+    /// Takes in the events of another.
+    fn append(&mut self, mut other: Bucket) {
+        if self.events.is_empty() {
+            *self = other;
+            return;
+        }
+        let (text, words) = (self.text.len() as u32, self.words.len() as u32);
+        self.text.push_str(&other.text);
+        self.words.append(&mut other.words);
+        let moved = |(from, to): (u32, u32), by: u32| (from + by, to + by);
+        self.events.extend(other.events.into_iter().map(|e| Waiting {
+            id: moved(e.id, text),
+            words: moved(e.words, words),
+            tied: moved(e.tied, words),
+            ..e
+        }));
+    }
+
     /// Puts back events that must wait longer.
     pub(crate) fn put_back(&mut self, events: Vec<Waiting>) {
         self.events = events;
@@ -114,7 +132,23 @@ pub(crate) struct Stage {
     buckets: BTreeMap<i64, Bucket>,
     #[serde(skip)]
     known: HashMap<u128, Known, foldhash::fast::FixedState>,
+    /// What came since the others were set aside; `None` while none are.
+    #[serde(skip)]
+    since: Option<Since>,
 }
+
+/// What happened since events were set aside for a snapshot.
+#[derive(Debug, Default)]
+struct Since {
+    /// Those set aside that another record of their id replaces, once they are back: time and id.
+    displaced: Vec<(i64, Box<str>)>,
+    /// Bytes of the events that came, roughly.
+    bytes: usize,
+}
+
+/// What an event takes while it waits, beside its id and words, and what its questions to memory do, roughly.
+const WAITING_BYTES: usize = size_of::<Waiting>() + size_of::<(u128, Known)>();
+const PENDING_BYTES: usize = 512;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
@@ -145,8 +179,17 @@ impl Stage {
         }
     }
 
-    /// Marks the waiting event of an id as replaced; where it came from.
+    /// Marks the waiting event of an id as replaced; where it came from. One that is set aside is told by
+    /// [`Stage::take_back`].
     pub(crate) fn displace(&mut self, id: &str, ts: i64) -> Option<Origin> {
+        let origin = self.displace_here(id, ts);
+        if let (None, Some(since)) = (origin, &mut self.since) {
+            since.displaced.push((ts, id.into()));
+        }
+        origin
+    }
+
+    fn displace_here(&mut self, id: &str, ts: i64) -> Option<Origin> {
         let bucket = self.buckets.get_mut(&ts.div_euclid(SECOND_NS))?;
         let text = &bucket.text;
         let same =
@@ -162,6 +205,10 @@ impl Stage {
     pub(crate) fn push(&mut self, arrival: Arrival<'_>) {
         let Arrival { key, id, ts, content, account, origin, words, tied, singles, pending } = arrival;
         self.known.insert(key, Known { ts, content, told: false });
+        if let Some(since) = &mut self.since {
+            let asks = if pending.is_some() { PENDING_BYTES } else { 0 };
+            since.bytes += WAITING_BYTES + id.len() + size_of_val(words) + size_of_val(tied) + asks;
+        }
         let bucket = self.buckets.entry(ts.div_euclid(SECOND_NS)).or_default();
         let (text_at, words_at) = (bucket.text.len() as u32, bucket.words.len() as u32);
         bucket.text.push_str(id);
@@ -229,6 +276,32 @@ impl Stage {
 
     pub(crate) fn put_back(&mut self, second: i64, bucket: Bucket) {
         self.buckets.insert(second, bucket);
+    }
+
+    /// Sets all waiting events aside, so that they can be written down: copies of them are still known.
+    pub(crate) fn set_aside(&mut self) -> Stage {
+        self.since = Some(Since::default());
+        Stage { buckets: std::mem::take(&mut self.buckets), ..Stage::default() }
+    }
+
+    /// Bytes of the events that came since others were set aside, roughly.
+    pub(crate) fn held_back(&self) -> usize {
+        self.since.as_ref().map_or(0, |since| since.bytes)
+    }
+
+    /// Takes events back that were set aside; origin and id of each that was replaced meanwhile.
+    pub(crate) fn take_back(&mut self, aside: Stage) -> Vec<(Origin, Box<str>)> {
+        let came = std::mem::replace(&mut self.buckets, aside.buckets);
+        let mut replaced = Vec::new();
+        for (ts, id) in self.since.take().unwrap_or_default().displaced {
+            if let Some(origin) = self.displace_here(&id, ts) {
+                replaced.push((origin, id));
+            }
+        }
+        for (second, bucket) in came {
+            self.buckets.entry(second).or_default().append(bucket);
+        }
+        replaced
     }
 
     /// Forgets the id of an event that waits no more.

@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 pub use error::JournalError;
 pub use reader::{Projection, Reader, read};
-pub use writer::{Journal, JournalOptions, Segment};
+pub use writer::{Journal, JournalOptions, Segment, Synced, Syncing};
 
 use crate::time::Timestamp;
 

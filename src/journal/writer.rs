@@ -54,9 +54,31 @@ pub(super) enum Job {
 }
 
 /// The answer to a sync: the position, and the segments that are new or have changed since the last one.
-pub(super) struct Synced {
+#[derive(Debug)]
+pub struct Synced {
     pub(super) position: Position,
     pub(super) segments: Vec<Segment>,
+}
+
+impl Synced {
+    /// What is safe.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+}
+
+/// A sync under way. It may be waited for on any thread, while records are appended.
+#[derive(Debug)]
+pub struct Syncing(Receiver<Synced>);
+
+impl Syncing {
+    /// Waits until what was appended before is safe.
+    ///
+    /// # Errors
+    /// [`JournalError::Stopped`]; the next call of the journal says why.
+    pub fn wait(self) -> Result<Synced, JournalError> {
+        self.0.recv().map_err(|_| JournalError::Stopped)
+    }
 }
 
 /// A journal that is written. Dropping it keeps what was synced; of the rest nothing is promised.
@@ -156,6 +178,27 @@ impl Journal {
         Ok(n)
     }
 
+    /// Begins to make safe what was appended so far, as [`ProjectionSink::sync`] does, without waiting for it.
+    ///
+    /// # Errors
+    /// What the thread that writes says.
+    pub fn begin_sync(&mut self) -> Result<Syncing, JournalError> {
+        self.hand_over()?;
+        let (reply, answer) = sync_channel(1);
+        self.send(Job::Sync { reply })?;
+        Ok(Syncing(answer))
+    }
+
+    /// Takes note of what a sync has found; to be called once for each that was begun.
+    pub fn end_sync(&mut self, synced: Synced) {
+        for segment in synced.segments {
+            match self.segments.last_mut().filter(|last| last.segment == segment.segment) {
+                Some(last) => *last = segment,
+                None => self.segments.push(segment),
+            }
+        }
+    }
+
     fn hand_over(&mut self) -> Result<(), JournalError> {
         if self.n_records == 0 {
             return Ok(());
@@ -200,17 +243,11 @@ impl ProjectionSink for Journal {
     }
 
     fn sync(&mut self) -> Result<Option<Position>, JournalError> {
-        self.hand_over()?;
-        let (reply, answer) = sync_channel(1);
-        self.send(Job::Sync { reply })?;
-        let Ok(synced) = answer.recv() else { return Err(self.failure()) };
-        for segment in synced.segments {
-            match self.segments.last_mut().filter(|last| last.segment == segment.segment) {
-                Some(last) => *last = segment,
-                None => self.segments.push(segment),
-            }
-        }
-        Ok(Some(synced.position))
+        let syncing = self.begin_sync()?;
+        let Ok(synced) = syncing.wait() else { return Err(self.failure()) };
+        let position = synced.position;
+        self.end_sync(synced);
+        Ok(Some(position))
     }
 }
 

@@ -51,12 +51,21 @@ impl Checkpoints {
         self.options.events
     }
 
+    /// Notes that a commit has begun: it holds the events up to here.
+    pub(super) fn begun(&mut self) {
+        self.events = 0;
+    }
+
+    /// Whether the last commit that has begun holds everything.
+    pub(super) fn hold_all(&self) -> bool {
+        self.events == 0
+    }
+
     /// Notes that a commit was made, and what it cost.
     pub(super) fn done(&mut self, cost: Duration) {
         let share = self.options.cost_percent_max.clamp(1, 99);
         self.pause = cost * (100 - share) / share;
         self.last = now();
-        self.events = 0;
     }
 }
 

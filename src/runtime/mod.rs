@@ -7,9 +7,11 @@ mod pipeline;
 mod pieces;
 mod rejects;
 mod run;
+mod running;
 mod session;
 mod signal;
 mod sink;
+mod under_way;
 
 pub use checkpoint::CheckpointOptions;
 pub use input::{InputError, InputSpec, expand};

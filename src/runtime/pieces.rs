@@ -2,7 +2,9 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
 
+use super::run::RunError;
 use super::sink::{Sink, SinkError};
 use crate::store::PieceId;
 
@@ -12,97 +14,90 @@ const PIECE_RAW_BYTES: usize = 1_000_000;
 /// The fastest level: the state changes with every commit.
 const LEVEL: i32 = 1;
 
-/// Raw pieces that wait to be compressed.
+/// Pieces that wait to be compressed, and to be stored.
 const QUEUE_PIECES_MAX: usize = 2;
 
-/// Bytes on their way into pieces, which go into the log as they are full. A thread compresses them, while the caller writes
-/// down the next and the log takes those before.
-pub(super) struct Pieces<'a> {
-    raw: Vec<u8>,
-    sink: &'a mut dyn Sink,
-    put: Vec<PieceId>,
-    handed_over: usize,
-    failed: Option<SinkError>,
-    /// None once everything is handed over.
-    jobs: Option<SyncSender<Vec<u8>>>,
-    packed: Receiver<(io::Result<Vec<u8>>, Vec<u8>)>,
-}
-
-impl<'a> Pieces<'a> {
-    pub(super) fn new(sink: &'a mut dyn Sink) -> Result<Self, SinkError> {
-        let (jobs, todo) = sync_channel::<Vec<u8>>(QUEUE_PIECES_MAX);
-        let (done, packed) = channel();
-        let pack = move || {
-            while let Ok(raw) = todo.recv() {
+/// Stores what `write` hands out, in pieces; their names in order. One thread writes down, one compresses, and the caller's
+/// stores, all at once.
+///
+/// # Errors
+/// Where the state cannot be written down or stored; the pieces that were stored before are of no use then.
+pub(super) fn put<W>(sink: &mut dyn Sink, write: W) -> Result<Vec<PieceId>, RunError>
+where
+    W: FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), String> + Send,
+{
+    let (full, raw) = sync_channel::<Vec<u8>>(QUEUE_PIECES_MAX);
+    let (spare, empty) = channel::<Vec<u8>>();
+    let (packed, pieces) = sync_channel::<io::Result<Vec<u8>>>(QUEUE_PIECES_MAX);
+    scope(|scope| {
+        let mut cut = Cut { raw: Vec::with_capacity(PIECE_RAW_BYTES), full, empty, stopped: false };
+        let writing = spawn(scope, "fineprint-state", move || {
+            write(&mut |part| cut.extend(part))?;
+            cut.finish()
+        })?;
+        spawn(scope, "fineprint-pack", move || {
+            for mut raw in raw {
                 let piece = zstd::bulk::compress(&raw, LEVEL);
-                if done.send((piece, raw)).is_err() {
+                raw.clear();
+                // The last ones are not needed any more.
+                let _ = spare.send(raw);
+                if packed.send(piece).is_err() {
                     return;
                 }
             }
-        };
-        std::thread::Builder::new().name("fineprint-pack".to_owned()).spawn(pack).map_err(SinkError::new)?;
-        let raw = Vec::with_capacity(PIECE_RAW_BYTES);
-        Ok(Pieces { raw, sink, put: Vec::new(), handed_over: 0, failed: None, jobs: Some(jobs), packed })
-    }
+        })?;
+        let put = |piece: io::Result<Vec<u8>>| sink.put_piece(&piece.map_err(SinkError::new)?);
+        let names: Result<Vec<PieceId>, SinkError> = pieces.into_iter().map(put).collect();
+        let written = writing.join().unwrap_or_else(|_| Err(STOPPED.to_string()));
+        // A log that fails stops the threads, so its own words come first.
+        let names = names?;
+        written.map_err(RunError::State)?;
+        Ok(names)
+    })
+}
 
-    pub(super) fn extend(&mut self, mut bytes: &[u8]) {
-        while let Some((now, later)) = bytes.split_at_checked(PIECE_RAW_BYTES - self.raw.len()) {
+const STOPPED: &str = "the state cannot be written down: a thread has stopped";
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, RunError> {
+    let started = Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+    started.map_err(|e| RunError::Thread(format!("cannot start a thread: {e}")))
+}
+
+/// Cuts bytes into pieces.
+struct Cut {
+    raw: Vec<u8>,
+    full: SyncSender<Vec<u8>>,
+    /// Pieces that are compressed: their memory is used again.
+    empty: Receiver<Vec<u8>>,
+    stopped: bool,
+}
+
+impl Cut {
+    fn extend(&mut self, mut bytes: &[u8]) {
+        while let Some((now, later)) = bytes.split_at_checked(PIECE_RAW_BYTES.saturating_sub(self.raw.len())) {
             self.raw.extend_from_slice(now);
-            self.hand_over();
+            let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE_RAW_BYTES));
+            self.hand_over(next);
             bytes = later;
         }
         self.raw.extend_from_slice(bytes);
     }
 
-    fn hand_over(&mut self) {
-        let raw = std::mem::take(&mut self.raw);
-        self.handed_over += 1;
-        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(raw).is_err()) {
-            self.fail(stopped());
-        }
-        while let Ok(packed) = self.packed.try_recv() {
-            self.put(packed);
-        }
-        if self.raw.capacity() == 0 {
-            self.raw.reserve_exact(PIECE_RAW_BYTES);
-        }
+    fn hand_over(&mut self, next: Vec<u8>) {
+        let raw = std::mem::replace(&mut self.raw, next);
+        self.stopped |= self.full.send(raw).is_err();
     }
 
-    fn put(&mut self, (piece, mut raw): (io::Result<Vec<u8>>, Vec<u8>)) {
-        raw.clear();
-        if self.raw.is_empty() {
-            self.raw = raw;
-        }
-        if self.failed.is_none() {
-            match piece.map_err(SinkError::new).and_then(|piece| self.sink.put_piece(&piece)) {
-                Ok(id) => self.put.push(id),
-                Err(e) => self.fail(e),
-            }
-        }
-    }
-
-    fn fail(&mut self, error: SinkError) {
-        self.failed.get_or_insert(error);
-    }
-
-    /// The names of all pieces in order.
-    pub(super) fn finish(mut self) -> Result<Vec<PieceId>, SinkError> {
+    fn finish(mut self) -> Result<(), String> {
         if !self.raw.is_empty() {
-            self.hand_over();
+            self.hand_over(Vec::new());
         }
-        self.jobs = None;
-        while let Ok(packed) = self.packed.recv() {
-            self.put(packed);
-        }
-        if self.put.len() != self.handed_over {
-            self.fail(stopped());
-        }
-        self.failed.map_or(Ok(self.put), Err)
+        if self.stopped { Err(STOPPED.to_string()) } else { Ok(()) }
     }
-}
-
-fn stopped() -> SinkError {
-    SinkError::new(io::Error::other("the thread that compresses the state has stopped"))
 }
 
 /// The bytes of pieces.

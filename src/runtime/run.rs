@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::checkpoint::{CheckpointOptions, Checkpoints, now};
-use super::input::{Input, InputError, InputSpec, Merged, ReadSoFar};
-use super::pipeline::{Batch, Next, Pipeline, PipelineError};
-use super::rejects::{RejectFile, Rejected};
+use super::input::{InputError, InputSpec, ReadSoFar};
+use super::pipeline::{Next, Pipeline, PipelineError};
+use super::rejects::RejectFile;
+use super::running::{Ended, Running};
 use super::session::{RunBooks, Session};
-use super::sink::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
-use crate::eval::{EvalOptions, Outcome, Salt};
+use super::sink::{Consumed, Resumed, Sink, SinkError};
+use crate::eval::{EvalOptions, Salt};
 use crate::event::decode::UNKNOWN_NAMES_MAX;
-use crate::feed::{Format, Resume};
-use crate::journal::{self, Journal, JournalError, ProjectionSink};
+use crate::feed::Format;
+use crate::journal::{Journal, JournalError};
 use crate::plan::RuleSet;
-use crate::store::{PieceId, Pinned};
+use crate::store::Pinned;
 use crate::time::Duration;
-use crate::violation::Violation;
 
 /// How a run goes.
 #[derive(Debug, Clone, Default)]
@@ -54,8 +54,10 @@ pub struct Summary {
     pub bytes: u64,
     /// How long it took.
     pub elapsed: std::time::Duration,
-    /// How long commits took of it.
+    /// How long commits took, most of it beside the run.
     pub committing: std::time::Duration,
+    /// How long commits kept the run from events at a time, at most; the last one, with which it ends, left aside.
+    pub longest_pause: std::time::Duration,
     /// How far each input was read.
     pub inputs: Vec<Consumed>,
     /// Names of inputs that had been read to their end before, and held nothing new.
@@ -159,80 +161,101 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let start = now();
     let resumed = outputs.sink.resume()?;
-    let mut running = Running {
-        session: session(rules, options, resumed.as_ref(), pinned)?,
-        earlier: resumed.map_or_else(Vec::new, |r| r.standing.inputs),
-        outputs,
-        checkpoints: Checkpoints::new(options.checkpoint),
-        pending: BTreeMap::new(),
-        refused: Vec::new(),
-        committing: std::time::Duration::ZERO,
-        journal_keep: Duration(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
-    };
+    let session = session(rules, options, resumed.as_ref(), pinned)?;
+    let Outputs { sink, journal, rejects } = outputs;
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
-    let mut merged = running.open(inputs, &options.format)?;
-    let mut read = merged.so_far();
-    let cuts = running.cut_rejects()?;
-    if pinned == Pinned::Kept || cuts {
-        // The saved state belongs to the rules before, and knows another reject file: from here on it is this one.
-        running.checkpoint(&read)?;
-    }
-    let salt = running.outputs.journal.as_ref().map(|journal| Salt(*journal.salt()));
-    let mut pipeline = Pipeline::start(rules, merged, running.checkpoints.events(), salt)?;
-    let mut records = 0u64;
-    let mut unknown_names = BTreeSet::new();
-    let ending = loop {
-        if stop.load(Ordering::Relaxed) {
-            break Ending::Stopped;
-        }
-        let mut n = 0;
-        match pipeline.next(PATIENCE)? {
-            Next::Waiting => {}
-            Next::End(end) => {
-                read = *end;
-                break Ending::Complete;
-            }
-            Next::Batch(mut batch) => {
-                running.take(&mut batch)?;
-                n = batch.records.len() as u64;
-                std::mem::swap(&mut read, &mut batch.read);
-                unknown_names.extend(batch.unknown_names.drain(..));
-                pipeline.give_back(batch);
-            }
-        }
-        records += n;
-        progress(Progress { bytes: read.stored_bytes, records });
-        if running.checkpoints.due(n) {
+    std::thread::scope(|scope| {
+        let mut running = Running {
+            scope,
+            session,
+            earlier: resumed.map_or_else(Vec::new, |r| r.standing.inputs),
+            keeps_state: sink.keeps_state(),
+            sink: Some(sink),
+            under_way: None,
+            stored: Vec::new(),
+            journal,
+            rejects,
+            checkpoints: Checkpoints::new(options.checkpoint),
+            pending: BTreeMap::new(),
+            refused: Vec::new(),
+            committing: std::time::Duration::ZERO,
+            longest_pause: std::time::Duration::ZERO,
+            journal_keep: Duration(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
+        };
+        let mut merged = running.open(inputs, &options.format)?;
+        let mut read = merged.so_far();
+        let cuts = running.cut_rejects()?;
+        if pinned == Pinned::Kept || cuts {
+            // The saved state belongs to the rules before, and knows another reject file: from here on it is this one.
             running.checkpoint(&read)?;
+            running.wait()?;
         }
-    };
-    drop(pipeline);
-    progress(Progress { bytes: read.stored_bytes, records });
-    let flush = ending == Ending::Complete && !pipe;
-    let Ended { books, undecided, memory_lost, groups_lost, links_lost, dropped, baselines_lost, committing } =
-        running.end(&read, flush)?;
-    unknown_names.extend(std::mem::take(&mut read.unknown_names));
-    let unknown_names = unknown_names.into_iter().take(UNKNOWN_NAMES_MAX).collect();
-    let ReadSoFar { consumed, bytes, nothing_new, .. } = read;
-    let inputs = consumed.into_iter().map(|(consumed, _)| consumed).collect();
-    let elapsed = start.elapsed();
-    tracing::info!(records, bytes, elapsed_ms = elapsed.as_millis() as u64, ?ending, "ended");
-    Ok(Summary {
-        ending,
-        books,
-        records,
-        bytes,
-        elapsed,
-        committing,
-        inputs,
-        nothing_new,
-        undecided,
-        memory_lost,
-        groups_lost,
-        links_lost,
-        dropped,
-        baselines_lost,
-        unknown_names,
+        let salt = running.journal.as_ref().map(|journal| Salt(*journal.salt()));
+        let mut pipeline = Pipeline::start(rules, merged, running.checkpoints.events(), salt)?;
+        let (mut records, mut behind) = (0u64, false);
+        let mut unknown_names = BTreeSet::new();
+        let ending = loop {
+            if stop.load(Ordering::Relaxed) {
+                break Ending::Stopped;
+            }
+            let mut n = 0;
+            match pipeline.next(if behind { std::time::Duration::ZERO } else { PATIENCE })? {
+                Next::Waiting => {}
+                Next::End(end) => {
+                    read = *end;
+                    break Ending::Complete;
+                }
+                Next::Batch(mut batch) => {
+                    running.take(&mut batch)?;
+                    n = batch.records.len() as u64;
+                    std::mem::swap(&mut read, &mut batch.read);
+                    unknown_names.extend(batch.unknown_names.drain(..));
+                    pipeline.give_back(batch);
+                }
+            }
+            records += n;
+            progress(Progress { bytes: read.stored_bytes, records });
+            behind = running.between_batches(&read, n)?;
+        };
+        drop(pipeline);
+        progress(Progress { bytes: read.stored_bytes, records });
+        let flush = ending == Ending::Complete && !pipe;
+        let Ended {
+            books,
+            undecided,
+            memory_lost,
+            groups_lost,
+            links_lost,
+            dropped,
+            baselines_lost,
+            committing,
+            longest_pause,
+        } = running.end(&read, flush)?;
+        unknown_names.extend(std::mem::take(&mut read.unknown_names));
+        let unknown_names = unknown_names.into_iter().take(UNKNOWN_NAMES_MAX).collect();
+        let ReadSoFar { consumed, bytes, nothing_new, .. } = read;
+        let inputs = consumed.into_iter().map(|(consumed, _)| consumed).collect();
+        let elapsed = start.elapsed();
+        let (elapsed_ms, pause_ms) = (elapsed.as_millis() as u64, longest_pause.as_millis() as u64);
+        tracing::info!(records, bytes, elapsed_ms, longest_pause_ms = pause_ms, ?ending, "ended");
+        Ok(Summary {
+            ending,
+            books,
+            records,
+            bytes,
+            elapsed,
+            committing,
+            longest_pause,
+            inputs,
+            nothing_new,
+            undecided,
+            memory_lost,
+            groups_lost,
+            links_lost,
+            dropped,
+            baselines_lost,
+            unknown_names,
+        })
     })
 }
 
@@ -253,225 +276,3 @@ fn session(
     };
     restored.map_err(RunError::State)
 }
-
-/// A run under way.
-struct Running<'a> {
-    session: Session,
-    /// Inputs of earlier runs.
-    earlier: Vec<Consumed>,
-    outputs: Outputs<'a>,
-    checkpoints: Checkpoints,
-    /// Violations since the last commit, without a log that keeps a state.
-    pending: BTreeMap<String, Violation>,
-    /// Refused records since the last commit. They stand in the reject file already.
-    refused: Vec<Rejected>,
-    committing: std::time::Duration,
-    /// How far back the journal must reach.
-    journal_keep: Duration,
-}
-
-impl Running<'_> {
-    /// Opens all inputs, each behind what was read of it before.
-    fn open(&mut self, specs: Vec<InputSpec>, format: &Format) -> Result<Merged, RunError> {
-        let mut opened = Vec::new();
-        let named: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
-        for spec in specs {
-            let name = self.known_as(&spec, &named)?;
-            let number = self.session.input(&name);
-            let read = self.session.read(&name);
-            let before = read.map(|r| r.position);
-            let format = match (format, read) {
-                // Before the first record nothing was decided.
-                (Format::Auto, Some(read)) if read.position.offset > 0 => read.format(),
-                (format, _) => format.clone(),
-            };
-            let (input, resume) = Input::open(&spec, &name, number, before.as_ref(), format)?;
-            tracing::info!(input = %name, offset_bytes = before.map_or(0, |p| p.offset), "opened");
-            if let (Resume::Changed | Resume::Shorter, Some(position)) = (resume, before) {
-                return Err(RunError::Changed { name, offset_bytes: position.offset });
-            }
-            opened.push(input);
-        }
-        Ok(Merged::new(opened))
-    }
-
-    /// The name under which the log knows an input: its own or, where a file was moved, that of the input which begins with
-    /// the same bytes.
-    fn known_as(&self, spec: &InputSpec, named: &BTreeSet<String>) -> Result<String, RunError> {
-        if spec.path.is_none() || self.session.read(&spec.name).is_some() {
-            return Ok(spec.name.clone());
-        }
-        for earlier in self.earlier.iter().rev().take(MOVED_TRIED_MAX) {
-            if earlier.offset_bytes == 0 || named.contains(&earlier.name) || earlier.name == super::STDIN {
-                continue;
-            }
-            let Some(position) = self.session.read(&earlier.name).map(|r| r.position) else { continue };
-            if let (_, Resume::Continued) = Input::open(spec, &earlier.name, 0, Some(&position), Format::Auto)? {
-                return Ok(earlier.name.clone());
-            }
-        }
-        Ok(spec.name.clone())
-    }
-
-    /// Takes in a batch, in its order.
-    fn take(&mut self, batch: &mut Batch) -> Result<(), RunError> {
-        let Batch { records, routed, .. } = batch;
-        for record in records {
-            let at = match &record.event {
-                Ok(at) => *at,
-                Err(reject) => {
-                    self.session.unread(record.origin, reject);
-                    continue;
-                }
-            };
-            let outcome = self.session.observe(routed, at, record.origin);
-            if let (Some(journal), Outcome::Evaluated | Outcome::Late) = (self.outputs.journal.as_mut(), outcome) {
-                journal.append(routed.ts(at), routed.projection(at))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts off what a run that was killed wrote to the reject file and did not commit. Whether the next state must say how
-    /// long the file is, so that this run's lines can be cut off in turn.
-    fn cut_rejects(&mut self) -> Result<bool, RunError> {
-        let Some(file) = self.outputs.rejects.as_mut() else { return Ok(false) };
-        file.go_on(self.session.reject_file.as_ref()).map_err(RunError::Rejects)?;
-        let known = self.session.reject_file == file.mark();
-        Ok(!known && self.outputs.sink.keeps_state())
-    }
-
-    /// Writes refused records to their file, before the commit that counts them: a kill in between leaves lines too many,
-    /// which the next run cuts off, and never too few.
-    fn write_rejects(&mut self) -> Result<(), RunError> {
-        let refused = self.session.take_rejected();
-        if let Some(file) = self.outputs.rejects.as_mut() {
-            file.write(&refused).map_err(RunError::Rejects)?;
-            self.session.reject_file = file.mark();
-        }
-        self.refused.extend(refused);
-        Ok(())
-    }
-
-    /// Commits everything up to the last record.
-    fn checkpoint(&mut self, read: &ReadSoFar) -> Result<(), RunError> {
-        for v in self.session.take_violations() {
-            self.pending.insert(v.id.clone(), v);
-        }
-        self.write_rejects()?;
-        if !self.outputs.sink.keeps_state() {
-            // Nothing is gained by a state that nobody keeps.
-            self.commit(read, Vec::new(), &[])?;
-            self.checkpoints.done(std::time::Duration::ZERO);
-            return Ok(());
-        }
-        let started = now();
-        self.session.set_read(read.consumed.clone());
-        let snapshot = self.session.state(self.outputs.sink)?.put(self.outputs.sink)?;
-        let pieces = snapshot.len();
-        self.commit(read, snapshot, &[])?;
-        let cost = started.elapsed();
-        if tracing::enabled!(tracing::Level::TRACE) {
-            for part in self.session.footprint() {
-                tracing::trace!(part = part.part, groups = part.groups, bytes = part.bytes, "state");
-            }
-        }
-        tracing::debug!(state_pieces = pieces, cost_ms = cost.as_millis() as u64, "committed");
-        self.checkpoints.done(cost);
-        self.committing += cost;
-        Ok(())
-    }
-
-    fn commit(&mut self, read: &ReadSoFar, snapshot: Vec<PieceId>, retracted: &[String]) -> Result<(), RunError> {
-        let position = self.outputs.journal.as_mut().map_or(Ok(None), Journal::sync)?;
-        let mut inputs = self.earlier.clone();
-        for (consumed, _) in read.consumed.iter().cloned() {
-            match inputs.iter_mut().find(|i| i.name == consumed.name) {
-                Some(known) => *known = consumed,
-                None => inputs.push(consumed),
-            }
-        }
-        let state = Standing {
-            inputs,
-            books: self.session.books().by_name(),
-            snapshot,
-            journal: position.map(|p| p.to_string()),
-        };
-        let violations: Vec<Violation> = std::mem::take(&mut self.pending).into_values().collect();
-        let rejects = std::mem::take(&mut self.refused);
-        let commit = Commit { violations: &violations, retracted, rejects: &rejects, state: &state };
-        self.outputs.sink.commit(&commit)?;
-        self.earlier = state.inputs;
-        self.drop_old(position)
-    }
-
-    /// Drops journal segments that no window can reach any more.
-    fn drop_old(&mut self, committed: Option<journal::Position>) -> Result<(), RunError> {
-        let (Some(journal), Some(committed)) = (self.outputs.journal.as_mut(), committed) else { return Ok(()) };
-        if let Some(watermark) = self.session.watermark() {
-            journal.drop_before(watermark, self.journal_keep, &committed)?;
-        }
-        Ok(())
-    }
-
-    /// The last commit. Where the files have ended, what follows from that is found on a copy of the state: what is saved is
-    /// the state before, since a file may go on.
-    fn end(mut self, read: &ReadSoFar, flush: bool) -> Result<Ended, RunError> {
-        for v in self.session.take_violations() {
-            self.pending.insert(v.id.clone(), v);
-        }
-        let started = now();
-        self.write_rejects()?;
-        // From the last commit on, whatever else is appended to the file is not this log's to cut off.
-        self.session.reject_file = None;
-        self.session.set_read(read.consumed.clone());
-        let keeps = self.outputs.sink.keeps_state();
-        let saved = keeps.then(|| self.session.state(self.outputs.sink));
-        let mut saved = saved.transpose()?;
-        let mut stale = Vec::new();
-        if flush {
-            let end = self.session.end();
-            let ids: Vec<&str> = end.iter().map(|v| v.id.as_str()).collect();
-            let known = self.outputs.sink.known(&ids)?;
-            let again: BTreeSet<&str> = ids.iter().copied().collect();
-            let before = self.session.provisional();
-            stale = before.iter().filter(|id| !again.contains(id.as_str())).cloned().collect();
-            let new = |id: &&str| (!known.contains(*id) || before.contains(*id)) && !self.pending.contains_key(*id);
-            let provisional: BTreeSet<String> = ids.iter().filter(|id| new(id)).map(|id| (*id).to_string()).collect();
-            if let Some(saved) = saved.as_mut() {
-                saved.provisional = provisional;
-            }
-            for v in end {
-                self.pending.insert(v.id.clone(), v);
-            }
-        }
-        let snapshot = saved.map_or(Ok(Vec::new()), |s| s.put(self.outputs.sink))?;
-        self.commit(read, snapshot, &stale)?;
-        self.committing += started.elapsed();
-        Ok(Ended {
-            books: self.session.books(),
-            undecided: self.session.undecided(),
-            memory_lost: self.session.memory_lost(),
-            groups_lost: self.session.groups_lost(),
-            links_lost: self.session.links_lost(),
-            dropped: self.session.dropped(),
-            baselines_lost: self.session.baselines_lost(),
-            committing: self.committing,
-        })
-    }
-}
-
-/// What is known at the end.
-struct Ended {
-    books: RunBooks,
-    undecided: Vec<(String, u64)>,
-    memory_lost: Vec<(String, u64)>,
-    groups_lost: Vec<(String, u64, u64)>,
-    links_lost: Vec<(String, u64, u64)>,
-    dropped: Vec<(String, u64)>,
-    baselines_lost: Vec<(String, u64)>,
-    committing: std::time::Duration,
-}
-
-/// How many earlier inputs are held against a file whose name is new.
-const MOVED_TRIED_MAX: usize = 16;

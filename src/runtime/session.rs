@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::input::Read;
-use super::pieces::{Pieces, unpack};
+use super::pieces::{self, unpack};
 use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
-use crate::eval::{Books, EvalOptions, Evaluator, Origin, Outcome, RoutedEvents};
+use crate::eval::{Books, EvalOptions, Evaluator, Frozen, Origin, Outcome, RoutedEvents};
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
 use crate::store::PieceId;
@@ -105,20 +105,18 @@ pub(super) struct Saved {
     pub(super) provisional: BTreeSet<String>,
     /// How much of the reject file is part of this state; `None` after a run that ended by itself, and without such a file.
     pub(super) reject_file: Option<RejectMark>,
-    /// The evaluator's own pieces, after these bytes.
-    #[serde(skip)]
-    evaluator: Vec<PieceId>,
 }
 
 impl Saved {
-    /// Puts the rest; the names of all pieces in order.
-    pub(super) fn put(self, sink: &mut dyn Sink) -> Result<Vec<PieceId>, RunError> {
-        let head = postcard::to_stdvec(&self).map_err(not_written)?;
-        let mut pieces = Pieces::new(sink)?;
-        pieces.extend(&(head.len() as u64).to_be_bytes());
-        pieces.extend(&head);
-        let mut names = pieces.finish()?;
-        names.extend(self.evaluator);
+    /// Puts it before the evaluator's own pieces; the names of all in order.
+    pub(super) fn put(&self, sink: &mut dyn Sink, evaluator: &[PieceId]) -> Result<Vec<PieceId>, RunError> {
+        let head = postcard::to_stdvec(self).map_err(not_written)?;
+        let mut names = pieces::put(sink, |out| {
+            out(&(head.len() as u64).to_be_bytes());
+            out(&head);
+            Ok(())
+        })?;
+        names.extend_from_slice(evaluator);
         Ok(names)
     }
 }
@@ -186,18 +184,35 @@ impl Session {
         Ok(Session { inputs, reject_file, before: books, ..Session::new(rules, options) })
     }
 
-    /// The state as it is saved; the evaluator's part is put already.
-    pub(super) fn state(&self, sink: &mut dyn Sink) -> Result<Saved, RunError> {
-        let mut pieces = Pieces::new(sink)?;
-        self.evaluator.write_snapshot(&mut |part| pieces.extend(part)).map_err(not_written)?;
-        Ok(Saved {
+    /// What is saved beside the evaluator's state.
+    pub(super) fn saved(&self) -> Saved {
+        Saved {
             version: SESSION_VERSION,
             inputs: self.inputs.clone(),
             before: self.before.clone(),
             provisional: self.provisional.clone(),
             reject_file: self.reject_file.clone(),
-            evaluator: pieces.finish()?,
-        })
+        }
+    }
+
+    /// Takes the evaluator's state out, to be saved; to be given back by [`Session::thaw`].
+    pub(super) fn freeze(&mut self) -> Result<Frozen, RunError> {
+        self.evaluator.freeze().map_err(RunError::State)
+    }
+
+    /// Takes the state back. What has waited for it is applied by [`Session::catch_up`].
+    pub(super) fn thaw(&mut self, frozen: Frozen) {
+        self.evaluator.thaw(frozen);
+    }
+
+    /// Applies about so many of the events that have waited for the state; whether there are more.
+    pub(super) fn catch_up(&mut self, events: usize) -> bool {
+        self.evaluator.catch_up(events)
+    }
+
+    /// Bytes of the events that wait for the state, roughly.
+    pub(super) fn held_back(&self) -> usize {
+        self.evaluator.held_back()
     }
 
     /// How far an input was read, and as what.
@@ -268,7 +283,7 @@ impl Session {
         found
     }
 
-    /// Ends the files: what follows from that. To be called after [`Session::state`]: it is the state before that is saved,
+    /// Ends the files: what follows from that. To be called after [`Session::freeze`]: it is the state before that is saved,
     /// since a file may go on.
     pub(super) fn end(&mut self) -> Vec<Violation> {
         self.evaluator.finish();

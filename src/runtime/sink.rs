@@ -74,8 +74,8 @@ pub struct Commit<'a> {
     pub state: &'a Standing,
 }
 
-/// A log.
-pub trait Sink {
+/// A log. It is written to from one thread at a time, not always the same.
+pub trait Sink: Send {
     /// Where the last run stopped; `None` for a new log.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ mod dates;
 mod explain;
 /// Full disks, read-only places, damaged databases.
 mod faults;
+/// Sudden ends within a commit.
+mod phases;
 /// What the journal keeps.
 mod retention;
 /// Rules for counsel, and feeds on which rules are blind.

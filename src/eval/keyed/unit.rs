@@ -11,7 +11,7 @@ use super::units::Unit;
 use super::{KEYED_EVENTS_HELD_MAX, Keyed, KeyedError, Partition, Step, ceil, floor};
 use crate::eval::Evaluator;
 use crate::eval::events::{Events, Held, NO_ACCOUNT};
-use crate::eval::intern::Interner;
+use crate::eval::intern::{Interner, Texts};
 use crate::eval::link::Link;
 use crate::eval::memory::Store;
 use crate::eval::outcome::Outcomes;
@@ -40,7 +40,7 @@ struct Saved<'a> {
     /// Number of the first event.
     first: u64,
     held: Vec<Kept<'a>>,
-    interner: &'a Interner,
+    texts: &'a Texts,
     windows: Vec<&'a Windows>,
     linked: Vec<&'a LinkedEpisodes>,
     links: Vec<&'a Link>,
@@ -55,7 +55,7 @@ struct Loaded<'a> {
     first: u64,
     #[serde(borrow)]
     held: Vec<Kept<'a>>,
-    interner: Interner,
+    texts: Texts,
     windows: Vec<Windows>,
     linked: Vec<LinkedEpisodes>,
     links: Vec<Link>,
@@ -226,8 +226,7 @@ impl Keyed {
             let (content, account) = (u128::from_be_bytes(kept.content), u64::from(kept.account));
             live.events.push(Held { ts, content, account, id: kept.id }, usize::MAX);
         }
-        live.interner = loaded.interner;
-        live.interner.rebuild();
+        live.interner = Interner::of(loaded.texts);
         put(&mut live.windows, &places.windows, loaded.windows, Windows::rebuild);
         put(&mut live.linked, &places.linked, loaded.linked, |_| {});
         put(&mut live.links, &places.views, loaded.links, Link::rebuild);
@@ -263,7 +262,7 @@ impl Keyed {
             next_due: live.next_due,
             first: live.events.first(),
             held: held.collect(),
-            interner: &live.interner,
+            texts: live.interner.texts(),
             windows: at(&live.windows, &places.windows),
             linked: at(&live.linked, &places.linked),
             links: at(&live.links, &places.views),

@@ -9,6 +9,7 @@ use super::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
 use crate::store::{
     Access, Batch, Checkpoint, Entry, Input, PieceId, Pinned, Pins, Reject, Resume, RulesChanged, Store,
 };
+use crate::violation::Violation;
 
 /// A violation log in a SQLite file.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl Sink for SqliteSink {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), SinkError> {
-        let entries: Vec<Entry> = commit.violations.iter().map(Entry::from).collect();
+        let entries = entries(commit.violations);
         let rejects: Vec<Reject> = commit
             .rejects
             .iter()
@@ -121,6 +122,33 @@ impl Sink for SqliteSink {
         self.runtime.block_on(self.store.commit(&batch)).map(|_| ()).map_err(SinkError::new)
     }
 }
+
+/// Rows of violations. Records of campaigns are long, so they are written on as many threads as there are cores.
+fn entries(violations: &[Violation]) -> Vec<Entry> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(VIOLATIONS_THREADS_MAX);
+    let part = violations.len().div_ceil(cores).max(VIOLATIONS_PER_THREAD_MIN);
+    let made = |part: &[Violation]| part.iter().map(Entry::from).collect::<Vec<Entry>>();
+    let Some((first, rest)) = violations.split_at_checked(part) else { return made(violations) };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = rest
+            .chunks(part)
+            .map(|part| (part, std::thread::Builder::new().spawn_scoped(scope, move || made(part))))
+            .collect();
+        let mut all = made(first);
+        for (part, other) in others {
+            // Where the machine gives no thread, this one does it.
+            match other.map(|thread| thread.join()) {
+                Ok(Ok(entries)) => all.extend(entries),
+                _ => all.extend(made(part)),
+            }
+        }
+        all
+    })
+}
+
+/// Most threads that make rows, and fewest violations for each.
+const VIOLATIONS_THREADS_MAX: usize = 8;
+const VIOLATIONS_PER_THREAD_MIN: usize = 8;
 
 fn consumed(i: Input) -> Consumed {
     Consumed {

@@ -102,6 +102,17 @@ fn a_second_run_adds_nothing() {
 }
 
 #[test]
+fn a_run_tells_how_long_commits_kept_it() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(3_000)));
+    let called = bench.run("v.db", "--format json --commit-every 500 e.jsonl");
+    let summary: Value = serde_json::from_str(&called.out).unwrap();
+    let number = |name: &str| summary[name].as_f64().unwrap();
+    assert!(number("longest_pause_ms") > 0.0 && number("seconds_committing") > 0.0, "{summary}");
+    assert!(number("longest_pause_ms") <= number("seconds") * 1e3, "{summary}");
+}
+
+#[test]
 fn a_moved_file_adds_nothing() {
     let bench = Bench::new();
     bench.write("e.jsonl", lines(&events(1_500)));

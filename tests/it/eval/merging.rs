@@ -102,19 +102,19 @@ fn event_of(c: &mut Choices<'_>, number: usize) -> Event {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Case {
+pub struct Case {
     rule: Vec<u16>,
     events: Vec<(Vec<u16>, u16)>,
 }
 
-pub(super) fn any_case() -> impl Strategy<Value = Case> {
+pub fn any_case() -> impl Strategy<Value = Case> {
     let event = (prop::collection::vec(0u16..1_000, 0..30), 0u16..1_001);
     let events = prop::collection::vec(event, 0..EVENTS);
     (prop::collection::vec(0u16..1_000, 0..30), events).prop_map(|(rule, events)| Case { rule, events })
 }
 
 impl Case {
-    pub(super) fn plain(&self) -> PlainEvaluator {
+    pub fn plain(&self) -> PlainEvaluator {
         let mut program = program(vec![rule_of(&mut Choices::new(&self.rule))], at(0), at(100));
         program.lists = vec![list("public", Type::Fingerprint)];
         let public = |f: &str| ListRow { value: Const::Text(f.into()), from: None, until: Some(at(100)) };
@@ -124,7 +124,7 @@ impl Case {
         PlainEvaluator::new(program, rows, options)
     }
 
-    pub(super) fn arrivals(&self, delays: impl Fn(u16) -> u16) -> Vec<Arrival> {
+    pub fn arrivals(&self, delays: impl Fn(u16) -> u16) -> Vec<Arrival> {
         let comings = self.events.iter().enumerate().map(|(i, (numbers, delay))| Coming {
             event: event_of(&mut Choices::new(numbers), i),
             delay: delays(*delay).into(),

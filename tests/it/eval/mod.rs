@@ -6,6 +6,7 @@ mod baselines;
 mod blind;
 mod cases;
 mod commitment;
+mod frozen;
 mod link_cases;
 mod link_scale;
 mod keyed;
