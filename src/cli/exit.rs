@@ -19,7 +19,7 @@ pub enum Exit {
 pub(super) const HELP: &str = "\
 Exit codes:
   0  fine
-  1  findings: violations were found (run), a test fails (test), a file would change (fmt --check)
+  1  findings: violations were found (run), something differs (replay), a test fails (test), a file would change (fmt --check)
   2  rule error: a rule file, list or table is wrong
   3  usage or environment error: a flag, a path, a database";
 

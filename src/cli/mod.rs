@@ -1,5 +1,6 @@
 //! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
 
+mod campaigns;
 mod check;
 mod diagnostics;
 mod exit;
@@ -10,6 +11,7 @@ mod fingerprints;
 mod fmt;
 mod progress;
 mod rejects;
+mod replay;
 mod run;
 mod summary;
 mod templates;
@@ -38,6 +40,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Replay(replay::Replay),
     Check(check::Check),
     Fmt(fmt::Fmt),
     Test(test::Test),
@@ -53,6 +56,7 @@ enum Command {
 enum Format {
     /// For people
     #[default]
+    #[value(alias = "table")]
     Text,
     /// For machines
     Json,
@@ -73,6 +77,7 @@ pub fn main() -> Exit {
     }
     let done = match cli.command {
         Command::Run(c) => c.run(),
+        Command::Replay(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Fmt(c) => c.run(),
         Command::Test(c) => c.run(),

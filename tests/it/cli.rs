@@ -1,5 +1,7 @@
 //! The command as its user calls it: the built binary on small inputs that the tests write.
 
+/// The log as cases.
+mod campaigns;
 /// Flags, messages and exit codes.
 mod commands;
 /// What has run out, for a day.
@@ -8,6 +10,8 @@ mod dates;
 mod explain;
 /// Full disks, read-only places, damaged databases.
 mod faults;
+/// Two rule sets over the same events.
+mod replay;
 /// What the journal keeps.
 mod retention;
 /// Inputs, resuming, kills.
