@@ -59,6 +59,8 @@ pub mod syntax;
 pub mod reference;
 pub mod hir;
 pub mod violation;
+pub mod campaign;
+pub mod compare;
 pub mod check;
 pub mod plan;
 pub mod compile;

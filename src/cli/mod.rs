@@ -1,5 +1,6 @@
 //! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
 
+mod campaigns;
 mod check;
 mod diagnostics;
 mod exit;
@@ -12,6 +13,7 @@ mod fmt;
 mod policy;
 mod progress;
 mod rejects;
+mod replay;
 mod run;
 mod simulate;
 mod summary;
@@ -41,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Replay(replay::Replay),
     Check(check::Check),
     Fmt(fmt::Fmt),
     Test(test::Test),
@@ -58,6 +61,7 @@ enum Command {
 enum Format {
     /// For people
     #[default]
+    #[value(alias = "table")]
     Text,
     /// For machines
     Json,
@@ -78,6 +82,7 @@ pub fn main() -> Exit {
     }
     let done = match cli.command {
         Command::Run(c) => c.run(),
+        Command::Replay(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Fmt(c) => c.run(),
         Command::Test(c) => c.run(),

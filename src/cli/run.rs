@@ -110,14 +110,14 @@ enum Changed {
     Reset,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::parse(text)
         .filter(|d| d.0 >= 0)
         .ok_or_else(|| "write a number with its unit, such as 5m, 90s or 1h".to_string())
 }
 
 /// A number of bytes, with or without its unit.
-fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("B", 0), ("", 0)];
     let unit = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
     unit.and_then(|(number, shift)| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift))
@@ -336,6 +336,6 @@ fn journal(db: &Path, sink: &mut SqliteSink) -> anyhow::Result<Journal> {
 }
 
 /// Bytes of all files; unknown where standard input is among them.
-fn total_bytes(inputs: &[InputSpec]) -> Option<u64> {
+pub(super) fn total_bytes(inputs: &[InputSpec]) -> Option<u64> {
     inputs.iter().map(|i| i.path.as_ref().and_then(|p| p.metadata().ok()).map(|m| m.len())).sum()
 }

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::Format;
+use super::campaigns::{self, Volumes};
 use super::exit::Exit;
 use super::export::Export;
 use super::terminal::{cut, grouped, output, printable, table};
@@ -139,14 +140,26 @@ impl Log {
     }
 }
 
-/// Lists violations
+/// What a list is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Violations that belong together are one line, the strongest first
+    Campaign,
+}
+
+/// Lists violations, or campaigns: violations of any rules whose accounts belong together
 #[derive(Debug, clap::Args)]
 struct List {
     /// The violation log
     #[arg(long, value_name = "FILE")]
     db: PathBuf,
+    /// Lists campaigns instead of violations; those of which a violation is asked for
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<By>,
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    volumes: Volumes,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -157,6 +170,11 @@ const LIST_ROWS: u64 = 100;
 
 impl List {
     fn run(self) -> anyhow::Result<Exit> {
+        if let Some(By::Campaign) = self.by {
+            campaigns::list(&self.db, &self.which.filter(), &self.volumes, self.format)?;
+            return Ok(Exit::Fine);
+        }
+        self.volumes.refuse_without("--by campaign")?;
         let log = Log::open(&self.db)?;
         let mut filter = self.which.filter();
         // A table of all would be no table; machines get what they asked for.
@@ -206,14 +224,20 @@ fn record(row: &Row) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&row.record)?)
 }
 
-/// Shows one violation
+/// Shows one violation, or one campaign
 #[derive(Debug, clap::Args)]
 struct Show {
     /// Its id, or the beginning of it
-    id: String,
+    #[arg(conflicts_with = "campaign")]
+    id: Option<String>,
+    /// The id of a campaign, the beginning of it, or a violation that belongs to it
+    #[arg(long, value_name = "ID")]
+    campaign: Option<String>,
     /// The violation log
     #[arg(long, value_name = "FILE")]
     db: PathBuf,
+    #[command(flatten)]
+    volumes: Volumes,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -221,7 +245,16 @@ struct Show {
 
 impl Show {
     fn run(self) -> anyhow::Result<Exit> {
-        let row = Log::open(&self.db)?.one(&self.id)?;
+        if let Some(id) = &self.campaign {
+            campaigns::show(&self.db, id, &self.volumes, self.format)?;
+            return Ok(Exit::Fine);
+        }
+        self.volumes.refuse_without("--campaign ID")?;
+        let Some(id) = &self.id else {
+            let help = "write `fineprint violations show ID --db FILE`, or `--campaign ID` for a campaign";
+            return Err(Wrong::new("no violation is named", help).into());
+        };
+        let row = Log::open(&self.db)?.one(id)?;
         let record = record(&row)?;
         let mut out = output();
         match self.format {

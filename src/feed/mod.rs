@@ -3,6 +3,7 @@
 
 mod lists;
 mod mapping;
+mod prices;
 mod reader;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 pub use lists::{AccountsFile, ColumnRef, FileError, ListFile, TableFile, read_accounts, read_list, read_table};
 pub use mapping::{Mapping, MappingError, detect, shipped_mappings};
+pub use prices::{PriceFileError, parse_prices, read_prices};
 pub use reader::{EventReader, Input, Position, PrefixHash, Progress, Record, Resume, inputs};
 
 use crate::event::UsageEvent;

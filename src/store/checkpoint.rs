@@ -48,6 +48,14 @@ pub(super) async fn write(path: &Path, conn: &mut SqliteConnection, checkpoint: 
     Ok(())
 }
 
+/// The position of the journal alone, for who reads no state.
+const JOURNAL: &str = "SELECT journal FROM checkpoint WHERE only = 1";
+
+pub(super) async fn journal(conn: &mut SqliteConnection) -> Result<Option<String>, sqlx::Error> {
+    let found: Option<Option<String>> = sqlx::query_scalar(JOURNAL).fetch_optional(conn).await?;
+    Ok(found.flatten())
+}
+
 pub(super) async fn read(path: &Path, conn: &mut SqliteConnection) -> Result<Option<Resume>, StoreError> {
     let doing = "read the checkpoint of";
     let row: Option<(Vec<u8>, Option<String>)> =

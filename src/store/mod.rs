@@ -143,6 +143,15 @@ impl Store {
         checkpoint::read(&self.path, &mut tx).await
     }
 
+    /// How far the journal belongs to the log, without the state that goes with it; `None` where there is none.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn journal_position(&self) -> Result<Option<String>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        checkpoint::journal(&mut conn).await.at("read the checkpoint of", &self.path)
+    }
+
     /// What the log was last written under; `None` for a new one.
     ///
     /// # Errors

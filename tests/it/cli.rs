@@ -1,5 +1,7 @@
 //! The command as its user calls it: the built binary on small inputs that the tests write.
 
+/// The log as cases.
+mod campaigns;
 /// Flags, messages and exit codes.
 mod commands;
 /// What has run out, for a day.
@@ -10,6 +12,8 @@ mod explain;
 mod faults;
 /// Sudden ends within a commit.
 mod phases;
+/// Two rule sets over the same events.
+mod replay;
 /// What the journal keeps.
 mod retention;
 /// Rules for counsel, and feeds on which rules are blind.

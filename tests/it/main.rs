@@ -14,10 +14,14 @@
 
 /// Bounds that no other test hits.
 mod bounds;
+/// Which violations are one case, and what a case comes to.
+mod campaign;
 /// The command line, as its user would call it.
 mod cli;
 /// Rules in plain English, what changes mean, coverage, and what a feed can never show.
 mod counsel;
+/// Two rule sets over the same events.
+mod compare;
 /// Messages about wrong rule files: one golden file a case.
 mod diagnostics;
 /// The 51 candidate rules of the domain: that each can be said.

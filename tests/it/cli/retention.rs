@@ -84,3 +84,37 @@ fn a_run_drops_what_no_window_reaches_and_goes_on_from_what_is_left() {
     assert_eq!(bench.export("v.db"), bench.export("whole.db"));
     assert_eq!(bench.books("v.db"), bench.books("whole.db"));
 }
+
+/// What a campaign called for before the oldest segment is not known: it is marked, and what is not marked is whole.
+#[test]
+fn campaigns_tell_where_the_journal_does_not_reach() {
+    let bench = Bench::new();
+    let all = events(6_000);
+    bench.write("e.jsonl", lines(&all[..3_500]));
+    run_once(&bench, "v.db");
+    bench.write("e.jsonl", lines(&all));
+    run_once(&bench, "v.db");
+    let told = bench.call("violations list --by campaign --db v.db --format json");
+    let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let since = told["journal"]["complete_since"].as_str().unwrap();
+    // How much was dropped hangs on the time that commits took.
+    let (mut whole, mut missing) = (0, 0);
+    for c in told["campaigns"].as_array().unwrap() {
+        let (first, last) = (c["first_event"].as_str().unwrap(), c["last_event"].as_str().unwrap());
+        let complete = c["volume"]["complete"].as_bool().unwrap();
+        assert_eq!(complete, first >= since, "{c}");
+        let calls = all.iter().filter(|e| {
+            let e: serde_json::Value = serde_json::from_str(e).unwrap();
+            let ts = e["ts"].as_str().unwrap();
+            c["members"].as_array().unwrap().contains(&e["account"]) && ts >= first && ts <= last
+        });
+        let (counted, expected) = (c["volume"]["calls"].as_u64().unwrap(), calls.count() as u64);
+        assert!(counted == expected || (!complete && counted < expected), "{counted} of {expected}: {c}");
+        whole += usize::from(complete);
+        missing += expected - counted;
+    }
+    let n = told["campaigns"].as_array().unwrap().len();
+    assert!(whole < n && missing > 0, "every campaign begins behind {since}");
+    let text = bench.call("violations list --by campaign --db v.db").out;
+    assert!(text.contains("Marked `≥`") && text.contains("which holds everything since"), "{text}");
+}

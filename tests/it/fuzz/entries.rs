@@ -5,14 +5,15 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use fineprint::campaign::{self, Call, Findings, Tally};
 use fineprint::compile::compile_as_of;
 use fineprint::diagnostic::{has_errors, to_json, to_text};
 use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind};
 use fineprint::eval::{EvalOptions, Evaluator, Origin, Recalled};
 use fineprint::event::decode::{Decoder, decode};
 use fineprint::feed::{
-    AccountsFile, ColumnRef, EventReader, Feed, Format, ListFile, Mapping, TableFile, read_accounts, read_list,
-    read_table,
+    AccountsFile, ColumnRef, EventReader, Feed, Format, ListFile, Mapping, TableFile, parse_prices, read_accounts,
+    read_list, read_table,
 };
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, read};
 use fineprint::plan::{ReferenceData, RuleSet};
@@ -24,10 +25,11 @@ use fineprint::value::{Type, Value};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Every entry by the name of its target and its folder of inputs.
-pub const ENTRIES: [(&str, fn(&[u8])); 7] = [
+pub const ENTRIES: [(&str, fn(&[u8])); 8] = [
     ("rules", rules),
     ("event", event),
     ("mapping", mapping),
+    ("campaign", campaign),
     ("list", list),
     ("snapshot", snapshot),
     ("keyed", keyed),
@@ -101,6 +103,40 @@ pub fn mapping(bytes: &[u8]) {
         let _ = Mapping::shipped(shipped).unwrap().decode(record.as_bytes());
     }
     fineprint::feed::detect(record.as_bytes());
+}
+
+/// A price table and, behind lines `%%%`, records of violations that are tied and priced.
+pub fn campaign(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.split("\n%%%\n");
+    let prices = parse_prices(parts.next().unwrap_or_default(), "fuzz.yaml").ok();
+    let mut findings = Findings::default();
+    parts.for_each(|record| {
+        let _ = findings.push_json(record);
+    });
+    let found = campaign::cases(&findings);
+    let n: usize = found.cases.iter().map(|c| c.findings.len() + c.beside.len()).sum();
+    assert_eq!(n + found.outside.len(), findings.all().len(), "a violation has no place, or two");
+    let mut tally = Tally::new(&findings, &found, prices.as_ref());
+    for case in &found.cases {
+        campaign::families(&findings, case);
+        campaign::counts(&findings, case);
+        let tokens = Some(u64::MAX);
+        let account = case.accounts.first().map(|a| findings.name(*a)).unwrap_or_default();
+        let (ts, model) = (case.first, Some("atlas-2-large"));
+        tally.take(&Call {
+            ts,
+            is_completion: true,
+            account,
+            model,
+            input_tokens: tokens,
+            output_tokens: tokens,
+            ..Call::default()
+        });
+    }
+    for case in 0..found.cases.len() {
+        tally.volume(case).unwrap().value();
+    }
 }
 
 /// A list, table or registry file behind a line of words: `csv country dated`, `jsonl string`, `table decimal`, `accounts`.
