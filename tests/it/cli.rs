@@ -4,6 +4,8 @@
 mod commands;
 /// What has run out, for a day.
 mod dates;
+/// What reviewers decide.
+mod decide;
 /// What is recomputed of a finding.
 mod explain;
 /// Full disks, read-only places, damaged databases.
