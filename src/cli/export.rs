@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use super::exit::Exit;
 use super::terminal::note;
-use super::violations::{Log, Which};
+use super::violations::{Log, Which, latest_json};
 use crate::export::{CsvWriter, JsonlWriter};
 use crate::store::StoreError;
 
@@ -24,6 +24,10 @@ pub(super) struct Export {
     /// The form of the file
     #[arg(long, value_enum, default_value_t)]
     format: ExportFormat,
+    /// Adds the decision that counts to each line of JSON, as its last key, `null` where there is none; without it lines are
+    /// the records themselves. CSV always has a column
+    #[arg(long)]
+    decisions: bool,
     /// Where to write; standard output where it is not given
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -67,12 +71,19 @@ impl Export {
         let written = match self.format {
             ExportFormat::Jsonl => {
                 let mut out = JsonlWriter::new(out);
-                let n = log.wait(log.store.export(&filter, &mut |row| out.write(&row.record)));
+                let n = match self.decisions {
+                    false => log.wait(log.store.export(&filter, &mut |row| out.write(&row.record))),
+                    true => log.wait(log.store.export_decided(&filter, &mut |row, decision| {
+                        out.write_with(&row.record, "decision", &latest_json(decision))
+                    })),
+                };
                 n.and_then(|n| Ok(out.finish().map(|_| n)?))
             }
             ExportFormat::Csv => {
                 let mut out = CsvWriter::new(out)?;
-                let n = log.wait(log.store.export(&filter, &mut |row| out.write(&row.record)));
+                let n = log.wait(log.store.export_decided(&filter, &mut |row, decision| {
+                    out.write_decided(&row.record, decision.map(|d| d.outcome.word()))
+                }));
                 n.and_then(|n| Ok(out.finish().map(|_| n)?))
             }
         };

@@ -1,10 +1,16 @@
-//! `fineprint violations`: the log as a reviewer reads it.
+//! `fineprint violations`: the log as a reviewer reads it, and what the reviewer decides.
+
+mod decide;
+mod decided;
+mod stats;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
+
+pub(super) use decided::latest_json;
 
 use super::Format;
 use super::campaigns::{self, Volumes};
@@ -13,11 +19,11 @@ use super::export::Export;
 use super::terminal::{cut, grouped, output, printable, table};
 use super::wrong::Wrong;
 use crate::hir::Severity;
-use crate::store::{Access, Filter, Row, Store, StoreError, Tally};
+use crate::store::{Access, Decision, Disposition, Filter, Row, Store, StoreError, Tally};
 use crate::time::Timestamp;
 use crate::violation::Status;
 
-/// Reads the violation log: list, show, stats, export
+/// Reads the violation log: list, show, stats, export; and decides on violations
 #[derive(Debug, clap::Args)]
 pub(super) struct Violations {
     #[command(subcommand)]
@@ -28,7 +34,8 @@ pub(super) struct Violations {
 enum Command {
     List(List),
     Show(Show),
-    Stats(Stats),
+    Decide(decide::Decide),
+    Stats(stats::Stats),
     Export(Export),
 }
 
@@ -37,6 +44,7 @@ impl Violations {
         match self.command {
             Command::List(c) => c.run(),
             Command::Show(c) => c.run(),
+            Command::Decide(c) => c.run(),
             Command::Stats(c) => c.run(),
             Command::Export(c) => c.run(),
         }
@@ -61,6 +69,10 @@ pub(super) struct Which {
     /// Only of this status: open, closed, exempted, merged
     #[arg(long, value_name = "STATUS", value_parser = status)]
     status: Option<Status>,
+    /// Only those of which the last decision is this: confirmed, false_positive, authorised, duplicate,
+    /// insufficient_evidence, test; `none` for those without one
+    #[arg(long, value_name = "OUTCOME", value_parser = decided::disposition)]
+    decision: Option<Disposition>,
     /// Only those that name this account
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
@@ -83,6 +95,7 @@ impl Which {
             clause: self.clause.clone(),
             severity_min: self.severity,
             status: self.status,
+            decision: self.decision,
             account: self.account.clone(),
             opened_from: self.since,
             opened_until: self.until,
@@ -109,6 +122,21 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "write a date such as 2026-03-02 or a moment such as 2026-03-02T12:00:00Z".to_string())
 }
 
+/// What runs queries; one thread does.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// An id, or the beginning of one, as the log writes it.
+fn hexadecimal(id: &str) -> anyhow::Result<String> {
+    let id = id.trim();
+    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let help = "`fineprint violations list --db FILE` shows the ids";
+        return Err(Wrong::new(format!("`{}` is no id of a violation", printable(id)), help).into());
+    }
+    Ok(id.to_ascii_lowercase())
+}
+
 /// The log that is read, and what runs its queries.
 pub(super) struct Log {
     pub(super) store: Store,
@@ -117,7 +145,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn open(path: &Path) -> anyhow::Result<Log> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let store = runtime.block_on(Store::open(path, Access::ReadOnly))?;
         Ok(Log { store, runtime })
     }
@@ -128,12 +156,8 @@ impl Log {
 
     /// The one violation that an id or the beginning of one names.
     pub(super) fn one(&self, id: &str) -> anyhow::Result<Row> {
-        let id = id.trim();
-        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            let help = "`fineprint violations list --db FILE` shows the ids";
-            return Err(Wrong::new(format!("`{}` is no id of a violation", printable(id)), help).into());
-        }
-        self.wait(self.store.get(&id.to_ascii_lowercase()))?.ok_or_else(|| {
+        let id = hexadecimal(id)?;
+        self.wait(self.store.get(&id))?.ok_or_else(|| {
             let help = "`fineprint violations list --db FILE` shows the ids";
             Wrong::new(format!("the log holds no violation `{id}`"), help).into()
         })
@@ -182,7 +206,11 @@ impl List {
         if shortened {
             filter.limit = Some(LIST_ROWS + 1);
         }
-        let mut rows = log.wait(log.store.list(&filter))?;
+        let mut rows: Vec<(Row, Option<Decision>)> = Vec::new();
+        log.wait(log.store.export_decided(&filter, &mut |row, decision| {
+            rows.push((row.clone(), decision.cloned()));
+            Ok(())
+        }))?;
         let more = shortened && rows.len() as u64 > LIST_ROWS;
         if more {
             rows.pop();
@@ -190,18 +218,24 @@ impl List {
         let mut out = output();
         match self.format {
             Format::Json => {
-                let rows = rows.iter().map(|r| serde_json::from_str(&r.record)).collect::<Result<Vec<Value>, _>>()?;
+                let rows: anyhow::Result<Vec<Value>> = rows
+                    .iter()
+                    .map(|(r, d)| Ok(decided::with(record(r)?, "decision", decided::latest_json(d.as_ref()))))
+                    .collect();
+                let rows = rows?;
                 serde_json::to_writer_pretty(&mut out, &rows)?;
                 writeln!(out)?;
             }
             Format::Text => {
-                let mut table = table(&["ID", "OPENED", "STATUS", "SEVERITY", "RULE", "CLAUSE", "ACCOUNTS", "BECAUSE"]);
-                for r in &rows {
+                let mut table =
+                    table(&["ID", "OPENED", "STATUS", "DECISION", "SEVERITY", "RULE", "CLAUSE", "ACCOUNTS", "BECAUSE"]);
+                for (r, d) in &rows {
                     let because = record(r)?.get("because").and_then(Value::as_str).unwrap_or_default().to_string();
                     table.add_row([
                         r.id.chars().take(12).collect::<String>(),
                         r.opened_at.to_string(),
                         r.status.word().to_string(),
+                        d.as_ref().map_or("-", |d| d.outcome.word()).to_string(),
                         r.severity.word().to_string(),
                         cut(&r.rule, 40),
                         cut(&format!("{}.{}", r.policy, r.clause), 60),
@@ -254,48 +288,22 @@ impl Show {
             let help = "write `fineprint violations show ID --db FILE`, or `--campaign ID` for a campaign";
             return Err(Wrong::new("no violation is named", help).into());
         };
-        let row = Log::open(&self.db)?.one(id)?;
+        let log = Log::open(&self.db)?;
+        let row = log.one(id)?;
+        let decisions = log.wait(log.store.decisions(&row.id))?;
         let record = record(&row)?;
         let mut out = output();
         match self.format {
-            Format::Json => serde_json::to_writer_pretty(&mut out, &record)?,
-            Format::Text => out.write_all(super::explain::prose(&record).trim_end().as_bytes())?,
-        }
-        writeln!(out)?;
-        out.flush()?;
-        Ok(Exit::Fine)
-    }
-}
-
-/// Counts violations by rule, severity and status
-#[derive(Debug, clap::Args)]
-struct Stats {
-    /// The violation log
-    #[arg(long, value_name = "FILE")]
-    db: PathBuf,
-    /// How to print
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-}
-
-impl Stats {
-    fn run(self) -> anyhow::Result<Exit> {
-        let log = Log::open(&self.db)?;
-        let tallies = log.wait(log.store.stats())?;
-        let books = log.wait(log.store.resume())?.map(|r| r.checkpoint.books).unwrap_or_default();
-        let mut out = output();
-        match self.format {
             Format::Json => {
-                let rules: Vec<Value> = tallies.iter().map(tally_json).collect();
-                serde_json::to_writer_pretty(&mut out, &json!({ "violations": rules, "books": books }))?;
-                writeln!(out)?;
+                let all = decisions.iter().map(decided::decision_json).collect();
+                serde_json::to_writer_pretty(&mut out, &decided::with(record, "decisions", all))?;
             }
             Format::Text => {
-                writeln!(out, "{}", tally_table(&tallies))?;
-                let books = super::summary::books_line(&books);
-                writeln!(out, "\n{books}")?;
+                let prose = format!("{}{}", super::explain::prose(&record), decided::decisions_text(&decisions));
+                out.write_all(prose.trim_end().as_bytes())?;
             }
         }
+        writeln!(out)?;
         out.flush()?;
         Ok(Exit::Fine)
     }

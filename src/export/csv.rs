@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 /// The columns, in order.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "id",
     "rule",
     "policy",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 16] = [
     "group",
     "because",
     "actions",
+    "decision",
 ];
 
 /// Writes one record a row after a row of names. A cell that a spreadsheet would take for a formula is made inert by an
@@ -43,14 +44,25 @@ impl<W: Write> CsvWriter<W> {
         Ok(CsvWriter { out })
     }
 
-    /// Writes a record, given in its JSON form.
+    /// Writes a record, given in its JSON form, without a decision.
     ///
     /// # Errors
     /// What `out` returns; `InvalidData` for a text that is not a record's JSON form.
     pub fn write(&mut self, record: &str) -> io::Result<()> {
+        self.write_decided(record, None)
+    }
+
+    /// Writes a record and what was decided of it, in a word.
+    ///
+    /// # Errors
+    /// As [`CsvWriter::write`].
+    pub fn write_decided(&mut self, record: &str, decision: Option<&str>) -> io::Result<()> {
         let record: Value = serde_json::from_str(record).map_err(io::Error::from)?;
         for column in COLUMNS {
-            let cell = cell(&record, column);
+            let cell = match column {
+                "decision" => Cow::Borrowed(decision.unwrap_or_default()),
+                column => cell(&record, column),
+            };
             self.out.write_field(inert(&cell).as_bytes()).map_err(io::Error::from)?;
         }
         self.out.write_record(None::<&[u8]>).map_err(io::Error::from)

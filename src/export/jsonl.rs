@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde_json::Value;
+
 /// Writes one record a line.
 #[derive(Debug)]
 pub struct JsonlWriter<W> {
@@ -24,6 +26,17 @@ impl<W: Write> JsonlWriter<W> {
         }
         self.out.write_all(record.as_bytes())?;
         self.out.write_all(b"\n")
+    }
+
+    /// Writes the JSON form of a record with one key more, the last. Everything before it is the record as it is: who
+    /// cuts `,"key":value` off has the bytes that are hashed.
+    ///
+    /// # Errors
+    /// As [`JsonlWriter::write`].
+    pub fn write_with(&mut self, record: &str, key: &str, value: &Value) -> io::Result<()> {
+        let parts = record.strip_suffix('}').filter(|parts| !parts.ends_with('{'));
+        let parts = parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a record that is no object"))?;
+        self.write(&format!("{parts},{}:{value}}}", Value::from(key)))
     }
 
     /// Hands everything on and returns what was written to.

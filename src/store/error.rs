@@ -147,6 +147,25 @@ pub enum StoreError {
         /// What was given.
         prefix: String,
     },
+    /// No violation has this id, or begins so.
+    #[error(
+        "`{}` holds no violation `{}`, so nothing was decided; `fineprint violations list --db FILE` shows the ids",
+        .path.display(), .id.escape_default()
+    )]
+    NoViolation {
+        /// The database.
+        path: PathBuf,
+        /// What was given.
+        id: String,
+    },
+    /// A part of a decision that is blank or too long.
+    #[error("a decision needs a {what} of 1 to {chars_max} characters, more than blanks")]
+    Unfit {
+        /// Which part.
+        what: &'static str,
+        /// Most characters of it.
+        chars_max: usize,
+    },
     /// A number that SQLite cannot hold.
     #[error("{what} is {value}, more than `{}` can hold ({})", .path.display(), i64::MAX)]
     TooLarge {
@@ -182,8 +201,22 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Says how long was waited, where that was not the usual time.
+    pub(super) fn waited(self, busy_ms: u64) -> StoreError {
+        match self {
+            StoreError::Busy { path, .. } => StoreError::Busy { path, timeout_ms: busy_ms },
+            other => other,
+        }
+    }
+}
+
 /// How long a statement waits for another process's transaction, in milliseconds.
 pub(super) const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// How long a decision waits. A run that writes a large state down holds its transaction for seconds; nobody waits for a
+/// reviewer.
+pub(super) const REVIEW_BUSY_TIMEOUT_MS: u64 = 30_000;
 
 // Primary result codes of SQLite (https://www.sqlite.org/rescode.html); the extended code's low byte.
 const SQLITE_BUSY: u32 = 5;

@@ -2,10 +2,20 @@
 
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
+use super::decisions::Outcome;
 use super::violations::{COLUMNS, Row, row};
 use crate::hir::{Mode, Severity};
 use crate::time::Timestamp;
 use crate::violation::Status;
+
+/// How a violation was reviewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Nobody decided on it yet.
+    Undecided,
+    /// The decision that counts is this.
+    Decided(Outcome),
+}
 
 /// Which violations; every part that is given must hold. The default is all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +32,8 @@ pub struct Filter {
     pub status: Option<Status>,
     /// What the rule may do.
     pub mode: Option<Mode>,
+    /// What reviewers decided.
+    pub decision: Option<Disposition>,
     /// An account that contributed.
     pub account: Option<String>,
     /// Opened at this moment or later.
@@ -139,6 +151,17 @@ fn remaining(q: &mut QueryBuilder<Sqlite>, filter: &Filter) {
         if let Some(value) = value {
             q.push(" AND +v.").push(column).push(" = ").push_bind(value.to_owned());
         }
+    }
+    if let Some(standing) = filter.decision {
+        // Read from the decisions' index alone, a search for each row of the walk.
+        q.push(
+            " AND (SELECT d.outcome FROM decisions AS d INDEXED BY decisions_by_violation WHERE d.violation = v.id ",
+        );
+        q.push("ORDER BY d.number DESC LIMIT 1)");
+        match standing {
+            Disposition::Undecided => q.push(" IS NULL"),
+            Disposition::Decided(outcome) => q.push(" = ").push_bind(outcome.word()),
+        };
     }
     if let Some(least) = filter.severity_min {
         q.push(" AND +v.severity >= ").push_bind(least as i64);

@@ -2,33 +2,39 @@
 //! all, and reads them back in a reviewer's order. Knows records and bytes; no rules, no inputs, no clock.
 //!
 //! A log is written by one run at a time, which an advisory lock on `DB.lock` holds, and read by any number meanwhile.
-//! Reading back never shows a wall clock or a row id, so two logs of the same events export the same bytes.
+//! Reading back never shows a wall clock or a row id, so two logs of the same events export the same bytes. What reviewers
+//! decided stands beside the records, never in them, and is written while a run writes.
 
 mod accounts;
 mod books;
 mod checkpoint;
+mod decisions;
 mod error;
 mod filter;
 mod inputs;
 mod open;
 mod pins;
+mod precision;
 mod rejects;
 mod retract;
 mod rows;
 mod state;
 mod violations;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
 pub use checkpoint::{Checkpoint, Resume};
+pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use error::StoreError;
-pub use filter::Filter;
+pub use filter::{Disposition, Filter};
 pub use inputs::Input;
 pub use open::Access;
 pub use pins::{Pinned, Pins, RulesChanged};
+pub use precision::{Precision, Review, Reviewed};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
 pub use state::{PIECE_BYTES, PieceId};
 pub use violations::{Entry, Row, Tally, Written};
@@ -44,6 +50,8 @@ pub struct Store {
     writer: Option<SqliteConnection>,
     /// Whether a transaction has begun: pieces were put that no commit has named yet.
     begun: bool,
+    /// How long a statement of the writer waits for another process's transaction, in milliseconds.
+    busy_ms: u64,
     /// Held as long as the store lives; the operating system lets go of it even after a kill.
     _lock: Option<File>,
 }
@@ -104,7 +112,7 @@ impl Store {
         let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
         if !self.begun {
             // IMMEDIATE: the write lock is taken here, where waiting is harmless, not at the first write.
-            writer.execute("BEGIN IMMEDIATE").await.at("begin a batch in", path)?;
+            writer.execute("BEGIN IMMEDIATE").await.at("begin a batch in", path).map_err(|e| e.waited(self.busy_ms))?;
             self.begun = true;
         }
         Ok((path, writer))
@@ -204,6 +212,43 @@ impl Store {
         violations::get(&self.path, &mut conn, id_or_prefix).await
     }
 
+    /// Writes a reviewer's decision on violations, each named by its id or the beginning of it, in one transaction; once it
+    /// is on the disk, what was decided, in the order of the ids. The log is opened with [`Access::Review`] or for a run.
+    ///
+    /// # Errors
+    /// Nothing is decided: a violation that is not there or not the only one, a reason or name that is blank or too long,
+    /// opened for reading, locked for too long.
+    pub async fn decide(&mut self, ids: &[&str], judgement: &Judgement) -> Result<Vec<Decided>, StoreError> {
+        let decided = self.write_decisions(ids, judgement).await;
+        self.undo_where_failed(decided).await
+    }
+
+    async fn write_decisions(&mut self, ids: &[&str], judgement: &Judgement) -> Result<Vec<Decided>, StoreError> {
+        let (path, writer) = self.begin().await?;
+        let decided = decisions::decide(path, writer, ids, judgement).await?;
+        writer.execute("COMMIT").await.at("commit decisions to", path)?;
+        self.begun = false;
+        Ok(decided)
+    }
+
+    /// Every decision on a violation, the one that counts last.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn decisions(&self, violation: &str) -> Result<Vec<Decision>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        decisions::of_one(&mut conn, violation).await.at("read the decisions of", &self.path)
+    }
+
+    /// What became of each rule's violations, by the decisions that count.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn review(&self) -> Result<Review, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        precision::review(&mut tx).await.at("count the decisions of", &self.path)
+    }
+
     /// How many violations there are of each rule, severity and status, in that order.
     ///
     /// # Errors
@@ -223,6 +268,27 @@ impl Store {
         filter: &Filter,
         row: &mut (dyn FnMut(&Row) -> std::io::Result<()> + Send),
     ) -> Result<u64, StoreError> {
+        self.export_pages(filter, false, &mut |found, _| row(found)).await
+    }
+
+    /// As [`Store::export`], each violation with the decision that counts, of the same moment.
+    ///
+    /// # Errors
+    /// As [`Store::export`].
+    pub async fn export_decided(
+        &self,
+        filter: &Filter,
+        row: &mut (dyn FnMut(&Row, Option<&Decision>) -> std::io::Result<()> + Send),
+    ) -> Result<u64, StoreError> {
+        self.export_pages(filter, true, row).await
+    }
+
+    async fn export_pages(
+        &self,
+        filter: &Filter,
+        with_decisions: bool,
+        row: &mut (dyn FnMut(&Row, Option<&Decision>) -> std::io::Result<()> + Send),
+    ) -> Result<u64, StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
         let mut left = filter.limit.unwrap_or(u64::MAX);
         let (mut offset, mut n, mut after) = (filter.offset, 0u64, None);
@@ -230,8 +296,12 @@ impl Store {
             let want = left.min(filter::PAGE_ROWS);
             let page = filter::page(&mut tx, filter, after.as_ref(), want, offset).await;
             let page = page.at("export the violations of", &self.path)?;
+            let latest = match with_decisions {
+                true => decisions::latest(&mut tx, &page).await.at("export the decisions of", &self.path)?,
+                false => BTreeMap::new(),
+            };
             for found in &page {
-                row(found).map_err(StoreError::Output)?;
+                row(found, latest.get(&found.id)).map_err(StoreError::Output)?;
             }
             let got = page.len() as u64;
             (n, left, offset) = (n + got, left - got.min(left), 0);
@@ -260,6 +330,17 @@ impl Store {
     pub async fn query_plan(&self, filter: &Filter, second_page: bool) -> Result<Vec<String>, StoreError> {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
         filter::plan(&mut conn, filter, second_page).await.at("explain", &self.path)
+    }
+
+    /// Sets how long a write waits for another process's transaction. For tests.
+    #[doc(hidden)]
+    pub async fn set_busy_timeout(&mut self, busy_ms: u64) -> Result<(), StoreError> {
+        if let Some(writer) = self.writer.as_mut() {
+            let pragma = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {busy_ms}"));
+            writer.execute(pragma).await.at("open", &self.path)?;
+        }
+        self.busy_ms = busy_ms;
+        Ok(())
     }
 
     /// Closes the log: the write-ahead log is folded into the file and the lock let go. Dropping does the same later.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Executor, SqliteConnection, query_scalar};
+use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection, query_scalar};
 
 use super::Store;
-use super::error::{At, BUSY_TIMEOUT_MS, StoreError, cannot_open, parent, translate};
+use super::error::{At, BUSY_TIMEOUT_MS, REVIEW_BUSY_TIMEOUT_MS, StoreError, cannot_open, parent, translate};
 
 /// What a log is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Access {
     ReadWrite,
     /// By a reviewer: while a run writes, too.
     ReadOnly,
+    /// By a reviewer who decides: while a run writes, too, whose transactions are waited for. The log must be there.
+    Review,
 }
 
 /// `FNPT` in the header of the file: a database with another number, or with tables and none, is not ours.
@@ -31,15 +33,36 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
     let path = resolve(path, access)?;
+    let busy_ms = if access == Access::Review { REVIEW_BUSY_TIMEOUT_MS } else { BUSY_TIMEOUT_MS };
     let mut options = SqliteConnectOptions::new()
         .filename(&path)
-        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
+        .busy_timeout(Duration::from_millis(busy_ms))
         .foreign_keys(true)
         .disable_statement_logging();
     let (writer, lock) = match access {
         Access::ReadWrite => {
             let lock = lock(&path)?;
             (Some(writer(&path, options.clone().create_if_missing(true)).await?), Some(lock))
+        }
+        Access::Review => {
+            // Where a log lies still nobody writes, closed or not.
+            if lies_still(&path, &options).await.unwrap_or(true) {
+                return Err(StoreError::ReadOnly { path });
+            }
+            let mut conn = options.clone().read_only(true).connect().await.at("open", &path)?;
+            recognise(&path, &mut conn).await?;
+            let (found, known) = (schema(&path, &mut conn).await?, latest());
+            conn.close().await.at("open", &path)?;
+            // An empty file is nobody's log, and is left so. A run of an earlier release must not find another schema
+            // under its feet.
+            let alone = match found {
+                0 => return Err(StoreError::OlderSchema { path, found, known }),
+                _ if found < known => Some(lock(&path)?),
+                _ => None,
+            };
+            let writer = writer(&path, options.clone()).await?;
+            drop(alone);
+            (Some(writer), None)
         }
         Access::ReadOnly => {
             let still = lies_still(&path, &options).await?;
@@ -54,7 +77,7 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
         }
     };
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options.read_only(true));
-    Ok(Store { path, readers, writer, begun: false, _lock: lock })
+    Ok(Store { path, readers, writer, begun: false, busy_ms, _lock: lock })
 }
 
 /// Whether a log lies where nothing can be written, such as on a read-only medium. SQLite keeps two files beside a log to
@@ -82,7 +105,7 @@ fn resolve(path: &Path, access: Access) -> Result<PathBuf, StoreError> {
         Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Err(StoreError::Io { doing: "open", path: path.to_owned(), source: e })
         }
-        Err(_) if access == Access::ReadOnly => Err(StoreError::Missing { path: path.to_owned() }),
+        Err(_) if access != Access::ReadWrite => Err(StoreError::Missing { path: path.to_owned() }),
         Err(_) => match (parent(path).canonicalize(), path.file_name()) {
             (Ok(dir), Some(name)) if dir.is_dir() => Ok(dir.join(name)),
             _ => Err(StoreError::NoDirectory { path: path.to_owned() }),

@@ -6,11 +6,17 @@ use sqlx::SqliteConnection;
 
 use super::error::{At, StoreError};
 
-/// Accounts go with it (ON DELETE CASCADE).
+/// The accounts that its record names: they refer to it, and are found by the key of their table.
+const ACCOUNTS: &str = "DELETE FROM violation_accounts WHERE (account, opened_at, violation) IN \
+     (SELECT named.value, v.opened_at, v.id FROM violations AS v, json_each(v.record, '$.accounts') AS named \
+     WHERE v.id = ?1)";
+
+/// What reviewers decided of it stays.
 const DELETE: &str = "DELETE FROM violations WHERE id = ?1";
 
 pub(super) async fn delete(path: &Path, conn: &mut SqliteConnection, ids: &[String]) -> Result<(), StoreError> {
     for id in ids {
+        sqlx::query(ACCOUNTS).bind(id).execute(&mut *conn).await.at("retract violations of", path)?;
         sqlx::query(DELETE).bind(id).execute(&mut *conn).await.at("retract violations of", path)?;
     }
     Ok(())

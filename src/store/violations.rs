@@ -250,7 +250,7 @@ fn ranked<T: Copy>(all: &[T], r: &SqliteRow, column: usize) -> Result<T, sqlx::E
     found.ok_or_else(|| sqlx::Error::Decode(format!("rank {rank} in column {column}").into()))
 }
 
-fn worded<T>(from_word: impl Fn(&str) -> Option<T>, r: &SqliteRow, column: usize) -> Result<T, sqlx::Error> {
+pub(super) fn worded<T>(from_word: impl Fn(&str) -> Option<T>, r: &SqliteRow, column: usize) -> Result<T, sqlx::Error> {
     let word: String = r.try_get(column)?;
     from_word(&word).ok_or_else(|| sqlx::Error::Decode(format!("`{word}` in column {column}").into()))
 }

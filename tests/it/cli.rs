@@ -6,6 +6,8 @@ mod campaigns;
 mod commands;
 /// What has run out, for a day.
 mod dates;
+/// What reviewers decide.
+mod decide;
 /// What is recomputed of a finding.
 mod explain;
 /// Full disks, read-only places, damaged databases.

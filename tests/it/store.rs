@@ -1,5 +1,6 @@
 #![cfg(feature = "runtime")]
 
+mod decisions;
 mod journal;
 mod kill;
 
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use fineprint::export::{CsvWriter, JsonlWriter};
 use fineprint::hir::{Confidence, Mode, Severity};
 use fineprint::store::{
-    Access, Batch, Checkpoint, Entry, Filter, Input, Pinned, Pins, Reject, Resume, RulesChanged, Store, StoreError,
-    Written,
+    Access, Batch, Checkpoint, Disposition, Entry, Filter, Input, Outcome, Pinned, Pins, Reject, Resume, RulesChanged,
+    Store, StoreError, Written,
 };
 use fineprint::time::{Duration, SECOND_NS, Timestamp};
 use fineprint::violation::{Enforced, Evidence, Proposal, Status, Violation, Withheld};
@@ -156,6 +157,29 @@ fn a_changed_record_replaces_its_row_and_accounts() {
         }
         let row = store.get(&v.id).await.unwrap().unwrap();
         assert_eq!((row.status, row.n_accounts), (Status::Closed, 2));
+    });
+}
+
+#[test]
+fn a_retracted_violation_goes_with_its_accounts() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let mut store = writable(&path).await;
+        let mut v = violation(1);
+        v.accounts = vec!["a \"b\"".into(), "c".into(), violation(2).accounts[0].clone()];
+        commit(&mut store, &[Entry::from(&v), entry(2)]).await;
+        store.commit(&Batch { retracted: &[v.id, "not there".into()], ..Batch::default() }).await.unwrap();
+        assert_eq!(exported(&store, &Filter::default()).await, format!("{}\n", entry(2).row.record));
+        for (account, n) in [("a \"b\"", 0), ("c", 0), (violation(2).accounts[0].as_str(), 1)] {
+            let filter = Filter { account: Some(account.into()), ..Filter::default() };
+            assert_eq!(store.list(&filter).await.unwrap().len(), n, "{account}");
+        }
+        store.close().await.unwrap();
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM violation_accounts").fetch_one(&mut conn).await.unwrap();
+        assert_eq!(rows, 1);
     });
 }
 
@@ -459,6 +483,8 @@ fn filters() -> Vec<Filter> {
         Filter { account: text("acct_4"), ..all.clone() },
         Filter { status: Some(Status::Closed), ..all.clone() },
         Filter { mode: Some(Mode::Enforce), ..all.clone() },
+        Filter { decision: Some(Disposition::Undecided), ..all.clone() },
+        Filter { decision: Some(Disposition::Decided(Outcome::Confirmed)), ..all.clone() },
         Filter { severity_min: Some(Severity::Info), ..all.clone() },
         Filter { severity_min: Some(Severity::Medium), ..all.clone() },
         Filter { severity_min: Some(Severity::Critical), ..all.clone() },
@@ -494,6 +520,7 @@ fn a_filter_gives_what_holds_for_every_part() {
                 .filter(|e| f.account.as_ref().is_none_or(|x| e.accounts.contains(x)))
                 .filter(|e| f.status.is_none_or(|x| x == e.row.status))
                 .filter(|e| f.mode.is_none_or(|x| x == e.row.mode))
+                .filter(|_| f.decision.is_none_or(|x| x == Disposition::Undecided))
                 .filter(|e| f.severity_min.is_none_or(|x| e.row.severity >= x))
                 .filter(|e| f.opened_from.is_none_or(|x| e.row.opened_at >= x))
                 .filter(|e| f.opened_until.is_none_or(|x| e.row.opened_at < x))
@@ -567,12 +594,12 @@ fn a_cell_cannot_become_a_formula() {
         action("block group", Some(Withheld::Budget), Some(Duration::from_secs(5_400))),
     ];
     let mut out = CsvWriter::new(Vec::new()).unwrap();
-    out.write(&Entry::from(&v).row.record).unwrap();
+    out.write_decided(&Entry::from(&v).row.record, Some("confirmed")).unwrap();
     let text = String::from_utf8(out.finish().unwrap()).unwrap();
     let (names, row) = text.split_once('\n').unwrap();
     assert_eq!(
         names,
-        "id,rule,policy,clause,section,severity,confidence,mode,status,opened_at,updated_at,n_accounts,accounts,group,because,actions"
+        "id,rule,policy,clause,section,severity,confidence,mode,status,opened_at,updated_at,n_accounts,accounts,group,because,actions,decision"
     );
     assert_eq!(
         row,
@@ -580,7 +607,7 @@ fn a_cell_cannot_become_a_formula() {
             "{},'+rule,provider_1.terms,clause_1,3(b),low,medium,flag,closed,2023-11-14T22:13:20.000Z,\
              2023-11-14T22:13:20.000Z,2,'@sum b c,account=-1 ip.asn=64500,\
              \"'=HYPERLINK(\"\"http://x\"\",\"\"a, b\"\")\nsecond\",\
-             flag account; block group (delay 90m) (withheld: budget)\n",
+             flag account; block group (delay 90m) (withheld: budget),confirmed\n",
             v.id
         )
     );
@@ -588,7 +615,9 @@ fn a_cell_cannot_become_a_formula() {
 }
 
 fn out_of_shape(record: &str) -> bool {
-    CsvWriter::new(Vec::new()).unwrap().write(record).is_err() && JsonlWriter::new(Vec::new()).write("{\n}").is_err()
+    CsvWriter::new(Vec::new()).unwrap().write(record).is_err()
+        && JsonlWriter::new(Vec::new()).write("{\n}").is_err()
+        && ["{}", "[1]", ""].iter().all(|r| JsonlWriter::new(Vec::new()).write_with(r, "k", &1.into()).is_err())
 }
 
 proptest! {

@@ -158,6 +158,23 @@ fn a_read_only_directory_is_read_and_never_written() {
     assert_eq!(std::fs::read_to_string(bench.path("x")).unwrap(), export);
 }
 
+/// On a medium that cannot be written nothing is decided, and it is said.
+#[test]
+fn a_log_that_cannot_be_written_is_not_decided_on() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(1_500)));
+    bench.run("v.db", "e.jsonl");
+    let id = bench.export("v.db").split('"').nth(3).unwrap().to_string();
+    let script = format!(
+        "mkdir ro && mv v.db ro/ && mount --bind ro ro && mount -o remount,ro,bind ro || exit 9
+         $FINEPRINT violations decide {id} --db ro/v.db --as test --by ann --reason x; echo decide exit $?
+         $FINEPRINT violations list --db ro/v.db --decision test --format json"
+    );
+    let Some(called) = in_own_mounts(&bench, &script) else { return };
+    assert_eq!(called.out, "decide exit 3\n[]\n", "{called:?}");
+    assert!(called.err.contains("ro/v.db` cannot be written; make"), "{called:?}");
+}
+
 /// What is no usable log is refused by every command, told apart, and left byte for byte as it was.
 #[test]
 fn a_database_that_is_not_what_it_was_is_refused_and_left_alone() {
