@@ -185,8 +185,8 @@ fn terms_that_permit_distillation_accuse_nobody_of_it() {
     let plan = Plan {
         benign: vec![named("F2", benign())],
         campaigns: kinds.map(|name| named(name, campaigns())).to_vec(),
-        adaptation: Adaptation { accounts: Some(2), ..Adaptation::default() },
-        days: 2,
+        adaptation: Adaptation { accounts: Some(3), ..Adaptation::default() },
+        days: 3,
         ..plan()
     };
     let simulation = Simulation::new(&plan);
