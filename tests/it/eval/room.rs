@@ -171,6 +171,28 @@ fn a_loss_stands_in_the_evidence_that_it_may_have_touched() {
     assert!(missed.count() + tight.found.iter().filter(|v| v.evidence.state_cut_at.is_some()).count() > 0);
 }
 
+/// A busy group of few values takes little room: it drives nobody out of its part of the key space, however many events it has.
+#[test]
+fn a_busy_group_of_few_values_leaves_room_for_others() {
+    let busy = |i: u32| {
+        let ts = START + i64::from(i) * SECOND_NS;
+        let (account, model) = if i % 10 == 9 { (format!("once{i}"), 0) } else { ("busy".to_string(), i % 3) };
+        let line = format!(
+            r#"{{"type":"completion","id":"e{i:07}","ts":"{}","account":"{account}","country":"DE","model":"m{model}"}}"#,
+            Timestamp(ts)
+        );
+        Call { ts, line }
+    };
+    let calls: Vec<Call> = (0..20_000).map(busy).collect();
+    // A part of 32 KiB. The busy group has 18,000 events of three models in one day; 40 bytes each would be 720,000.
+    let room = STATE_SHARDS as u64 * (32 << 10);
+    let ran = run(&calls, room, |_| false);
+    assert_eq!(ran.lost, []);
+    assert!(ran.most < room / 2, "{} bytes of {room}", ran.most);
+    let found: Vec<Option<i64>> = ran.found.iter().map(calls_of).collect();
+    assert_eq!(found, [Some(18_000), Some(18_000)]);
+}
+
 /// Room for nothing is room for one group of each shard.
 #[test]
 fn without_room_one_group_of_a_shard_stays() {
