@@ -43,6 +43,8 @@
 //! | `feed` | reading rule packs, events, lists, registries and mappings from files |
 //! | `sqlite` | the violation log |
 //! | `runtime` | the run loop with checkpoints and the journal |
+//! | `otlp` | usage records as OTLP |
+//! | `serve` | decisions over HTTP and gRPC |
 //! | `cli` (default) | the `fineprint` command |
 //!
 //! Embedders take `default-features = false`.
@@ -59,17 +61,20 @@ pub mod syntax;
 pub mod reference;
 pub mod hir;
 pub mod violation;
+pub mod decision;
 pub mod campaign;
 pub mod compare;
 pub mod check;
 pub mod plan;
 pub mod compile;
 pub mod eval;
+pub mod enforce;
 pub mod fixture;
 pub mod derive;
 pub mod counsel;
 
 // ── the edge: everything that touches the world ──
+pub mod gate;
 #[cfg(feature = "feed")]
 pub mod export;
 #[cfg(feature = "feed")]
@@ -82,6 +87,12 @@ pub mod store;
 pub mod journal;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(feature = "serve")]
+pub mod alert;
+#[cfg(feature = "serve")]
+pub mod gateway;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "cli")]
 pub mod simulate;
 #[cfg(feature = "cli")]

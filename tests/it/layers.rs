@@ -13,13 +13,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["reference"]),
     ("core", &["hir"]),
     ("core", &["violation"]),
+    ("core", &["decision"]),
     ("core", &["campaign", "compare"]),
     ("core", &["check", "plan"]),
     ("core", &["compile"]),
     ("core", &["eval"]),
+    ("core", &["enforce"]),
     ("core", &["fixture", "derive"]),
     ("core", &["counsel"]),
-    ("edge", &["export", "feed", "pack", "store", "journal", "runtime", "simulate", "cli"]),
+    (
+        "edge",
+        &[
+            "gate", "export", "feed", "pack", "store", "journal", "runtime", "alert", "gateway", "serve", "simulate",
+            "cli",
+        ],
+    ),
 ];
 
 /// Pairs that the order would allow and that must not know each other all the same.

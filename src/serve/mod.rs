@@ -1,0 +1,1 @@
+//! The server: decisions, ingest and the log over HTTP and gRPC.
