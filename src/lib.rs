@@ -43,6 +43,7 @@
 //! | `feed` | reading rule packs, events, lists, registries and mappings from files |
 //! | `sqlite` | the violation log |
 //! | `runtime` | the run loop with checkpoints and the journal |
+//! | `seal` | Merkle tree, proofs, signed checkpoints |
 //! | `otlp` | usage records as OTLP |
 //! | `serve` | decisions over HTTP and gRPC |
 //! | `cli` (default) | the `fineprint` command |
@@ -75,6 +76,8 @@ pub mod counsel;
 
 // ── the edge: everything that touches the world ──
 pub mod gate;
+#[cfg(feature = "seal")]
+pub mod seal;
 #[cfg(feature = "feed")]
 pub mod export;
 #[cfg(feature = "feed")]

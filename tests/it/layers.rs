@@ -24,8 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "edge",
         &[
-            "gate", "export", "feed", "pack", "store", "journal", "runtime", "alert", "gateway", "serve", "simulate",
-            "cli",
+            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "alert", "gateway", "serve",
+            "simulate", "cli",
         ],
     ),
 ];
