@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::error::{At, StoreError};
+use super::sealed::{NewEntry, Sealed};
 use super::{Input, PieceId, books, inputs, state};
 
 /// Where to go on from. The parts belong together: a position without the state that goes with it would count events
@@ -38,14 +40,29 @@ const UPSERT: &str = "INSERT INTO checkpoint (only, snapshot_bytes, snapshot_has
 
 const READ: &str = "SELECT snapshot_hash, journal FROM checkpoint WHERE only = 1";
 
-pub(super) async fn write(path: &Path, conn: &mut SqliteConnection, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+/// Writes a checkpoint; what of it is to be sealed.
+pub(super) async fn write(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    checkpoint: &Checkpoint,
+) -> Result<NewEntry, StoreError> {
     let doing = "write the checkpoint to";
     inputs::write(conn, &checkpoint.inputs).await.at(doing, path)?;
     books::write(conn, &checkpoint.books).await.at(doing, path)?;
     let hash = state::write(path, conn, &checkpoint.snapshot).await?;
     let upsert = sqlx::query(UPSERT).bind(hash.as_slice()).bind(checkpoint.journal.as_deref());
-    upsert.execute(conn).await.at(doing, path)?;
-    Ok(())
+    upsert.execute(&mut *conn).await.at(doing, path)?;
+    seal(conn).await.at(doing, path)
+}
+
+/// What of the standing of the log is sealed: books, how far inputs were read, and the position of the journal, which holds
+/// the hash of its segment. The state is not: it follows from the others.
+pub(super) async fn seal(conn: &mut SqliteConnection) -> Result<NewEntry, sqlx::Error> {
+    let inputs = inputs::read(conn).await?;
+    let inputs: Vec<_> =
+        inputs.iter().map(|i| json!([i.name, i.content_hash, i.offset_bytes, i.n_lines, i.finished])).collect();
+    let standing = json!({ "books": books::read(conn).await?, "inputs": inputs, "journal": journal(conn).await? });
+    Ok(NewEntry::of_json(Sealed::Commit, "-".to_string(), &standing))
 }
 
 /// The position of the journal alone, for who reads no state.

@@ -8,6 +8,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::rows::json_texts;
+use super::sealed::{NewEntry, Sealed};
 use super::violations::{self, Row, worded};
 use crate::time::Timestamp;
 
@@ -111,6 +112,23 @@ pub struct Decision {
     pub supersedes: Option<u64>,
 }
 
+impl Decision {
+    /// What of it is sealed: all but whether the record has changed since.
+    pub(super) fn seal(&self) -> NewEntry {
+        let json = serde_json::json!({
+            "number": self.number,
+            "violation": self.violation,
+            "outcome": self.outcome.word(),
+            "reason": self.reason,
+            "by": self.by,
+            "at": self.at.0,
+            "record": self.record_hash,
+            "supersedes": self.supersedes,
+        });
+        NewEntry::of_json(Sealed::Decision, self.number.to_string(), &json)
+    }
+}
+
 /// A violation that was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
@@ -162,6 +180,12 @@ pub(super) async fn decide(
         decided.push(Decided { rule: row.rule, decision, before });
     }
     Ok(decided)
+}
+
+/// Every decision of the log in order.
+pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<Decision>, sqlx::Error> {
+    let sql = sqlx::AssertSqlSafe(format!("{COLUMNS}ORDER BY d.number"));
+    sqlx::query(sql).fetch_all(conn).await?.iter().map(decision).collect()
 }
 
 /// All decisions on a violation, the one that counts last.

@@ -127,6 +127,14 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// The file of the key holds none.
+    #[error("`{}`: {why}; put the log's key back, or `fineprint log rotate --db` makes a new one", .path.display())]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: crate::seal::BadKey,
+    },
     /// Rules, lists, registry or configuration differ from those the log was written under.
     #[error(
         "`{}` was written under other {what}; go on with `--rules-changed keep` (earlier state stays) or \

@@ -12,13 +12,16 @@ mod decisions;
 mod error;
 mod filter;
 mod inputs;
+mod key;
 mod open;
 mod pins;
 mod precision;
 mod rejects;
 mod retract;
 mod rows;
+mod sealed;
 mod state;
+mod verify;
 mod violations;
 
 use std::collections::BTreeMap;
@@ -32,13 +35,17 @@ pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REV
 pub use error::StoreError;
 pub use filter::{Disposition, Filter};
 pub use inputs::Input;
+pub use key::key_path;
 pub use open::Access;
 pub use pins::{Pinned, Pins, RulesChanged};
 pub use precision::{Precision, Review, Reviewed};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
+pub use sealed::{Sealed, entry_bytes};
 pub use state::{PIECE_BYTES, PieceId};
+pub use verify::{Anchor, PROBLEMS_LISTED_MAX, Problem, SignedUpTo, Verified};
 pub use violations::{Entry, Row, Tally, Written};
 
+use crate::seal::{Signer, Verifier};
 use error::At;
 
 /// A violation log.
@@ -52,6 +59,8 @@ pub struct Store {
     begun: bool,
     /// How long a statement of the writer waits for another process's transaction, in milliseconds.
     busy_ms: u64,
+    /// What the log signs with; none where it is only read, or its key is not there.
+    signer: Option<Signer>,
     /// Held as long as the store lives; the operating system lets go of it even after a kill.
     _lock: Option<File>,
 }
@@ -119,13 +128,18 @@ impl Store {
     }
 
     async fn write(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+        let signer = self.signer.clone();
         let (path, writer) = self.begin().await?;
-        retract::delete(path, writer, batch.retracted).await?;
-        let written = violations::upsert(path, writer, batch.violations).await?;
+        let mut seals = retract::delete(path, writer, batch.retracted).await?;
+        let written = violations::upsert(path, writer, batch.violations, &mut seals).await?;
         rejects::insert(path, writer, batch.rejects).await?;
         if let Some(checkpoint) = batch.checkpoint {
-            checkpoint::write(path, writer, checkpoint).await?;
+            let seal = checkpoint::write(path, writer, checkpoint).await?;
+            if !sealed::is_sealed(writer, &seal).await.at("seal a commit of", path)? {
+                seals.push(seal);
+            }
         }
+        sealed::append(path, writer, &seals, signer.as_ref()).await?;
         writer.execute("COMMIT").await.at("commit a batch to", path)?;
         self.begun = false;
         Ok(written)
@@ -188,9 +202,62 @@ impl Store {
         let path = &self.path;
         let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("pin", path)?;
-        let pinned = pins::pin(path, &mut tx, pins, changed).await?;
+        let mut seals = Vec::new();
+        let pinned = pins::pin(path, &mut tx, pins, changed, &mut seals).await?;
+        sealed::append(path, &mut tx, &seals, self.signer.as_ref()).await?;
         tx.commit().await.at("pin", path)?;
         Ok(pinned)
+    }
+
+    /// The key that checks what this log signs; `None` where it is only read, or its key is not there.
+    pub fn verifier(&self) -> Option<&Verifier> {
+        self.signer.as_ref().map(Signer::verifier)
+    }
+
+    /// The latest signed checkpoint of each key, the one over the most entries last: key and note.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn checkpoints(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        sealed::signed(&mut conn).await.at("read the checkpoints of", &self.path)
+    }
+
+    /// Makes a new key, which signs from here on; the one before signs that it does, where it is there.
+    ///
+    /// # Errors
+    /// Opened for reading; the file of the key cannot be written.
+    pub async fn rotate_key(&mut self) -> Result<Verifier, StoreError> {
+        let before = self.signer.take();
+        let path = &self.path;
+        let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
+        let signer = key::replace(path)?;
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("sign", path)?;
+        let seal = sealed::key(signer.verifier());
+        sealed::append(path, &mut tx, &[seal], before.as_ref()).await?;
+        let frontier = sealed::frontier(path, &mut tx).await?;
+        sealed::sign(path, &mut tx, &frontier, &signer).await?;
+        tx.commit().await.at("sign", path)?;
+        key::put_in_place(path)?;
+        let verifier = signer.verifier().clone();
+        self.signer = Some(signer);
+        Ok(verifier)
+    }
+
+    /// Holds everything that is sealed against its seals: entries against the tree, the tree against the signature of a key
+    /// (where none is given, the log's own) and against checkpoints kept elsewhere, and what the log holds against its
+    /// entries. `progress` hears how many entries were read.
+    ///
+    /// # Errors
+    /// The file cannot be read at all. What does not hold is no error, but told.
+    pub async fn verify(
+        &self,
+        key: Option<&Verifier>,
+        anchors: &[Anchor],
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Verified, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        verify::verify(&self.path, &mut tx, key, anchors, progress).await
     }
 
     /// Violations in order of (opened_at, id), at most `filter.limit`.
@@ -224,8 +291,11 @@ impl Store {
     }
 
     async fn write_decisions(&mut self, ids: &[&str], judgement: &Judgement) -> Result<Vec<Decided>, StoreError> {
+        let signer = self.signer.clone();
         let (path, writer) = self.begin().await?;
         let decided = decisions::decide(path, writer, ids, judgement).await?;
+        let seals: Vec<_> = decided.iter().map(|d| d.decision.seal()).collect();
+        sealed::append(path, writer, &seals, signer.as_ref()).await?;
         writer.execute("COMMIT").await.at("commit decisions to", path)?;
         self.begun = false;
         Ok(decided)

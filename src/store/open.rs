@@ -9,8 +9,8 @@ use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection, query_scalar};
 
-use super::Store;
 use super::error::{At, BUSY_TIMEOUT_MS, REVIEW_BUSY_TIMEOUT_MS, StoreError, cannot_open, parent, translate};
+use super::{Store, sealed};
 
 /// What a log is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
         .busy_timeout(Duration::from_millis(busy_ms))
         .foreign_keys(true)
         .disable_statement_logging();
-    let (writer, lock) = match access {
+    let (mut writer, lock) = match access {
         Access::ReadWrite => {
             let lock = lock(&path)?;
             (Some(writer(&path, options.clone().create_if_missing(true)).await?), Some(lock))
@@ -77,7 +77,11 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
         }
     };
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options.read_only(true));
-    Ok(Store { path, readers, writer, begun: false, busy_ms, _lock: lock })
+    let signer = match writer.as_mut() {
+        Some(writer) => sealed::take_up(&path, writer).await?,
+        None => None,
+    };
+    Ok(Store { path, readers, writer, begun: false, busy_ms, signer, _lock: lock })
 }
 
 /// Whether a log lies where nothing can be written, such as on a read-only medium. SQLite keeps two files beside a log to

@@ -6,6 +6,7 @@ use std::path::Path;
 use sqlx::{Executor, SqliteConnection};
 
 use super::error::{At, StoreError};
+use super::sealed::{NewEntry, Sealed};
 
 /// What a log is written under, each as a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +65,8 @@ impl Pins {
 /// Those in force: the last generation.
 const CURRENT: &str = "SELECT rules, lists, registry, config, engine FROM pins ORDER BY generation DESC LIMIT 1";
 
+const ALL: &str = "SELECT generation, change, rules, lists, registry, config, engine FROM pins ORDER BY generation";
+
 /// Generations under other rules since the inputs were first read, or were to be read again.
 const OTHERS: &str = "SELECT count(*) FROM pins \
      WHERE generation >= (SELECT max(generation) FROM pins WHERE change <> 'keep') \
@@ -88,6 +91,20 @@ pub(super) async fn current(conn: &mut SqliteConnection) -> Result<Option<Pins>,
     Ok(row.map(|(rules, lists, registry, config, engine)| Pins { rules, lists, registry, config, engine }))
 }
 
+/// What of each generation is sealed, in order.
+pub(super) async fn history(conn: &mut SqliteConnection) -> Result<Vec<NewEntry>, sqlx::Error> {
+    type Generation = (i64, String, String, String, String, String, String);
+    let all: Vec<Generation> = sqlx::query_as(ALL).fetch_all(conn).await?;
+    let seal = |(generation, change, rules, lists, registry, config, engine): Generation| {
+        let json = serde_json::json!({
+            "generation": generation, "change": change, "rules": rules, "lists": lists,
+            "registry": registry, "config": config, "engine": engine,
+        });
+        NewEntry::of_json(Sealed::Rules, generation.to_string(), &json)
+    };
+    Ok(all.into_iter().map(seal).collect())
+}
+
 pub(super) async fn others(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(OTHERS).fetch_one(conn).await
 }
@@ -97,6 +114,7 @@ pub(super) async fn pin(
     conn: &mut SqliteConnection,
     pins: &Pins,
     changed: RulesChanged,
+    seals: &mut Vec<NewEntry>,
 ) -> Result<Pinned, StoreError> {
     let in_force = current(conn).await.at("read the pins of", path)?;
     let (pinned, change) = match in_force {
@@ -120,6 +138,7 @@ pub(super) async fn pin(
     }
     let insert = sqlx::query(INSERT).bind(change).bind(&pins.rules).bind(&pins.lists);
     let insert = insert.bind(&pins.registry).bind(&pins.config).bind(&pins.engine);
-    insert.execute(conn).await.at("pin", path)?;
+    insert.execute(&mut *conn).await.at("pin", path)?;
+    seals.extend(history(conn).await.at("pin", path)?.pop());
     Ok(pinned)
 }

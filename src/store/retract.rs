@@ -5,6 +5,7 @@ use std::path::Path;
 use sqlx::SqliteConnection;
 
 use super::error::{At, StoreError};
+use super::sealed::{NewEntry, Sealed};
 
 /// The accounts that its record names: they refer to it, and are found by the key of their table.
 const ACCOUNTS: &str = "DELETE FROM violation_accounts WHERE (account, opened_at, violation) IN \
@@ -14,10 +15,22 @@ const ACCOUNTS: &str = "DELETE FROM violation_accounts WHERE (account, opened_at
 /// What reviewers decided of it stays.
 const DELETE: &str = "DELETE FROM violations WHERE id = ?1";
 
-pub(super) async fn delete(path: &Path, conn: &mut SqliteConnection, ids: &[String]) -> Result<(), StoreError> {
+const DIGEST: &str = "SELECT digest FROM violations WHERE id = ?1";
+
+/// Takes violations back; what of it is to be sealed.
+pub(super) async fn delete(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    ids: &[String],
+) -> Result<Vec<NewEntry>, StoreError> {
+    let mut seals = Vec::new();
     for id in ids {
+        let digest: Option<Vec<u8>> =
+            sqlx::query_scalar(DIGEST).bind(id).fetch_optional(&mut *conn).await.at("retract violations of", path)?;
+        let digest = digest.and_then(|digest| digest.try_into().ok());
+        seals.extend(digest.map(|digest| NewEntry { kind: Sealed::Retraction, subject: id.clone(), digest }));
         sqlx::query(ACCOUNTS).bind(id).execute(&mut *conn).await.at("retract violations of", path)?;
         sqlx::query(DELETE).bind(id).execute(&mut *conn).await.at("retract violations of", path)?;
     }
-    Ok(())
+    Ok(seals)
 }

@@ -10,6 +10,7 @@ use sqlx::{Arguments, Row as _, SqliteConnection};
 use super::accounts;
 use super::error::{At, StoreError};
 use super::rows::{Insertion, insert_all, json_texts};
+use super::sealed::{NewEntry, Sealed};
 use crate::hir::{Confidence, Mode, Severity};
 use crate::time::Timestamp;
 use crate::violation::{Record, Status, Violation};
@@ -139,7 +140,13 @@ const GET: &str = "SELECT v.id, v.rule, v.rule_hash, v.policy, v.clause, v.sever
 const STATS: &str = "SELECT rule, severity, status, count(*) FROM violations INDEXED BY violations_by_rule \
      GROUP BY rule, severity, status ORDER BY rule, severity DESC, status";
 
-pub(super) async fn upsert(path: &Path, conn: &mut SqliteConnection, entries: &[Entry]) -> Result<Written, StoreError> {
+/// Writes violations, and adds what of it is to be sealed: those whose record is new.
+pub(super) async fn upsert(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    entries: &[Entry],
+    seals: &mut Vec<NewEntry>,
+) -> Result<Written, StoreError> {
     if entries.is_empty() {
         return Ok(Written::default());
     }
@@ -193,6 +200,8 @@ pub(super) async fn upsert(path: &Path, conn: &mut SqliteConnection, entries: &[
     .await
     .at(doing, path)?;
     accounts::write(conn, &write, named).await.at(doing, path)?;
+    let seal = |e: &&Entry| NewEntry { kind: Sealed::Violation, subject: e.row.id.clone(), digest: e.digest };
+    seals.extend(write.iter().map(seal));
     Ok(written)
 }
 

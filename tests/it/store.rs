@@ -3,6 +3,7 @@
 mod decisions;
 mod journal;
 mod kill;
+mod sealed;
 
 use std::collections::BTreeMap;
 use std::fs;
