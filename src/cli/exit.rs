@@ -21,7 +21,8 @@ pub(super) const HELP: &str = "\
 Exit codes:
   0  fine
   1  findings: violations (run), a test that fails (test), a file to be formatted (fmt --check),
-     a change (policy diff), something that differs (replay), a rule without a clause in force (policy coverage)
+     a change (policy diff), something that differs (replay), a rule without a clause in force (policy coverage),
+     something that does not hold (verify)
   2  rule error: a rule file, list or table is wrong
   3  usage or environment error: a flag, a path, a database";
 

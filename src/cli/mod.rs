@@ -10,6 +10,7 @@ mod feed;
 mod fields;
 mod fingerprints;
 mod fmt;
+mod log;
 mod policy;
 mod progress;
 mod rejects;
@@ -20,6 +21,7 @@ mod summary;
 mod templates;
 mod terminal;
 mod test;
+mod verify;
 mod violations;
 mod wrong;
 
@@ -54,6 +56,8 @@ enum Command {
     Violations(violations::Violations),
     Rejects(rejects::Rejects),
     Policy(policy::Policy),
+    Verify(verify::Verify),
+    Log(log::Log),
 }
 
 /// How to print.
@@ -76,7 +80,7 @@ pub fn main() -> Exit {
             return if e.use_stderr() { Exit::Usage } else { Exit::Fine };
         }
     };
-    if let Err(why) = log(cli.log.as_deref()) {
+    if let Err(why) = start_log(cli.log.as_deref()) {
         terminal::note(format!("error: {why}"));
         return Exit::Usage;
     }
@@ -93,6 +97,8 @@ pub fn main() -> Exit {
         Command::Violations(c) => c.run(),
         Command::Rejects(c) => c.run(),
         Command::Policy(c) => c.run(),
+        Command::Verify(c) => c.run(),
+        Command::Log(c) => c.run(),
     };
     done.unwrap_or_else(|e| {
         // Whoever reads our output has seen enough; that is no error of ours.
@@ -132,7 +138,7 @@ fn instead(e: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-fn log(filter: Option<&str>) -> Result<(), String> {
+fn start_log(filter: Option<&str>) -> Result<(), String> {
     let Some(filter) = filter else { return Ok(()) };
     let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|e| {
         format!("`--log {filter}` cannot be read: {e}\nhelp: write `--log info` or `--log fineprint=debug`")

@@ -123,7 +123,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// What runs queries; one thread does.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 

@@ -220,7 +220,8 @@ impl Store {
     /// Whatever SQLite says.
     pub async fn checkpoints(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
-        sealed::signed(&mut conn).await.at("read the checkpoints of", &self.path)
+        let signed = sealed::signed(&mut conn).await.at("read the checkpoints of", &self.path)?;
+        Ok(signed.into_iter().map(|(key, note, _)| (key, note)).collect())
     }
 
     /// Makes a new key, which signs from here on; the one before signs that it does, where it is there.

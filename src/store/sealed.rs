@@ -92,7 +92,7 @@ const INSERT: Insertion =
     Insertion { head: "INSERT INTO entries (seq, kind, subject, digest) VALUES", tuple: "(?, ?, ?, ?)", tail: "" };
 const SIGN: &str = "INSERT INTO signed (key, size, note) VALUES (?1, ?2, ?3) \
      ON CONFLICT (key) DO UPDATE SET size = excluded.size, note = excluded.note";
-const SIGNED: &str = "SELECT key, note FROM signed ORDER BY size, key";
+const SIGNED: &str = "SELECT key, note, size FROM signed ORDER BY size, key";
 /// The key that came last.
 const KEY: &str = "SELECT subject FROM entries WHERE kind = 'key' ORDER BY seq DESC LIMIT 1";
 const VIOLATIONS: &str = "SELECT id, digest FROM violations ORDER BY opened_at, id";
@@ -175,8 +175,8 @@ pub(super) async fn is_sealed(conn: &mut SqliteConnection, entry: &NewEntry) -> 
     Ok(last.fetch_optional(conn).await?.is_some_and(|digest| digest == entry.digest))
 }
 
-/// The latest checkpoint of each key, the one over the most entries last.
-pub(super) async fn signed(conn: &mut SqliteConnection) -> Result<Vec<(String, String)>, sqlx::Error> {
+/// The latest checkpoint of each key, the one over the most entries last: key, note, size.
+pub(super) async fn signed(conn: &mut SqliteConnection) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
     sqlx::query_as(SIGNED).fetch_all(conn).await
 }
 

@@ -111,7 +111,7 @@ pub(super) async fn verify(
     let last = tree(path, conn, &checkpoints, &mut verified, progress).await?;
     if key.is_none() {
         // The log's own word about its keys: each must have been announced by an entry.
-        for (of, _) in signed.iter().filter(|(of, _)| !last.keys.contains(of)) {
+        for (of, ..) in signed.iter().filter(|(of, ..)| !last.keys.contains(of)) {
             verified.problem(format!("key {of}"), "has signed the log, and no entry of the log says that it may");
         }
     }
@@ -146,14 +146,14 @@ enum From {
 
 /// Checkpoints whose signatures hold.
 fn checkpoints(
-    signed: &[(String, String)],
+    signed: &[(String, String, i64)],
     key: Option<&Verifier>,
     anchors: &[Anchor],
     verified: &mut Verified,
 ) -> Vec<Known> {
     let mut known = Vec::new();
     let mut by_key = false;
-    for (of, note) in signed {
+    for (of, note, size) in signed {
         if key.is_some_and(|key| key.to_string() != *of) {
             continue;
         }
@@ -164,7 +164,12 @@ fn checkpoints(
         };
         let checkpoint = Note::parse(note).ok().filter(|note| note.is_signed_by(&verifier));
         match checkpoint.as_ref().and_then(Checkpoint::of) {
-            Some(checkpoint) => known.push(Known { checkpoint, from: From::Signed(of.clone()) }),
+            Some(checkpoint) => {
+                if i64::try_from(checkpoint.size) != Ok(*size) {
+                    verified.problem(format!("checkpoint of key {of}"), "its column `size` does not say what it says");
+                }
+                known.push(Known { checkpoint, from: From::Signed(of.clone()) });
+            }
             None => verified.problem(format!("checkpoint of key {of}"), "its signature does not hold"),
         }
     }
@@ -177,7 +182,7 @@ fn checkpoints(
         let holds = |of: &str| of.parse().is_ok_and(|verifier| anchor.note.is_signed_by(&verifier));
         let by = match key {
             Some(key) => anchor.note.is_signed_by(key),
-            None => signed.iter().any(|(of, _)| holds(of)),
+            None => signed.iter().any(|(of, ..)| holds(of)),
         };
         match Checkpoint::of(&anchor.note).filter(|_| by) {
             Some(checkpoint) => known.push(Known { checkpoint, from: From::Anchor(anchor.name.clone()) }),

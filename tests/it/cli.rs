@@ -24,6 +24,8 @@ mod policy;
 mod run;
 /// Made-up traffic.
 mod simulate;
+/// `verify` and `log`: a log checked by who does not trust it.
+mod verify;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

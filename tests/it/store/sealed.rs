@@ -141,6 +141,7 @@ const ALTERED: &[(&str, &str)] = &[
     ("UPDATE tree SET roots = zeroblob(length(roots))", "its right edge"),
     ("UPDATE tree SET size = size + 1", "its right edge"),
     ("UPDATE signed SET note = replace(note, char(10) || '29', char(10) || '28')", "its signature does not hold"),
+    ("UPDATE signed SET size = 1", "its column `size`"),
     ("DELETE FROM signed", "nothing of it is signed"),
 ];
 
