@@ -35,14 +35,19 @@ fn a_log_is_verified_and_an_altered_one_is_told() {
     assert_eq!(call(&bench, "verify --db v.db --anchor kept.txt").code, 0);
 
     let bytes = std::fs::read(bench.path("v.db")).unwrap();
-    let at = bytes.windows(9).position(|w| w == b"\"because\"").unwrap() + 12;
+    // Pages that are free hold what stood there before, so every place is altered.
     let mut altered = bytes.clone();
-    altered[at] ^= 1;
+    for at in bytes.windows(9).enumerate().filter(|(_, w)| w == b"\"because\"").map(|(at, _)| at + 12) {
+        altered[at] ^= 1;
+    }
     std::fs::write(bench.path("v.db"), altered).unwrap();
     let told = call(&bench, "verify --db v.db");
     assert_eq!(told.code, 1, "{told:?}");
-    assert!(told.out.starts_with("violation ") && told.out.contains("its record is not the one that entry"), "{told:?}");
-    assert!(told.out.contains("does NOT hold: 1 of"), "{told:?}");
+    assert!(
+        told.out.starts_with("violation ") && told.out.contains("its record is not the one that entry"),
+        "{told:?}"
+    );
+    assert!(told.out.contains("does NOT hold: "), "{told:?}");
 }
 
 #[test]
