@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::quantity::{Bytes, Digest, Span};
 use crate::diagnostic::nearest;
+use crate::gateway::GatewayOptions;
 
 /// Most keys and clients that a configuration names.
 pub const KEYS_MAX: usize = 1_000;
@@ -36,6 +37,8 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// TLS, and who may call by certificate.
     pub tls: Option<Tls>,
+    /// How gateways are understood: where callers, keys and call ids are found.
+    pub gateways: GatewayOptions,
     /// What is taken in at most.
     pub limits: Limits,
     /// How events become findings.
@@ -59,6 +62,7 @@ impl Default for Config {
             delay_secret: None,
             keys: Vec::new(),
             tls: None,
+            gateways: GatewayOptions::default(),
             limits: Limits::default(),
             stream: Stream::default(),
             reload: Reload::default(),

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::clock;
 use super::config::Right;
 use super::error::Refusal;
-use super::keys::Peer;
+use super::keys::{Bears, Peer};
 use super::metrics::Route;
 use super::state::App;
 
@@ -40,7 +40,7 @@ async fn pass(guard: &Guard, mut request: Request, next: Next) -> Result<Respons
     let app = &guard.app;
     if let Some(right) = guard.right {
         let peer = request.extensions().get::<Peer>();
-        let caller = app.callers.admit(right, request.headers(), peer)?;
+        let caller = app.callers.admit(right, bears(&request), request.headers(), peer)?;
         request.extensions_mut().insert(caller);
     }
     let deadline = tokio::time::Instant::now() + app.config.limits.request_time.std();
@@ -62,6 +62,11 @@ async fn pass(guard: &Guard, mut request: Request, next: Next) -> Result<Respons
     }
 }
 
+/// Gateways that ask below `/authz/` hand on the headers of who calls them.
+fn bears(request: &Request) -> Bears {
+    if request.uri().path().starts_with("/authz/") { Bears::Strangers } else { Bears::Own }
+}
+
 fn slow() -> Refusal {
     Refusal::new(
         StatusCode::REQUEST_TIMEOUT,
@@ -80,6 +85,24 @@ fn too_large(app: &App) -> Refusal {
         "send it in several requests, or raise `limits.body_bytes` in the configuration",
     )
     .closing()
+}
+
+/// The middleware of gRPC: who may. Messages of a stream come and go as long as it lasts, each with its own bounds.
+pub(crate) async fn door(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let begun = clock::elapsed();
+    let admitted = match guard.right {
+        Some(right) => {
+            let peer = request.extensions().get::<Peer>();
+            guard.app.callers.admit(right, bears(&request), request.headers(), peer).map(|_| ())
+        }
+        None => Ok(()),
+    };
+    let response = match admitted {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    guard.route.answered(response.status().as_u16(), clock::elapsed().saturating_sub(begun));
+    response
 }
 
 /// Reads a body as a whole. One that comes in one piece, as most do, is not copied.

@@ -11,8 +11,20 @@ use super::clock;
 use super::config::{Config, Right};
 use super::error::Refusal;
 
-/// The other header that carries a key; gateways of models send it.
+/// The header of our own that carries a key. Where a gateway hands on the headers of its callers, it is the only one.
+const OWN_HEADER: &str = "x-tos-key";
+
+/// The other header that carries a key; LiteLLM sends it.
 const KEY_HEADER: &str = "x-api-key";
+
+/// Whose headers a request bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bears {
+    /// Of who sends it.
+    Own,
+    /// Also those of a stranger, who calls the gateway: `Authorization` is then the stranger's.
+    Strangers,
+}
 
 /// From where a request comes; set by the listener.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +81,14 @@ impl Callers {
     }
 
     /// Who calls, if they may do this and have not come too often.
-    pub(crate) fn admit(&self, right: Right, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Refusal> {
-        let known = self.known(right, headers, peer)?;
+    pub(crate) fn admit(
+        &self,
+        right: Right,
+        bears: Bears,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Caller, Refusal> {
+        let known = self.known(right, bears, headers, peer)?;
         if !known.may.contains(&right) {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
@@ -87,10 +105,10 @@ impl Callers {
 
     /// Whether somebody may read what is not for everybody; used where a route answers all, but not all the same.
     pub(crate) fn may_read(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
-        self.known(Right::Read, headers, peer).is_ok_and(|k| k.may.contains(&Right::Read))
+        self.known(Right::Read, Bears::Own, headers, peer).is_ok_and(|k| k.may.contains(&Right::Read))
     }
 
-    fn known(&self, right: Right, headers: &HeaderMap, peer: Option<&Peer>) -> Result<&Known, Refusal> {
+    fn known(&self, right: Right, bears: Bears, headers: &HeaderMap, peer: Option<&Peer>) -> Result<&Known, Refusal> {
         if let Some(open) = &self.open {
             // A web page that is open in a browser on this machine can send requests to it under another name.
             return if matches!(right, Right::Read | Right::Act) && !is_local(headers) {
@@ -104,7 +122,7 @@ impl Callers {
                 Ok(open)
             };
         }
-        if let Some(key) = key(headers)? {
+        if let Some(key) = key(headers, bears)? {
             let digest: [u8; 32] = Sha256::digest(key).into();
             // All keys are compared, and each to its end, so that the time tells nothing.
             let mut found = None;
@@ -124,8 +142,14 @@ impl Callers {
     }
 }
 
-/// The key of a request: `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
-fn key(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
+/// The key of a request: `X-Tos-Key: KEY`, `X-Api-Key: KEY` or `Authorization: Bearer KEY`.
+fn key(headers: &HeaderMap, bears: Bears) -> Result<Option<&[u8]>, Refusal> {
+    if let Some(value) = headers.get(OWN_HEADER) {
+        return Ok(Some(value.as_bytes()));
+    }
+    if bears == Bears::Strangers {
+        return Ok(None);
+    }
     if let Some(value) = headers.get(KEY_HEADER) {
         return Ok(Some(value.as_bytes()));
     }
@@ -137,7 +161,8 @@ fn key(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
 }
 
 fn unauthorised(what: &str) -> Refusal {
-    let help = "send `Authorization: Bearer KEY` or `X-Api-Key: KEY` with a key of the configuration";
+    let help = "send `Authorization: Bearer KEY` or `X-Tos-Key: KEY` with a key of the configuration; behind a gateway that hands on \
+                the headers of its callers, `X-Tos-Key`";
     Refusal::new(StatusCode::UNAUTHORIZED, "unauthorised", what, help)
 }
 

@@ -17,11 +17,16 @@ mod metrics;
 mod openapi;
 mod patient;
 mod quantity;
+mod query;
 mod routes;
+mod rules;
+mod secret;
 mod server;
 mod state;
 mod tls;
+mod violations;
 
 pub use config::{ChangedRules, Client, Config, ConfigError, Gaps, KEYS_MAX, Key, Limits, Reload, Right, Stream, Tls};
 pub use quantity::{Bytes, Digest, Span};
+pub use secret::SecretError;
 pub use server::{ServeError, Start, Summary, Told, serve};

@@ -147,6 +147,24 @@ impl IntoResponses for Limited {
     }
 }
 
+/// A query string that cannot be read.
+pub(crate) struct BadQuery;
+
+impl IntoResponses for BadQuery {
+    fn responses() -> BTreeMap<String, RefOr<Told>> {
+        all([("400", "What is asked for cannot be understood; the message says which part")])
+    }
+}
+
+/// A thing that is not there.
+pub(crate) struct Absent;
+
+impl IntoResponses for Absent {
+    fn responses() -> BTreeMap<String, RefOr<Told>> {
+        all([("404", "There is none")])
+    }
+}
+
 /// A body that cannot be taken in.
 pub(crate) struct BadBody;
 

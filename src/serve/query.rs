@@ -16,7 +16,10 @@ pub(crate) fn parts<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
         Err(e) => {
             // The reader names the key at fault and those that there are.
             let why = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            Err(wrong(format!("the query string cannot be read: {}", why.escape_debug()), "`/openapi.json` lists what can be asked"))
+            Err(wrong(
+                format!("the query string cannot be read: {}", why.escape_debug()),
+                "`/openapi.json` lists what can be asked",
+            ))
         }
     }
 }
@@ -26,7 +29,12 @@ pub(crate) fn wrong(what: impl Into<String>, help: impl Into<String>) -> Refusal
 }
 
 /// One of several words.
-fn word<T>(key: &str, text: Option<&str>, of: impl Fn(&str) -> Option<T>, words: &[&str]) -> Result<Option<T>, Refusal> {
+fn word<T>(
+    key: &str,
+    text: Option<&str>,
+    of: impl Fn(&str) -> Option<T>,
+    words: &[&str],
+) -> Result<Option<T>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     of(text).map(Some).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
@@ -62,7 +70,10 @@ pub(crate) fn time(key: &str, text: Option<&str>) -> Result<Option<Timestamp>, R
     let Some(text) = text else { return Ok(None) };
     let read = Timestamp::parse_rfc3339(text).or_else(|| Timestamp::parse_date(text));
     read.map(Some).ok_or_else(|| {
-        wrong(format!("`{key}` is no moment"), "write a date such as 2026-03-02 or a moment such as 2026-03-02T12:00:00Z")
+        wrong(
+            format!("`{key}` is no moment"),
+            "write a date such as 2026-03-02 or a moment such as 2026-03-02T12:00:00Z",
+        )
     })
 }
 

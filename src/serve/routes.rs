@@ -13,19 +13,23 @@ use utoipa_axum::routes;
 
 use super::config::Right;
 use super::error::{Refusal, json};
-use super::guard::{Guard, guard};
+use super::guard::{Guard, door, guard};
 use super::openapi::{Document, Written};
 use super::state::App;
-use super::{decide, health, openapi};
+use super::{decide, health, openapi, rules, violations};
+use crate::gateway::{self, Edge};
 
 /// The router of the HTTP port.
-pub(crate) fn router(app: &App) -> Router {
+pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
     let open = |route, own| guarded(app, None, route, own);
     let of = |right, route, own| guarded(app, Some(right), route, own);
     let api = OpenApiRouter::with_openapi(Document::openapi())
         .merge(of(Right::Decide, "/v1/decide", routes!(decide::decide)))
         .merge(open("/healthz", routes!(health::healthz)))
         .merge(open("/readyz", routes!(health::readyz)))
+        .merge(of(Right::Read, "/v1/violations", routes!(violations::list)))
+        .merge(of(Right::Read, "/v1/violations/{id}", routes!(violations::one)))
+        .merge(of(Right::Read, "/v1/rules", routes!(rules::rules)))
         .merge(of(Right::Read, "/metrics", routes!(health::metrics)))
         .merge(open("/openapi.json", routes!(openapi::openapi)));
     let (router, document) = api.split_for_parts();
@@ -33,9 +37,27 @@ pub(crate) fn router(app: &App) -> Router {
     let app_of_panics = app.clone();
     router
         .with_state(app.clone())
+        .merge(gateways(app, edge))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
         .layer(Extension(written))
+        .layer(CatchPanicLayer::custom(move |_| panicked(&app_of_panics)))
+}
+
+/// The routes of gateways.
+fn gateways(app: &App, edge: &Arc<Edge>) -> Router {
+    let (right, route) = (Some(Right::Decide), app.metrics.route("gateways"));
+    let before = Guard { app: app.clone(), right, route };
+    gateway::router(Arc::clone(edge), app.clone()).route_layer(middleware::from_fn_with_state(Arc::new(before), guard))
+}
+
+/// The router of the gRPC port.
+pub(crate) fn grpc(app: &App, edge: &Arc<Edge>) -> Router {
+    let (right, route) = (Some(Right::Decide), app.metrics.route("grpc"));
+    let before = Guard { app: app.clone(), right, route };
+    let app_of_panics = app.clone();
+    gateway::grpc(Arc::clone(edge), app.clone())
+        .route_layer(middleware::from_fn_with_state(Arc::new(before), door))
         .layer(CatchPanicLayer::custom(move |_| panicked(&app_of_panics)))
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn rules(State(app): State<App>) -> Result<Response, Refusal> {
             hash: rule_hash(program, rule),
             mode: rule.mode.word(),
             severity: rule.severity.word(),
-            clauses: Vec::new(),
+            clauses: rule.enforces.iter().map(|c| format!("{}.{}", c.policy, c.clause)).collect(),
         })
         .collect();
     Ok(answer(&Rules { hash: in_force.rules.bundle_hash().to_string(), since: in_force.since.to_string(), rules }))

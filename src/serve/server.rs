@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,10 +14,14 @@ use super::config::{Config, ConfigError};
 use super::engine::{Engine, InForce};
 use super::listen::{Connections, Port, Protocol, accept};
 use super::routes;
+use super::secret::{LogSecret, SecretError, instance};
 use super::state::{App, Phase};
 use super::tls;
+use crate::gate::GateOptions;
+use crate::gateway::{self, Edge};
 use crate::pack::Pack;
 use crate::runtime::stop_on_signal;
+use crate::store::{Access, Store, StoreError};
 
 /// How often is looked whether a signal has come.
 const SIGNAL_EVERY: Duration = Duration::from_millis(20);
@@ -63,6 +68,12 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The secret of the log cannot be read or made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The machine gives no thread or no signal.
     #[error("the server cannot run: {0}")]
     Io(#[from] std::io::Error),
@@ -106,21 +117,35 @@ pub fn serve(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
 }
 
 async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, ServeError> {
-    let Start { config, pack, db: _ } = start;
+    let Start { config, pack, db } = start;
     let stop = stop_on_signal()?;
+    let secret = LogSecret::open(&db)?;
+    let ids = gateway::Secret::new(secret.of("ids of keys"));
+    let edge = Arc::new(Edge::new(config.gateways.clone(), ids, instance()?, clock::now));
     let app = App::new(config);
     let connections = Connections::new(&app);
     let (end, ending) = watch::channel(false);
     let http = listen(app.config.listen).await?;
-    let listening = Told::Listening { http: http.local_addr()?, grpc: None };
+    let mut listening = (http.local_addr()?, None);
     let tls = acceptor(&app, &[b"http/1.1"])?;
-    let port = Port { listener: http, protocol: Protocol::Http, tls, router: routes::router(&app) };
-    tokio::spawn(accept(app.clone(), port, connections.clone(), ending));
-    tell(&listening);
+    let port = Port { listener: http, protocol: Protocol::Http, tls, router: routes::router(&app, &edge) };
+    tokio::spawn(accept(app.clone(), port, connections.clone(), ending.clone()));
+    if let Some(address) = app.config.grpc_listen {
+        let grpc = listen(address).await?;
+        listening.1 = Some(grpc.local_addr()?);
+        let tls = acceptor(&app, &[b"h2"])?;
+        let port = Port { listener: grpc, protocol: Protocol::Grpc, tls, router: routes::grpc(&app, &edge) };
+        tokio::spawn(accept(app.clone(), port, connections.clone(), ending));
+    }
+    let (http, grpc) = listening;
+    tell(&Told::Listening { http, grpc });
+    let own = Store::open(&db, Access::ReadWrite).await?;
     if let Some(rules) = pack.rules {
         let n_rules = rules.program().rules.len();
         app.metrics.rules.set(i64::try_from(n_rules).unwrap_or(i64::MAX));
-        app.begin(Engine::new(InForce { rules, pins: pack.pins, since: clock::now() }));
+        let log = Store::open(&db, Access::ReadOnly).await?;
+        let gate = GateOptions { lateness: app.config.stream.lateness.0, ..GateOptions::default() };
+        app.begin(Engine::new(InForce { rules, pins: pack.pins, since: clock::now() }, gate, log));
         tell(&Told::Ready { rules: n_rules });
     }
     while !stop.load(Ordering::Relaxed) {
@@ -131,6 +156,7 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     let _ = end.send(true);
     let drained = tokio::time::timeout(app.config.limits.drain_time.std(), connections.wait()).await.is_ok();
     app.end(Phase::Closed);
+    own.close().await?;
     Ok(Summary { decisions: app.metrics.decisions(), drained })
 }
 

@@ -112,6 +112,10 @@ impl Decide for App {
         Ok(decision)
     }
 
+    fn standing(&self, event: &UsageEvent<'static>) -> Result<Decision, Unready> {
+        Ok(self.engine()?.standing(event, clock::now()))
+    }
+
     fn observe(&self, event: UsageEvent<'static>) -> Result<(), Unready> {
         self.engine()?.observe(event, clock::now())?;
         self.metrics.records.get_or_create(&Kind { kind: "ingest" }).inc();

@@ -79,7 +79,8 @@ impl Which {
         };
         let limit = query::limit(self.limit.as_deref(), PAGE_ROWS, PAGE_ROWS_MAX)?;
         let after = self.cursor.as_deref().map(|text| {
-            read_cursor(text).ok_or_else(|| query::wrong("`cursor` is none", "give back `next` of the last page as it is"))
+            read_cursor(text)
+                .ok_or_else(|| query::wrong("`cursor` is none", "give back `next` of the last page as it is"))
         });
         Ok((filter, limit, after.transpose()?))
     }
@@ -110,8 +111,10 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     let rows = log.page(&filter, after.as_ref(), limit).await.map_err(unreadable)?;
     let full = u64::try_from(rows.len()).is_ok_and(|n| n == limit);
     let next = rows.last().filter(|_| full).map(|(row, _)| cursor(row));
-    let violations: Result<Vec<Value>, Refusal> =
-        rows.iter().map(|(row, decision)| with(row, "decision", decision.as_ref().map_or(Value::Null, Decision::to_json))).collect();
+    let violations: Result<Vec<Value>, Refusal> = rows
+        .iter()
+        .map(|(row, decision)| with(row, "decision", decision.as_ref().map_or(Value::Null, Decision::to_json)))
+        .collect();
     Ok(answer(&Violations { violations: violations?, next }))
 }
 
