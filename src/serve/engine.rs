@@ -69,7 +69,8 @@ impl Engine {
                 decision.reason.clone_from(&s.reason);
             }
             decision.verdict = decision.verdict.max(s.verdict);
-            decision.would = decision.would.max(s.verdict);
+            decision.would = decision.would.max(s.would);
+            decision.mode = decision.mode.max(s.mode);
             decision.rules.push(s.rule);
             decision.violations.push(s.violation);
             decision.actions.push(s.action);

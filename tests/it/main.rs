@@ -48,6 +48,8 @@ mod pack_files;
 mod packs;
 /// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.
 mod plain;
+/// The server, over real sockets.
+mod serve;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.
