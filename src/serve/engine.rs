@@ -1,19 +1,26 @@
-//! What is behind the routes: the gate that answers, the rules in force, the log that is read.
+//! What is behind the routes: the gate that answers, the session that finds, the rules in force, the log that is read.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::inbox::Inbox;
+use super::scribe::given;
 use crate::decision::Decision;
 use crate::enforce::Caller;
+use crate::event::decode::Reject;
 use crate::event::{FieldId, Slot, UsageEvent};
-use crate::gate::{Gate, GateOptions};
+use crate::gate::Gate;
 use crate::gateway::Unready;
 use crate::pack::PackPins;
 use crate::plan::RuleSet;
+use crate::runtime::live::{Busy, Live, Receipt};
 use crate::store::Store;
-use crate::time::Timestamp;
+use crate::time::{Duration, SECOND_NS, Timestamp};
 use crate::value::Value;
+
+/// The source of events that were asked about, as books name it.
+pub(crate) const DECIDE: &str = "decide";
 
 /// The rules in force, and since when.
 #[derive(Debug)]
@@ -27,31 +34,63 @@ pub(crate) struct InForce {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) gate: Gate,
+    pub(crate) live: Live,
     pub(crate) in_force: ArcSwap<InForce>,
+    pub(crate) inbox: Arc<Inbox>,
     /// For reading.
-    log: Store,
+    pub(crate) log: Store,
+}
+
+/// An answer, and whether it was also written down.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    /// It was to be written down, and there was no room.
+    pub(crate) is_lost: bool,
 }
 
 impl Engine {
-    pub(crate) fn new(in_force: InForce, options: GateOptions, log: Store) -> Engine {
-        let gate = Gate::with(Arc::clone(&in_force.rules), options);
-        Engine { gate, in_force: ArcSwap::from_pointee(in_force), log }
-    }
-
     /// The violation log, for reading.
     pub(crate) fn log(&self) -> &Store {
         &self.log
     }
 
-    pub(crate) fn decide(&self, mut event: UsageEvent<'static>, now: Timestamp) -> Result<Decision, Unready> {
-        arrived(&mut event, now);
-        Ok(self.gate.decide(&event))
+    /// Answers calls in their order. They are asked of the gate first: a call that is turned away for want of room and comes
+    /// again is known there by its id, and gets the same answer.
+    pub(crate) fn decide(&self, mut events: Vec<UsageEvent<'static>>, now: Timestamp) -> Result<Vec<Decided>, Unready> {
+        let mut decisions = Vec::with_capacity(events.len());
+        let mut said = Vec::new();
+        for (at, event) in events.iter_mut().enumerate() {
+            arrived(event, now);
+            let decision = self.gate.decide(event);
+            if let Some(given) = given(event, &decision, now, self.in_force.load().rules.bundle_hash()) {
+                said.push((at, given));
+            }
+            decisions.push(Decided { decision, is_lost: false });
+        }
+        self.live.submit(events, DECIDE, now).map_err(unready)?;
+        for (at, given) in said {
+            if self.inbox.give(given).is_err()
+                && let Some(decided) = decisions.get_mut(at)
+            {
+                decided.is_lost = true;
+            }
+        }
+        Ok(decisions)
     }
 
-    pub(crate) fn observe(&self, mut event: UsageEvent<'static>, now: Timestamp) -> Result<(), Unready> {
-        arrived(&mut event, now);
-        self.gate.observe(&event);
-        Ok(())
+    /// Takes in the records of a body, those that could not be read too.
+    pub(crate) fn observe(
+        &self,
+        mut records: Vec<Result<UsageEvent<'static>, Reject>>,
+        source: &str,
+        now: Timestamp,
+    ) -> Result<Receipt, Unready> {
+        for event in records.iter_mut().flatten() {
+            arrived(event, now);
+            self.gate.observe(event);
+        }
+        self.live.submit_records(records, source, now).map_err(unready)
     }
 
     /// What is in force for the caller of an event; nothing is counted.
@@ -80,6 +119,13 @@ impl Engine {
             names.dedup();
         }
         decision
+    }
+}
+
+fn unready(busy: Busy) -> Unready {
+    match busy {
+        Busy::Full { .. } | Busy::TooLarge { .. } => Unready::Overloaded { retry_after: Duration(SECOND_NS) },
+        Busy::Ended => Unready::Draining,
     }
 }
 

@@ -101,15 +101,31 @@ impl App {
     }
 }
 
+impl App {
+    /// Answers calls, in their order: all, or none.
+    pub(crate) fn decide_all(&self, events: Vec<UsageEvent<'static>>) -> Result<Vec<Decision>, Unready> {
+        let engine = self.engine()?;
+        let (begun, n) = (clock::elapsed(), events.len());
+        let decided = engine.decide(events, clock::now())?;
+        let each = clock::elapsed().saturating_sub(begun).as_secs_f64() / n.max(1) as f64;
+        self.metrics.records.get_or_create(&Kind { kind: "decide" }).inc_by(n as u64);
+        Ok(decided
+            .into_iter()
+            .map(|d| {
+                self.metrics.decide_seconds.observe(each);
+                self.metrics.decided(&d.decision);
+                if d.is_lost {
+                    self.metrics.recorded.get_or_create(&Kind { kind: "lost" }).inc();
+                }
+                d.decision
+            })
+            .collect())
+    }
+}
+
 impl Decide for App {
     fn decide(&self, event: UsageEvent<'static>) -> Result<Decision, Unready> {
-        let engine = self.engine()?;
-        let begun = clock::elapsed();
-        let decision = engine.decide(event, clock::now())?;
-        self.metrics.decide_seconds.observe(clock::elapsed().saturating_sub(begun).as_secs_f64());
-        self.metrics.decided(&decision);
-        self.metrics.records.get_or_create(&Kind { kind: "decide" }).inc();
-        Ok(decision)
+        Ok(self.decide_all(vec![event])?.pop().unwrap_or_default())
     }
 
     fn standing(&self, event: &UsageEvent<'static>) -> Result<Decision, Unready> {
@@ -117,8 +133,10 @@ impl Decide for App {
     }
 
     fn observe(&self, event: UsageEvent<'static>) -> Result<(), Unready> {
-        self.engine()?.observe(event, clock::now())?;
-        self.metrics.records.get_or_create(&Kind { kind: "ingest" }).inc();
-        Ok(())
+        // Gateways wait for nothing: the receipt is for those that could send a record again.
+        let taken = self.engine()?.observe(vec![Ok(event)], "gateway", clock::now()).map(|_| ());
+        let kind = if taken.is_ok() { "ingest" } else { "turned_away" };
+        self.metrics.records.get_or_create(&Kind { kind }).inc();
+        taken
     }
 }

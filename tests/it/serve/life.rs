@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::{Connection, request};
-use super::server::{Options, Server, event};
+use super::server::{Options, Server, event, wait_for};
 
 #[test]
 fn asked_to_end_it_finishes_what_has_come_and_takes_in_no_more() {
@@ -18,7 +18,7 @@ fn asked_to_end_it_finishes_what_has_come_and_takes_in_no_more() {
     std::thread::sleep(Duration::from_millis(100));
     server.signal("TERM");
     assert!(idle.answer().is_none(), "an idle connection is closed");
-    assert!(std::net::TcpStream::connect(server.address).is_err(), "the port is closed");
+    wait_for("the port is closed", || std::net::TcpStream::connect(server.address).is_err().then_some(()));
     under_way.send(rest);
     assert_eq!(under_way.answer().expect("the request under way is answered").status, 200);
     let (status, said, _directory) = server.end();
@@ -41,7 +41,7 @@ fn whoever_does_not_end_in_time_is_cut_off() {
 fn a_second_signal_ends_it_at_once() {
     let server = Server::start(&Options { config: "limits: {drain_delay: 60s}", ..Options::default() });
     server.signal("TERM");
-    super::server::wait_for("it tells that it ends", || (server.get("/readyz").status == 503).then_some(()));
+    wait_for("it tells that it ends", || (server.get("/readyz").status == 503).then_some(()));
     assert_eq!(server.post("/v1/decide", &event("e", "a", "")).status, 200, "it answers as long as it is asked");
     server.signal("TERM");
     let (status, _, _directory) = server.end();

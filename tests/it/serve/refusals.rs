@@ -15,7 +15,7 @@ fn whatever_is_sent_is_told_what_is_wrong_with_it() {
     let long = format!(r#"{{"id":"e","prompt":"{}"}}"#, "x".repeat(80_000));
     let three = format!("[{fine},{fine},{fine}]");
     let cases: Vec<(&str, &str, &[(&str, &str)], &[u8], u16, &str)> = vec![
-        ("POST", "/v1/decide", &[JSON], b"", 400, "not_an_object"),
+        ("POST", "/v1/decide", &[JSON], b"", 400, "syntax"),
         ("POST", "/v1/decide", &[JSON], b"{", 400, "syntax"),
         ("POST", "/v1/decide", &[JSON], b"null", 400, "not_an_object"),
         ("POST", "/v1/decide", &[JSON], b"{}", 400, "missing_field"),

@@ -80,8 +80,7 @@ pub fn command(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fineprint"));
     command
         .current_dir(directory)
-        .args(["serve", "--config", "serve.yaml", "--rules", "rules", "--db", "log.db", "--listen", "127.0.0.1:0"])
-        .args(["--format", "json"])
+        .args(["serve", "--config", "serve.yaml", "--rules", "rules", "--db", "log.db", "--format", "json"])
         .env_remove("FINEPRINT_LOG");
     command
 }
@@ -94,6 +93,7 @@ impl Server {
     /// Starts over what an earlier one left.
     pub fn over(directory: tempfile::TempDir) -> Server {
         let mut command = command(directory.path());
+        command.args(["--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let listening = line(&mut output).unwrap_or_else(|| panic!("no port: {}", errors(&mut child)));
