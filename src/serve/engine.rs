@@ -1,15 +1,18 @@
 //! What is behind the routes: the gate that answers, the session that finds, the rules in force, the log that is read.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::config::ChangedRules;
+use super::gaps::{Gaps, Half};
 use super::inbox::Inbox;
 use super::scribe::given;
 use crate::decision::Decision;
 use crate::enforce::Caller;
 use crate::event::decode::Reject;
-use crate::event::{FieldId, Slot, UsageEvent};
+use crate::event::{FieldId, Kind, Slot, UsageEvent};
 use crate::gate::Gate;
 use crate::gateway::Unready;
 use crate::pack::PackPins;
@@ -39,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) inbox: Arc<Inbox>,
     /// For reading.
     pub(crate) log: Store,
+    pub(crate) db: PathBuf,
+    pub(crate) gaps: Gaps,
 }
 
 /// An answer, and whether it was also written down.
@@ -50,6 +55,14 @@ pub(crate) struct Decided {
 }
 
 impl Engine {
+    /// Other rules, lists or accounts from now on.
+    pub(crate) fn activate(&self, next: InForce, changed: ChangedRules) -> Result<(), String> {
+        let _ = changed;
+        self.gate.reload(Arc::clone(&next.rules));
+        self.in_force.store(Arc::new(next));
+        Ok(())
+    }
+
     /// The violation log, for reading.
     pub(crate) fn log(&self) -> &Store {
         &self.log
@@ -65,6 +78,10 @@ impl Engine {
             let decision = self.gate.decide(event);
             if let Some(given) = given(event, &decision, now, self.in_force.load().rules.bundle_hash()) {
                 said.push((at, given));
+            }
+            if let (Some(call), Kind::Request) = (text(event, FieldId::CALL), event.kind()) {
+                let half = if decision.verdict.passes() { Half::Passed } else { Half::Refused };
+                self.gaps.note(call, half, text(event, FieldId::SOURCE).unwrap_or(DECIDE), now);
             }
             decisions.push(Decided { decision, is_lost: false });
         }
@@ -89,16 +106,16 @@ impl Engine {
         for event in records.iter_mut().flatten() {
             arrived(event, now);
             self.gate.observe(event);
+            if let (Some(call), Kind::Completion) = (text(event, FieldId::CALL), event.kind()) {
+                self.gaps.note(call, Half::Record, text(event, FieldId::SOURCE).unwrap_or(source), now);
+            }
         }
         self.live.submit_records(records, source, now).map_err(unready)
     }
 
     /// What is in force for the caller of an event; nothing is counted.
     pub(crate) fn standing(&self, event: &UsageEvent<'_>, now: Timestamp) -> Decision {
-        let text = |field| match event.get(field) {
-            Value::Text(text) => Some(text),
-            _ => None,
-        };
+        let text = |field| text(event, field);
         let caller = Caller { account: text(FieldId::ACCOUNT), key: text(FieldId::KEY), org: text(FieldId::ORG) };
         let standing = self.gate.enforce(|table| table.standing(caller, now));
         let mut decision = Decision::default();
@@ -119,6 +136,13 @@ impl Engine {
             names.dedup();
         }
         decision
+    }
+}
+
+pub(crate) fn text<'e>(event: &'e UsageEvent<'_>, field: FieldId) -> Option<&'e str> {
+    match event.get(field) {
+        Value::Text(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -12,7 +12,6 @@ use super::openapi::{BadQuery, Forbidden, Limited};
 use super::query;
 use super::state::App;
 use super::violations::unreadable;
-use crate::decision::Verdict;
 use crate::store::{Given, GivenFilter};
 
 /// Rows of a page where nothing else is asked for, and at most.

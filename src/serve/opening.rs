@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::clock;
 use super::engine::{Engine, InForce};
+use super::gaps::Gaps;
 use super::inbox::Inbox;
 use super::metrics::Kind;
 use super::saved;
@@ -76,8 +77,10 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     gate.enforce(|t| *t = table);
     let log = runtime.block_on(Store::open(&db, Access::ReadOnly))?;
     app.metrics.rules.set(i64::try_from(rules.program().rules.len()).unwrap_or(i64::MAX));
+    let calls = usize::try_from(app.config.gaps.calls).unwrap_or(usize::MAX);
+    let gaps = Gaps::new(app.config.gaps.within.0, calls);
     let in_force = ArcSwap::from_pointee(InForce { rules, pins: pack.pins, since: clock::now() });
-    app.begin(Engine { gate, live, in_force, inbox, log, db });
+    app.begin(Engine { gate, live, in_force, inbox, log, db, gaps });
     let scribe = scribe::start(Scribe::new(app, writer, runtime))?;
     Ok(Opened { scribe })
 }

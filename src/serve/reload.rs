@@ -12,7 +12,7 @@ use super::clock;
 use super::engine::InForce;
 use super::metrics::Kind;
 use super::state::App;
-use crate::diagnostic::{has_errors, render_text};
+use crate::diagnostic::{has_errors, to_text};
 use crate::pack::{self, Pack, PackOptions};
 use crate::template::FingerprintKey;
 use crate::time::Timestamp;
@@ -177,7 +177,7 @@ fn reload(app: &App, files: &Files) -> Outcome {
     };
     let Some(rules) = pack.rules else {
         let errors: Vec<_> = pack.diagnostics.into_iter().filter(|d| has_errors(std::slice::from_ref(d))).collect();
-        return failed(errors.iter().map(|d| render_text(d, &pack.sources)).collect::<Vec<_>>().join("\n"));
+        return failed(to_text(&errors, &pack.sources, false));
     };
     if rules.bundle_hash() == engine.in_force.load().rules.bundle_hash() {
         return Outcome { at, failed: None, changed: false };

@@ -228,14 +228,10 @@ pub(crate) fn given(
     bundle: &str,
 ) -> Option<Given> {
     use crate::event::FieldId;
-    use crate::value::Value;
     if decision.would == crate::decision::Verdict::Allow {
         return None;
     }
-    let text = |field| match event.get(field) {
-        Value::Text(text) => Some(text.to_string()),
-        _ => None,
-    };
+    let text = |field| super::engine::text(event, field).map(str::to_string);
     Some(Given {
         number: 0,
         at: now,

@@ -13,6 +13,7 @@ use super::clock;
 use super::config::{Config, ConfigError};
 use super::listen::{Connections, Port, Protocol, accept};
 use super::opening::{self, Opened, Opening};
+use super::reload::{self, Files};
 use super::routes;
 use super::secret::{LogSecret, SecretError, instance};
 use super::state::{App, Phase};
@@ -84,6 +85,8 @@ pub struct Start {
     pub config: Config,
     /// The rules.
     pub pack: Pack,
+    /// Where the rules came from, to be read again.
+    pub files: Files,
     /// The violation log.
     pub db: PathBuf,
 }
@@ -116,7 +119,7 @@ pub fn serve(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
 
 async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, ServeError> {
     start.check()?;
-    let Start { config, pack, db } = start;
+    let Start { config, pack, files, db } = start;
     let stop = stop_on_signal()?;
     let secret = LogSecret::open(&db)?;
     let ids = gateway::Secret::new(secret.of("ids of keys"));
@@ -130,6 +133,7 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     let opened = tokio::task::spawn_blocking(move || opening::open(opening));
     let Opened { scribe } = opened.await.map_err(std::io::Error::other)??;
     let rules = app.engine_at_end().map_or(0, |e| e.in_force.load().rules.program().rules.len());
+    app.set_reloader(reload::start(app.clone(), files)?);
     tell(&Told::Ready { rules });
     let timer = tokio::spawn(timer::run(app.clone()));
     while !stop.load(Ordering::Relaxed) {

@@ -1,13 +1,14 @@
 //! What all requests share, and who answers gateways.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::clock;
 use super::config::Config;
 use super::engine::Engine;
 use super::keys::Callers;
 use super::metrics::{Kind, Metrics};
+use super::reload::{Outcome, Reloader};
 use crate::decision::Decision;
 use crate::event::UsageEvent;
 use crate::gateway::{Decide, Unready};
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     /// Set once the state is restored.
     engine: OnceLock<Engine>,
     phase: AtomicU8,
+    last_reload: Mutex<Option<Outcome>>,
+    reloader: OnceLock<Reloader>,
     /// Bytes of bodies that are held.
     pub(crate) bodies_bytes: AtomicUsize,
     /// Requests that are worked on.
@@ -59,6 +62,8 @@ impl App {
             metrics: Metrics::new(),
             engine: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
+            last_reload: Mutex::default(),
+            reloader: OnceLock::new(),
             bodies_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
         }))
@@ -93,6 +98,26 @@ impl App {
             Phase::Closed => Err(Unready::Draining),
             Phase::Ready | Phase::Ending => self.engine.get().ok_or(Unready::Starting),
         }
+    }
+
+    /// What came of a reload.
+    pub(crate) fn reloaded(&self, outcome: Outcome) {
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    /// What came of the last reload.
+    pub(crate) fn last_reload(&self) -> Option<Outcome> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who reads files again.
+    pub(crate) fn reloader(&self) -> Option<&Reloader> {
+        self.reloader.get()
+    }
+
+    pub(crate) fn set_reloader(&self, reloader: Reloader) {
+        // It is set once, by the one who starts the server.
+        let _ = self.0.reloader.set(reloader);
     }
 
     /// The same, also when nothing is taken in any more.

@@ -24,8 +24,8 @@ impl Summary {
         let books = app.engine_at_end().map(|e| e.live.status().books).unwrap_or_default();
         Summary {
             decisions: app.metrics.decisions(),
-            balanced: books.balanced(),
-            books: books.names(),
+            balanced: books.balance(),
+            books: books.by_name(),
             lost: app.metrics.recorded_of("lost"),
             drained,
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::clock;
-use super::metrics::Kind;
+use super::metrics::{Book, Kind};
 use super::opening::save_gate;
 use super::state::App;
 
@@ -37,8 +37,8 @@ pub(crate) fn measure(app: &App) {
     m.queue_events.set(int(status.queue_records as u64));
     m.commits.set(int(status.commits));
     m.commits_failed.set(int(status.commits_failed));
-    for (name, n) in status.books.named() {
-        m.books.get_or_create(&Kind { kind: name }).set(int(n));
+    for (name, n) in status.books.by_name() {
+        m.books.get_or_create(&Book { account: name }).set(int(n));
     }
     let counts = engine.gate.counts();
     for (kind, n) in [
@@ -53,6 +53,18 @@ pub(crate) fn measure(app: &App) {
         ("duplicate", counts.duplicate),
     ] {
         m.gate.get_or_create(&Kind { kind }).set(int(n));
+    }
+    if let Some((gaps, forgotten)) = engine.gaps.total(clock::now()) {
+        for (kind, n) in [
+            ("calls", gaps.calls),
+            ("records", gaps.records),
+            ("without_record", gaps.without_record),
+            ("without_decision", gaps.without_decision),
+            ("answered_though_refused", gaps.answered_though_refused),
+            ("forgotten", forgotten),
+        ] {
+            m.gaps.get_or_create(&Kind { kind }).set(int(n));
+        }
     }
     for (state, n) in engine.gate.enforce(|table| table.tally()) {
         m.actions.get_or_create(&Kind { kind: state }).set(int(n));
