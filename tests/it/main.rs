@@ -34,6 +34,8 @@ mod eval;
 mod events;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
+/// Records of other systems, and bodies of requests, as events.
+mod feeds;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
