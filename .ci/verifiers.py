@@ -16,6 +16,7 @@ TABLES = {
     "tree": ["size", "roots"],
     "signed": ["key", "size", "note"],
     "decisions": ["violation", "outcome", "reason", "reviewer", "at", "digest", "supersedes"],
+    "action_entries": ["at", "actor", "name", "action", "act", "once", "reason", "details"],
     "pins": ["rules", "lists", "engine", "change"],
     "inputs": ["name", "offset_bytes", "n_lines", "finished", "content_hash"],
     "books": ["count", "name"],

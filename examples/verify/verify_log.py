@@ -135,6 +135,9 @@ def main(db, given=None):
         there["decision", str(d[0])] = dict(zip(("number", "violation", "outcome", "reason", "by", "at", "record", "supersedes"), d))
     for g in rows("SELECT generation, change, rules, lists, registry, config, engine FROM pins"):
         there["rules", str(g[0])] = dict(zip(("generation", "change", "rules", "lists", "registry", "config", "engine"), g))
+    acts = ("seq", "at", "actor", "name", "action", "act", "once", "reason", "details")
+    for e in rows(f"SELECT {', '.join(acts)} FROM action_entries"):
+        there["action", str(e[0])] = dict(zip(acts, e))
     commit = last.get(("commit", "-"), (None, -1))[1]
     if commit > max((n for (kind, _), (_, n) in last.items() if kind == "rules"), default=-1):
         inputs = rows("SELECT name, content_hash, offset_bytes, n_lines, finished FROM inputs ORDER BY number, name")

@@ -1,5 +1,6 @@
 //! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
 
+mod actions;
 mod campaigns;
 mod check;
 mod diagnostics;
@@ -16,6 +17,7 @@ mod progress;
 mod rejects;
 mod replay;
 mod run;
+mod serve;
 mod simulate;
 mod summary;
 mod templates;
@@ -45,6 +47,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Serve(serve::Serve),
     Replay(replay::Replay),
     Check(check::Check),
     Fmt(fmt::Fmt),
@@ -54,6 +57,7 @@ enum Command {
     Templates(templates::Templates),
     Simulate(simulate::Simulate),
     Violations(violations::Violations),
+    Actions(actions::Actions),
     Rejects(rejects::Rejects),
     Policy(policy::Policy),
     Verify(verify::Verify),
@@ -86,6 +90,7 @@ pub fn main() -> Exit {
     }
     let done = match cli.command {
         Command::Run(c) => c.run(),
+        Command::Serve(c) => c.run(),
         Command::Replay(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Fmt(c) => c.run(),
@@ -95,6 +100,7 @@ pub fn main() -> Exit {
         Command::Templates(c) => c.run(),
         Command::Simulate(c) => c.run(),
         Command::Violations(c) => c.run(),
+        Command::Actions(c) => c.run(),
         Command::Rejects(c) => c.run(),
         Command::Policy(c) => c.run(),
         Command::Verify(c) => c.run(),

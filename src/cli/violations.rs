@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+pub(super) use decide::{told, user};
 pub(super) use decided::latest_json;
 
 use super::Format;

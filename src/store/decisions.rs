@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -113,9 +114,24 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// For machines. Which violation it is on is said there too, so that it can stand alone.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "violation": self.violation,
+            "outcome": self.outcome.word(),
+            "reason": self.reason,
+            "by": self.by,
+            "at": self.at.to_string(),
+            "record_hash": self.record_hash,
+            "record_changed": self.record_changed,
+            "number": self.number,
+            "supersedes": self.supersedes,
+        })
+    }
+
     /// What of it is sealed: all but whether the record has changed since.
     pub(super) fn seal(&self) -> NewEntry {
-        let json = serde_json::json!({
+        let json = json!({
             "number": self.number,
             "violation": self.violation,
             "outcome": self.outcome.word(),

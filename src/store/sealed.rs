@@ -11,7 +11,7 @@ use sqlx::{Arguments, Connection, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::rows::{Insertion, insert_all};
-use super::{decisions, pins};
+use super::{actions, decisions, pins};
 use crate::seal::{Checkpoint, Frontier, Hash, Signer, Verifier, leaf_hash};
 
 /// What an entry seals.
@@ -209,6 +209,7 @@ pub(super) async fn take_up(path: &Path, conn: &mut SqliteConnection) -> Result<
             let digest = digest.try_into().unwrap_or_default();
             seals.push(NewEntry { kind: Sealed::Violation, subject, digest });
         }
+        seals.extend(actions::all_seals(&mut tx).await.at(doing, path)?);
         seals.extend(decisions::all(&mut tx).await.at(doing, path)?.iter().map(decisions::Decision::seal));
     }
     seals.extend(new_key.map(|s| key(s.verifier())));

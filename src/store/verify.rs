@@ -10,7 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::sealed::{NewEntry, Sealed, entry_bytes};
-use super::{checkpoint, decisions, pins, sealed};
+use super::{actions, checkpoint, decisions, pins, sealed};
 use crate::hir::{Confidence, Severity};
 use crate::seal::{Checkpoint, Frontier, Hash, Note, Verifier, leaf_hash};
 use crate::time::Timestamp;
@@ -391,6 +391,7 @@ async fn held_others(
     let mut there: Vec<NewEntry> =
         decisions::all(conn).await.at(doing, path)?.iter().map(decisions::Decision::seal).collect();
     there.extend(pins::history(conn).await.at(doing, path)?);
+    there.extend(actions::all_seals(conn).await.at(doing, path)?);
     let n = there.len() as u64;
     // Between a reset and the next commit there is no standing to speak of.
     let is_reset = |(_, reset): (u64, u64), commit: u64| reset > commit;

@@ -26,12 +26,16 @@ mod compare;
 mod diagnostics;
 /// The 51 candidate rules of the domain: that each can be said.
 mod domain;
+/// Actions that take effect: the table as a function of its entries.
+mod enforce;
 /// Cases and properties of the evaluator, run on both evaluators.
 mod eval;
 /// Decoding of usage events and the field table.
 mod events;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
+/// Records of other systems, and bodies of requests, as events.
+mod feeds;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
@@ -48,6 +52,8 @@ mod packs;
 mod plain;
 /// The Merkle tree, its proofs and signed checkpoints.
 mod seal;
+/// The server, over real sockets.
+mod serve;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.
