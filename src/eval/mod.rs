@@ -26,7 +26,7 @@ mod outcome;
 mod project;
 mod room;
 mod recall;
-mod route;
+pub(crate) mod route;
 mod routed;
 mod sequence;
 mod series;

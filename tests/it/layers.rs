@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &["compile"]),
     ("core", &["eval"]),
     ("core", &["enforce"]),
+    ("core", &["inline"]),
     ("core", &["fixture", "derive"]),
     ("core", &["counsel"]),
     (
