@@ -97,8 +97,8 @@ impl Panes {
         let with = (part == Part::Ask).then_some(taken);
         match self.put(w, id, step, ts, taken, part) {
             Some(group) if group.is_late(w, step) => Touched::Late,
-            Some(group) => Touched::Window(group.values(w, step, with)),
-            None if part == Part::Ask => Touched::Window(Group::new(w, step).values(w, step, with)),
+            Some(group) => Touched::Window(group.values(w, ts, with)),
+            None if part == Part::Ask => Touched::Window(Group::new(w, step).values(w, ts, with)),
             None => Touched::Window(Values::default()),
         }
     }
@@ -122,7 +122,7 @@ impl Panes {
                 call.into_iter().for_each(|call| group.take_ahead(call));
                 group.add(w, step, taken);
             }
-            Part::Ahead(call) => self.lost.ahead += u64::from(!group.add_ahead(w, step, call, taken)),
+            Part::Ahead(call) => self.lost.ahead += u64::from(!group.add_ahead(w, ts, call, taken)),
             Part::Ask | Part::Known => {}
         }
         Some(group)
