@@ -6,6 +6,8 @@
 //! decided stands beside the records, never in them, and is written while a run writes.
 
 mod accounts;
+mod actions;
+mod acts;
 mod books;
 mod checkpoint;
 mod decisions;
@@ -27,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
+pub use actions::{ActionFilter, ActionsIn, ENTRIES_PAGE};
 pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use error::StoreError;
