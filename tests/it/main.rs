@@ -52,6 +52,8 @@ mod pack_files;
 mod packs;
 /// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.
 mod plain;
+/// Limits at arrival: what is reserved and settled, and what findings say of the same calls.
+mod quota;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.
