@@ -58,6 +58,19 @@ pub enum Form {
     Single,
     /// By what its group came to so far.
     Window,
+    /// By what calls of its key have used, and what is held for those under way.
+    Limit,
+}
+
+impl Form {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Form::Single => "event",
+            Form::Window => "window",
+            Form::Limit => "limit",
+        }
+    }
 }
 
 /// What one rule says at arrival.
@@ -102,6 +115,7 @@ pub(super) fn form(rule: &Rule, asks_memory: bool) -> Result<Form, Silent> {
         _ if asks_memory => Err(Silent::Memory),
         Shape::Sequence(_) => Err(Silent::Sequence),
         _ if rule.budget.is_some() => Err(Silent::Budget),
+        _ if rule.limit.is_some() => Ok(Form::Limit),
         Shape::Single => Ok(Form::Single),
         Shape::Windowed(w) if w.link.is_some() => Err(Silent::Link),
         Shape::Windowed(w) if w.gap.is_some() => Err(Silent::Session),

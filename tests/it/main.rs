@@ -32,12 +32,16 @@ mod enforce;
 mod eval;
 /// Decoding of usage events and the field table.
 mod events;
+/// The examples, run.
+mod examples;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
 /// Records of other systems, and bodies of requests, as events.
 mod feeds;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
+/// Decisions at arrival: the memory of a gate against a plain recount.
+mod gate;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
 mod golden;
 /// The borders between modules, and what each feature brings.
@@ -54,6 +58,8 @@ mod plain;
 mod seal;
 /// The server, over real sockets.
 mod serve;
+/// Limits at arrival: what is reserved and settled, and what findings say of the same calls.
+mod quota;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.
