@@ -32,6 +32,8 @@ mod eval;
 mod events;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
+/// Contracts of gateways: events from what they send, answers in their words.
+mod gateway;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
