@@ -69,6 +69,7 @@ pub mod plan;
 pub mod compile;
 pub mod eval;
 pub mod enforce;
+pub mod inline;
 pub mod fixture;
 pub mod derive;
 pub mod counsel;

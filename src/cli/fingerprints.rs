@@ -1,6 +1,6 @@
 //! `--fingerprint-key`: the key of template fingerprints, from its file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -19,7 +19,11 @@ pub(super) struct KeyFile {
 impl KeyFile {
     /// Reads the key. Messages never show it.
     pub(super) fn read(&self) -> anyhow::Result<FingerprintKey> {
-        let Some(path) = &self.fingerprint_key else { return Ok(FingerprintKey::PUBLIC) };
+        self.fingerprint_key.as_deref().map_or(Ok(FingerprintKey::PUBLIC), KeyFile::at)
+    }
+
+    /// Reads the key of a file.
+    pub(super) fn at(path: &Path) -> anyhow::Result<FingerprintKey> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
         FingerprintKey::parse(&text).map_err(|why| {
             let what = format!("`{}` is no key file: {why}", path.display());

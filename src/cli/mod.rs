@@ -15,6 +15,7 @@ mod progress;
 mod rejects;
 mod replay;
 mod run;
+mod serve;
 mod simulate;
 mod summary;
 mod templates;
@@ -43,6 +44,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Serve(serve::Serve),
     Replay(replay::Replay),
     Check(check::Check),
     Fmt(fmt::Fmt),
@@ -82,6 +84,7 @@ pub fn main() -> Exit {
     }
     let done = match cli.command {
         Command::Run(c) => c.run(),
+        Command::Serve(c) => c.run(),
         Command::Replay(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Fmt(c) => c.run(),

@@ -66,6 +66,11 @@ fn leading(hash: &[u8; 32]) -> u64 {
 /// Whether a finding lies within the share of groups on which its rule acts. The share is drawn by a hash of the rule's name
 /// and the group, so a group that is in stays in when the share grows; a finding without a group goes by its id.
 fn is_rolled_out(rule: &Rule, v: &Violation) -> bool {
+    acts_on(rule, v.group.iter().map(|(_, value)| value.as_str()), &v.id)
+}
+
+/// The same by the values of the group, and by the finding's id where there are none.
+pub(crate) fn acts_on<'a>(rule: &Rule, group: impl IntoIterator<Item = &'a str>, id: &str) -> bool {
     let Some(share) = rule.rollout else { return true };
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
@@ -74,10 +79,11 @@ fn is_rolled_out(rule: &Rule, v: &Violation) -> bool {
     };
     part("fineprint rollout");
     part(&rule.name);
-    v.group.iter().for_each(|(_, value)| part(value));
-    if v.group.is_empty() {
-        part(&v.id);
+    let mut group = group.into_iter().peekable();
+    if group.peek().is_none() {
+        part(id);
     }
+    group.for_each(part);
     let drawn = leading(&hash.finalize().into()) % MICROS.unsigned_abs();
     i64::try_from(drawn).is_ok_and(|drawn| drawn < share)
 }

@@ -4,7 +4,7 @@
 //! A routed record is `[rule | exceptions << 32] [filters that are true] [inputs that are known] [key …] [inputs …]`; where
 //! an event has several values of a part of the key, their number stands there, and `[values …]` at the end.
 
-use crate::event::{FieldId, UsageEvent};
+use crate::event::{FieldId, Kind, UsageEvent};
 use crate::plan::lower::WordId;
 use crate::plan::many::ManyPlan;
 use crate::plan::node::{Memo, NodeId, eval};
@@ -148,10 +148,15 @@ impl Taken {
 impl Router {
     /// Finds the rules whose filter holds for an event.
     pub(crate) fn matches(&mut self, rules: &RuleSet, event: &UsageEvent<'_>) {
-        self.memo.fit(rules.nodes.len());
-        self.memo.forget();
         self.wordings.fit(rules.wordings.len());
         self.wordings.forget();
+        self.matches_as(rules, event, event.kind());
+    }
+
+    /// The same were the event that was looked at last of another kind.
+    pub(crate) fn matches_as(&mut self, rules: &RuleSet, event: &UsageEvent<'_>, kind: Kind) {
+        self.memo.fit(rules.nodes.len());
+        self.memo.forget();
         self.matched.clear();
         self.asking.clear();
         self.reached.clear();
@@ -167,7 +172,7 @@ impl Router {
             self.generation = 1;
         }
         self.taken.begin(self.generation, rules.words.len());
-        let Some(index) = rules.index(event.kind()) else { return };
+        let Some(index) = rules.index(kind) else { return };
         self.texts.clear();
         if let Some(told) = &self.told {
             told.tell(rules, &mut self.memo, &mut self.wordings);
@@ -204,7 +209,7 @@ impl Router {
                 _ => continue,
             }
             let Some(plan) = rules.rules.get(*rule as usize) else { continue };
-            let truth = match plan.filter_of(event.kind()) {
+            let truth = match plan.filter_of(kind) {
                 None => Truth::True,
                 Some(node) => truth(rules, &mut self.memo, &env, node),
             };
@@ -434,9 +439,9 @@ pub(crate) fn part_value<'a>(word: u64, part: &PartPlan, interner: &'a Interner)
 }
 
 /// A word of a key as text.
-pub(crate) fn word_text(word: u64, ty: &Type, interner: &Interner) -> String {
+pub(crate) fn word_text(word: u64, ty: &Type, symbols: &impl Symbols) -> String {
     if crate::plan::is_symbol(ty) {
-        return String::from_utf8_lossy(interner.get(word)).into_owned();
+        return String::from_utf8_lossy(symbols.text(word)).into_owned();
     }
     match ty {
         Type::Bool => (word != 0).to_string(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -109,6 +110,23 @@ pub struct Decision {
     pub record_changed: bool,
     /// Number of the decision that counted before.
     pub supersedes: Option<u64>,
+}
+
+impl Decision {
+    /// For machines. Which violation it is on is said there too, so that it can stand alone.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "violation": self.violation,
+            "outcome": self.outcome.word(),
+            "reason": self.reason,
+            "by": self.by,
+            "at": self.at.to_string(),
+            "record_hash": self.record_hash,
+            "record_changed": self.record_changed,
+            "number": self.number,
+            "supersedes": self.supersedes,
+        })
+    }
 }
 
 /// A violation that was decided.

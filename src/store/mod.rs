@@ -41,6 +41,8 @@ pub use violations::{Entry, Row, Tally, Written};
 
 use error::At;
 
+use crate::time::Timestamp;
+
 /// A violation log.
 #[derive(Debug)]
 pub struct Store {
@@ -201,6 +203,23 @@ impl Store {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
         let limit = filter.limit.unwrap_or(u64::MAX);
         filter::page(&mut conn, filter, None, limit, filter.offset).await.at("list the violations of", &self.path)
+    }
+
+    /// A page of violations with the decisions that count: at most `limit` behind the one that `after` names, of one moment.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        after: Option<&(Timestamp, String)>,
+        limit: u64,
+    ) -> Result<Vec<(Row, Option<Decision>)>, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        let page = filter::page(&mut tx, filter, after, limit, filter.offset).await;
+        let page = page.at("list the violations of", &self.path)?;
+        let mut latest = decisions::latest(&mut tx, &page).await.at("list the decisions of", &self.path)?;
+        Ok(page.into_iter().map(|row| (latest.remove(&row.id), row)).map(|(decision, row)| (row, decision)).collect())
     }
 
     /// The violation with this id, or the only one whose id begins so; `None` if there is none.

@@ -26,6 +26,8 @@ mod compare;
 mod diagnostics;
 /// The 51 candidate rules of the domain: that each can be said.
 mod domain;
+/// Actions that take effect: the table as a function of its entries.
+mod enforce;
 /// Cases and properties of the evaluator, run on both evaluators.
 mod eval;
 /// Decoding of usage events and the field table.

@@ -1,24 +1,14 @@
 //! Decisions as they are shown beside violations.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::decide::outcome;
 use crate::cli::terminal::printable;
 use crate::store::{Decision, Disposition};
 
-/// A decision for machines. Which violation it is on is said there too, so that it can stand alone.
+/// A decision for machines.
 pub(in crate::cli) fn decision_json(d: &Decision) -> Value {
-    json!({
-        "violation": d.violation,
-        "outcome": d.outcome.word(),
-        "reason": d.reason,
-        "by": d.by,
-        "at": d.at.to_string(),
-        "record_hash": d.record_hash,
-        "record_changed": d.record_changed,
-        "number": d.number,
-        "supersedes": d.supersedes,
-    })
+    d.to_json()
 }
 
 /// The decision that counts, or `null`.

@@ -1,0 +1,93 @@
+//! All routes, and what stands before each.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use super::config::Right;
+use super::error::{Refusal, json};
+use super::guard::{Guard, door, guard};
+use super::openapi::{Document, Written};
+use super::state::App;
+use super::{decide, health, openapi, rules, violations};
+use crate::gateway::{self, Edge};
+
+/// The router of the HTTP port.
+pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
+    let open = |route, own| guarded(app, None, route, own);
+    let of = |right, route, own| guarded(app, Some(right), route, own);
+    let api = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(of(Right::Decide, "/v1/decide", routes!(decide::decide)))
+        .merge(open("/healthz", routes!(health::healthz)))
+        .merge(open("/readyz", routes!(health::readyz)))
+        .merge(of(Right::Read, "/v1/violations", routes!(violations::list)))
+        .merge(of(Right::Read, "/v1/violations/{id}", routes!(violations::one)))
+        .merge(of(Right::Read, "/v1/rules", routes!(rules::rules)))
+        .merge(of(Right::Read, "/metrics", routes!(health::metrics)))
+        .merge(open("/openapi.json", routes!(openapi::openapi)));
+    let (router, document) = api.split_for_parts();
+    let written = Written(String::from_utf8_lossy(&json(&document)).into());
+    let app_of_panics = app.clone();
+    router
+        .with_state(app.clone())
+        .merge(gateways(app, edge))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown)
+        .layer(Extension(written))
+        .layer(CatchPanicLayer::custom(move |_| panicked(&app_of_panics)))
+}
+
+/// The routes of gateways.
+fn gateways(app: &App, edge: &Arc<Edge>) -> Router {
+    let (right, route) = (Some(Right::Decide), app.metrics.route("gateways"));
+    let before = Guard { app: app.clone(), right, route };
+    gateway::router(Arc::clone(edge), app.clone()).route_layer(middleware::from_fn_with_state(Arc::new(before), guard))
+}
+
+/// The router of the gRPC port.
+pub(crate) fn grpc(app: &App, edge: &Arc<Edge>) -> Router {
+    let (right, route) = (Some(Right::Decide), app.metrics.route("grpc"));
+    let before = Guard { app: app.clone(), right, route };
+    let app_of_panics = app.clone();
+    gateway::grpc(Arc::clone(edge), app.clone())
+        .route_layer(middleware::from_fn_with_state(Arc::new(before), door))
+        .layer(CatchPanicLayer::custom(move |_| panicked(&app_of_panics)))
+}
+
+fn guarded(app: &App, right: Option<Right>, route: &'static str, own: UtoipaMethodRouter<App>) -> OpenApiRouter<App> {
+    let before = Guard { app: app.clone(), right, route: app.metrics.route(route) };
+    OpenApiRouter::new().routes(own).route_layer(middleware::from_fn_with_state(Arc::new(before), guard))
+}
+
+async fn unknown(request: Request) -> Refusal {
+    let path: String = request.uri().path().chars().take(80).collect();
+    Refusal::absent(format!("there is no route `{}`", path.escape_debug()), "`/openapi.json` lists all routes")
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("this route has no `{}`", request.method().as_str().escape_debug()),
+        "`Allow` names what it has; `/openapi.json` lists all routes",
+    )
+}
+
+/// A panic is a bug. The caller is told to come again, as of any other failure, and the bug is counted.
+fn panicked(app: &App) -> Response {
+    app.metrics.panics.inc();
+    tracing::error!("a request ended in a panic, which is a bug; please report it");
+    Refusal::unavailable(
+        "internal",
+        "the request ended in a mistake of the server",
+        "send it again; if it stays so, report it",
+    )
+    .into_response()
+}
