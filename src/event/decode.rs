@@ -65,11 +65,13 @@ pub enum RejectReason {
     BadValue,
     /// More than [`LIST_ITEMS_MAX`] items.
     TooManyItems,
+    /// A record of something else than usage, which its mapping passes over.
+    NotUsage,
 }
 
 impl RejectReason {
     /// All reasons, in the order of their words in the documentation.
-    pub const ALL: [RejectReason; 14] = [
+    pub const ALL: [RejectReason; 15] = [
         RejectReason::TooLong,
         RejectReason::InvalidUtf8,
         RejectReason::Syntax,
@@ -84,6 +86,7 @@ impl RejectReason {
         RejectReason::WrongType,
         RejectReason::BadValue,
         RejectReason::TooManyItems,
+        RejectReason::NotUsage,
     ];
 
     /// The stable word.
@@ -103,6 +106,7 @@ impl RejectReason {
             RejectReason::WrongType => "wrong_type",
             RejectReason::BadValue => "bad_value",
             RejectReason::TooManyItems => "too_many_items",
+            RejectReason::NotUsage => "not_usage",
         }
     }
 }
@@ -129,6 +133,20 @@ impl std::error::Error for Reject {}
 impl Reject {
     fn new(reason: RejectReason, field: Option<FieldId>, detail: String) -> Box<Self> {
         Box::new(Reject { reason, field, detail })
+    }
+
+    /// A record that is wrong as a whole.
+    #[cold]
+    #[cfg_attr(not(feature = "feed"), expect(dead_code, reason = "foreign records are read by feed"))]
+    pub(crate) fn plain(reason: RejectReason, detail: String) -> Box<Self> {
+        Reject::new(reason, None, detail)
+    }
+
+    /// A record that is none of usage.
+    #[cold]
+    #[cfg_attr(not(feature = "feed"), expect(dead_code, reason = "foreign records are read by feed"))]
+    pub(crate) fn not_usage() -> Box<Self> {
+        Reject::new(RejectReason::NotUsage, None, "the record is no model call; its mapping passes it over".to_owned())
     }
 
     /// A field that holds another type of value than it should; `found` names a kind of value.

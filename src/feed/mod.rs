@@ -1,16 +1,21 @@
 //! Turns files and standard input into usage events, lists, tables and the registry of accounts. Knows formats and
 //! compression, no rule; nothing below it touches the disk.
 
+pub mod body;
+mod cloudevents;
 mod lists;
 mod mapping;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod prices;
 mod reader;
+mod slices;
 
 use std::io;
 use std::sync::Arc;
 
 pub use lists::{AccountsFile, ColumnRef, FileError, ListFile, TableFile, read_accounts, read_list, read_table};
-pub use mapping::{Mapping, MappingError, detect, shipped_mappings};
+pub use mapping::{Mapping, MappingError, UNPACK_PATHS_MAX, detect, shipped_mappings};
 pub use prices::{PriceFileError, parse_prices, read_prices};
 pub use reader::{EventReader, Input, Position, PrefixHash, Progress, Record, Resume, inputs};
 

@@ -495,7 +495,7 @@ impl EventReader {
 
 /// Follows the brackets and quotes of one JSON value, byte by byte.
 #[derive(Default)]
-struct Item {
+pub(super) struct Item {
     depth: u32,
     in_text: bool,
     escaped: bool,
@@ -504,8 +504,13 @@ struct Item {
 }
 
 impl Item {
+    /// Whether what passed was a whole value of brackets or quotes.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Whether the value ended before this byte.
-    fn ends_before(&mut self, byte: u8) -> bool {
+    pub(super) fn ends_before(&mut self, byte: u8) -> bool {
         if self.in_text {
             match byte {
                 _ if self.escaped => self.escaped = false,

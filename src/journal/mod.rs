@@ -11,6 +11,7 @@ mod format;
 mod reader;
 mod salt;
 mod segments;
+mod tail;
 mod writer;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::str::FromStr;
 
 pub use error::JournalError;
 pub use reader::{Projection, Reader, read};
+pub use tail::{Tail, tail};
 pub use writer::{Journal, JournalOptions, Segment, Synced, Syncing};
 
 use crate::time::Timestamp;

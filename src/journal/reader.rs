@@ -208,7 +208,7 @@ impl OpenSegment {
         Ok(Some(header))
     }
 
-    fn next_frame(&mut self, raw: &mut Vec<u8>) -> Result<bool, JournalError> {
+    pub(super) fn next_frame(&mut self, raw: &mut Vec<u8>) -> Result<bool, JournalError> {
         let Some(header) = self.next_header()? else { return Ok(false) };
         *raw = zstd::bulk::decompress(&self.compressed, header.n_raw)
             .map_err(|e| self.damaged(&format!("the frame cannot be decompressed: {e}")))?;

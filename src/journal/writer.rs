@@ -189,12 +189,19 @@ impl Journal {
         Ok(Syncing(answer))
     }
 
-    /// Takes note of what a sync has found; to be called once for each that was begun.
+    /// Takes note of what a sync has found; to be called once for each that was begun, in any order.
     pub fn end_sync(&mut self, synced: Synced) {
         for segment in synced.segments {
-            match self.segments.last_mut().filter(|last| last.segment == segment.segment) {
-                Some(last) => *last = segment,
-                None => self.segments.push(segment),
+            match self.segments.binary_search_by_key(&segment.segment, |s| s.segment) {
+                Ok(at) => {
+                    let known = self.segments.get_mut(at);
+                    // A sync that began later may be told earlier: it knows more.
+                    if let Some(known) = known.filter(|known| known.hash.is_none() && known.n_bytes <= segment.n_bytes)
+                    {
+                        *known = segment;
+                    }
+                }
+                Err(at) => self.segments.insert(at, segment),
             }
         }
     }

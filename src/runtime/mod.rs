@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod input;
+pub mod live;
 mod pipeline;
 mod pieces;
 mod rejects;

@@ -181,9 +181,9 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         if let Some(frozen) = under_way.state(std::time::Duration::MAX) {
             self.session.thaw(frozen);
         }
-        let Written { sink, due, cost } = under_way.end()?;
+        let Written { sink, due, result, cost } = under_way.end()?;
         self.sink = Some(sink);
-        let due = due.map_err(|error| self.with_cause(error))?;
+        result.map_err(|error| self.with_cause(error))?;
         let (pieces, cost_ms) = (due.standing.snapshot.len(), cost.as_millis() as u64);
         let pause_ms = self.longest_pause.as_millis() as u64;
         tracing::debug!(state_pieces = pieces, cost_ms, longest_pause_ms = pause_ms, "committed");

@@ -11,7 +11,7 @@ use super::pieces::{self, unpack};
 use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
-use crate::eval::{Books, EvalOptions, Evaluator, Frozen, Origin, Outcome, RoutedEvents};
+use crate::eval::{Books, EvalOptions, Evaluator, Frozen, Origin, Outcome, Recalled, RoutedEvents, TestNames};
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
 use crate::store::PieceId;
@@ -245,6 +245,34 @@ impl Session {
             self.reject(origin, refusal.word(), String::new());
         }
         outcome
+    }
+
+    /// As [`Session::observe`], of an event that a journal gives back.
+    pub(super) fn observe_recalled(&mut self, recalled: &Recalled, names: &TestNames, origin: Origin) -> Outcome {
+        self.evaluator.observe_recalled(recalled, names, origin)
+    }
+
+    /// Declares that no event before a time will come any more.
+    pub(super) fn advance(&mut self, watermark: Timestamp) {
+        self.evaluator.advance(watermark);
+    }
+
+    /// Counts a copy that a journal tells of.
+    pub(super) fn count_copy(&mut self) {
+        self.before.received += 1;
+        self.before.duplicate += 1;
+    }
+
+    /// Counts keys that no field has, that a journal tells of.
+    pub(super) fn count_unknown_keys(&mut self, n: u32) {
+        self.before.unknown_keys += u64::from(n);
+    }
+
+    /// Counts a record that was refused before it came to the evaluator.
+    pub(super) fn count_refused(&mut self, rejected: Rejected) {
+        self.before.received += 1;
+        *self.before.rejected.entry(rejected.reason.to_string()).or_default() += 1;
+        self.rejected.push(rejected);
     }
 
     /// Counts a record that could not be read.

@@ -65,8 +65,10 @@ pub(super) struct UnderWay<'scope, 'a> {
 /// What became of a commit.
 pub(super) struct Written<'a> {
     pub(super) sink: &'a mut dyn Sink,
-    /// It, if it is safe.
-    pub(super) due: Result<Due, RunError>,
+    /// It, safe or not.
+    pub(super) due: Due,
+    /// Whether it is safe.
+    pub(super) result: Result<(), RunError>,
     /// How long it took.
     pub(super) cost: Duration,
 }
@@ -83,14 +85,13 @@ impl<'scope, 'a: 'scope> UnderWay<'scope, 'a> {
         let (back, state) = channel();
         let started = now();
         let commit = move || {
-            let write = || {
+            let write = |frozen| {
                 due.evaluator = store(sink, frozen, back)?;
                 due.standing.snapshot = saved.put(sink, &due.evaluator)?;
-                due.commit(sink)?;
-                Ok(due)
+                due.commit(sink)
             };
-            let due = write();
-            Written { sink, due, cost: started.elapsed() }
+            let result = write(frozen);
+            Written { sink, due, result, cost: started.elapsed() }
         };
         let thread = Builder::new().name("fineprint-commit".to_owned()).spawn_scoped(scope, commit);
         let thread = thread.map_err(|e| RunError::Thread(format!("cannot start a thread: {e}")))?;

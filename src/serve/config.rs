@@ -198,12 +198,16 @@ pub struct Stream {
     pub lateness: Span,
     /// Most bytes of state that the groups of windowed rules are accounted at.
     pub state_budget: Bytes,
-    /// Most bytes of the panes from which decisions are given.
-    pub gate_budget: Bytes,
+    /// Most groups of all rules from which decisions are given.
+    pub gate_groups: u32,
+    /// How often what decisions are given from is written down, for a restart.
+    pub save_gate: Span,
     /// Events that wait for the evaluator at most; more are told 503.
     pub queue_events: u32,
     /// Given decisions that wait for the log at most; what comes above it is counted as lost.
     pub queue_decisions: u32,
+    /// How long decisions other than plain `allow` are kept in the log.
+    pub keep_decisions: Span,
     /// Commits after so many events at the latest.
     pub commit_events: u64,
     /// Commits after so long at the latest.
@@ -215,9 +219,11 @@ impl Default for Stream {
         Stream {
             lateness: Span::secs(300),
             state_budget: Bytes::mib(1024),
-            gate_budget: Bytes::mib(256),
+            gate_groups: 1 << 22,
+            save_gate: Span::secs(30),
             queue_events: 65_536,
             queue_decisions: 65_536,
+            keep_decisions: Span::secs(90 * 24 * 3600),
             commit_events: 200_000,
             commit_time: Span::secs(5),
         }

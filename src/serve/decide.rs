@@ -80,14 +80,24 @@ async fn batch(app: &App, body: &[u8]) -> Result<Response, Refusal> {
         records.push(record);
     }
     let mut answers = Vec::with_capacity(records.len());
-    for (at, record) in records.iter().enumerate() {
-        if at % TURN_EVENTS == TURN_EVENTS - 1 {
-            tokio::task::yield_now().await;
+    for turn in records.chunks(TURN_EVENTS) {
+        let mut events = Vec::with_capacity(turn.len());
+        let mut places = Vec::with_capacity(turn.len());
+        for record in turn {
+            match decode(record.as_raw_str().as_bytes()) {
+                Ok(event) => {
+                    events.push(event.into_owned());
+                    places.push(None);
+                }
+                Err(reject) => places.push(Some(Each::Refused(refused(app, &reject).body()))),
+            }
         }
-        answers.push(match decode(record.as_raw_str().as_bytes()) {
-            Ok(event) => Each::Answer(app.decide(event.into_owned())?.into()),
-            Err(reject) => Each::Refused(refused(app, &reject).body()),
-        });
+        // A batch that is turned away half-way comes again as a whole: what was answered is known by its ids.
+        let mut decisions = app.decide_all(events)?.into_iter();
+        answers.extend(places.into_iter().filter_map(|refused| {
+            refused.or_else(|| decisions.next().map(|decision| Each::Answer(decision.into())))
+        }));
+        tokio::task::yield_now().await;
     }
     Ok(answer(&Answers::Batch(answers)))
 }

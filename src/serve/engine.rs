@@ -1,19 +1,29 @@
-//! What is behind the routes: the gate that answers, the rules in force, the log that is read.
+//! What is behind the routes: the gate that answers, the session that finds, the rules in force, the log that is read.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::config::ChangedRules;
+use super::gaps::{Gaps, Half};
+use super::inbox::Inbox;
+use super::scribe::given;
 use crate::decision::Decision;
 use crate::enforce::Caller;
-use crate::event::{FieldId, Slot, UsageEvent};
-use crate::gate::{Gate, GateOptions};
+use crate::event::decode::Reject;
+use crate::event::{FieldId, Kind, Slot, UsageEvent};
+use crate::gate::Gate;
 use crate::gateway::Unready;
 use crate::pack::PackPins;
 use crate::plan::RuleSet;
+use crate::runtime::live::{Busy, Live, Receipt};
 use crate::store::Store;
-use crate::time::Timestamp;
+use crate::time::{Duration, SECOND_NS, Timestamp};
 use crate::value::Value;
+
+/// The source of events that were asked about, as books name it.
+pub(crate) const DECIDE: &str = "decide";
 
 /// The rules in force, and since when.
 #[derive(Debug)]
@@ -27,15 +37,30 @@ pub(crate) struct InForce {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) gate: Gate,
+    pub(crate) live: Live,
     pub(crate) in_force: ArcSwap<InForce>,
+    pub(crate) inbox: Arc<Inbox>,
     /// For reading.
-    log: Store,
+    pub(crate) log: Store,
+    pub(crate) db: PathBuf,
+    pub(crate) gaps: Gaps,
+}
+
+/// An answer, and whether it was also written down.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    /// It was to be written down, and there was no room.
+    pub(crate) is_lost: bool,
 }
 
 impl Engine {
-    pub(crate) fn new(in_force: InForce, options: GateOptions, log: Store) -> Engine {
-        let gate = Gate::with(Arc::clone(&in_force.rules), options);
-        Engine { gate, in_force: ArcSwap::from_pointee(in_force), log }
+    /// Other rules, lists or accounts from now on.
+    pub(crate) fn activate(&self, next: InForce, changed: ChangedRules) -> Result<(), String> {
+        let _ = changed;
+        self.gate.reload(Arc::clone(&next.rules));
+        self.in_force.store(Arc::new(next));
+        Ok(())
     }
 
     /// The violation log, for reading.
@@ -43,23 +68,54 @@ impl Engine {
         &self.log
     }
 
-    pub(crate) fn decide(&self, mut event: UsageEvent<'static>, now: Timestamp) -> Result<Decision, Unready> {
-        arrived(&mut event, now);
-        Ok(self.gate.decide(&event))
+    /// Answers calls in their order. They are asked of the gate first: a call that is turned away for want of room and comes
+    /// again is known there by its id, and gets the same answer.
+    pub(crate) fn decide(&self, mut events: Vec<UsageEvent<'static>>, now: Timestamp) -> Result<Vec<Decided>, Unready> {
+        let mut decisions = Vec::with_capacity(events.len());
+        let mut said = Vec::new();
+        for (at, event) in events.iter_mut().enumerate() {
+            arrived(event, now);
+            let decision = self.gate.decide(event);
+            if let Some(given) = given(event, &decision, now, self.in_force.load().rules.bundle_hash()) {
+                said.push((at, given));
+            }
+            if let (Some(call), Kind::Request) = (text(event, FieldId::CALL), event.kind()) {
+                let half = if decision.verdict.passes() { Half::Passed } else { Half::Refused };
+                self.gaps.note(call, half, text(event, FieldId::SOURCE).unwrap_or(DECIDE), now);
+            }
+            decisions.push(Decided { decision, is_lost: false });
+        }
+        self.live.submit(events, DECIDE, now).map_err(unready)?;
+        for (at, given) in said {
+            if self.inbox.give(given).is_err()
+                && let Some(decided) = decisions.get_mut(at)
+            {
+                decided.is_lost = true;
+            }
+        }
+        Ok(decisions)
     }
 
-    pub(crate) fn observe(&self, mut event: UsageEvent<'static>, now: Timestamp) -> Result<(), Unready> {
-        arrived(&mut event, now);
-        self.gate.observe(&event);
-        Ok(())
+    /// Takes in the records of a body, those that could not be read too.
+    pub(crate) fn observe(
+        &self,
+        mut records: Vec<Result<UsageEvent<'static>, Reject>>,
+        source: &str,
+        now: Timestamp,
+    ) -> Result<Receipt, Unready> {
+        for event in records.iter_mut().flatten() {
+            arrived(event, now);
+            self.gate.observe(event);
+            if let (Some(call), Kind::Completion) = (text(event, FieldId::CALL), event.kind()) {
+                self.gaps.note(call, Half::Record, text(event, FieldId::SOURCE).unwrap_or(source), now);
+            }
+        }
+        self.live.submit_records(records, source, now).map_err(unready)
     }
 
     /// What is in force for the caller of an event; nothing is counted.
     pub(crate) fn standing(&self, event: &UsageEvent<'_>, now: Timestamp) -> Decision {
-        let text = |field| match event.get(field) {
-            Value::Text(text) => Some(text),
-            _ => None,
-        };
+        let text = |field| text(event, field);
         let caller = Caller { account: text(FieldId::ACCOUNT), key: text(FieldId::KEY), org: text(FieldId::ORG) };
         let standing = self.gate.enforce(|table| table.standing(caller, now));
         let mut decision = Decision::default();
@@ -69,7 +125,8 @@ impl Engine {
                 decision.reason.clone_from(&s.reason);
             }
             decision.verdict = decision.verdict.max(s.verdict);
-            decision.would = decision.would.max(s.verdict);
+            decision.would = decision.would.max(s.would);
+            decision.mode = decision.mode.max(s.mode);
             decision.rules.push(s.rule);
             decision.violations.push(s.violation);
             decision.actions.push(s.action);
@@ -79,6 +136,20 @@ impl Engine {
             names.dedup();
         }
         decision
+    }
+}
+
+pub(crate) fn text<'e>(event: &'e UsageEvent<'_>, field: FieldId) -> Option<&'e str> {
+    match event.get(field) {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn unready(busy: Busy) -> Unready {
+    match busy {
+        Busy::Full { .. } | Busy::TooLarge { .. } => Unready::Overloaded { retry_after: Duration(SECOND_NS) },
+        Busy::Ended => Unready::Draining,
     }
 }
 

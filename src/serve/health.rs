@@ -7,10 +7,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{RETRY_AFTER_S, answer};
+use super::clock;
+use super::error::{RETRY_AFTER_S, Refusal, answer};
+use super::gaps::{Counts, Line};
 use super::keys::Peer;
 use super::openapi::{Forbidden, Limited};
 use super::state::{App, Phase};
+use super::timer::measure;
 
 /// The process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +41,49 @@ pub(crate) struct Readiness {
 pub(crate) struct Details {
     /// The rules in force.
     rules: RulesDetail,
+    /// What came of the last reload; null before the first.
+    last_reload: Option<ReloadDetail>,
+    /// What becomes of events behind the answers.
+    session: SessionDetail,
+    /// Calls of which a record is missing; null until both decisions and records have been seen.
+    gaps: Option<GapsDetail>,
+}
+
+/// What came of a reload.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReloadDetail {
+    /// When.
+    at: String,
+    /// Whether other rules, lists or accounts took effect.
+    changed: bool,
+    /// Why it changed nothing, where something is wrong; the rules before stay in force.
+    failed: Option<String>,
+}
+
+/// What becomes of events behind the answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionDetail {
+    /// `running`; `failed` where journal or log cannot be written, which is tried again.
+    status: &'static str,
+    /// Events that wait.
+    queue: usize,
+    /// Commits since the start.
+    commits: u64,
+    /// Commits that could not be made since the last one that was.
+    commits_failed: u64,
+    /// Everything before it is judged; null before the first event.
+    watermark: Option<String>,
+    /// What went wrong last, and has not gone right since.
+    last_error: Option<String>,
+}
+
+/// Calls of which a record is missing, since the start.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GapsDetail {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Calls that were told apart no more, for want of room.
+    forgotten: u64,
 }
 
 /// The rules in force.
@@ -93,7 +139,18 @@ pub(crate) async fn readyz(State(app): State<App>, peer: Option<Extension<Peer>>
 fn details(app: &App) -> Option<Details> {
     let engine = app.engine_at_end()?;
     let in_force = engine.in_force.load();
+    let status = engine.live.status();
     Some(Details {
+        last_reload: app.last_reload().map(|r| ReloadDetail { at: r.at.to_string(), changed: r.changed, failed: r.failed }),
+        session: SessionDetail {
+            status: status.phase.word(),
+            queue: status.queue_records,
+            commits: status.commits,
+            commits_failed: status.commits_failed,
+            watermark: status.watermark.map(|w| w.to_string()),
+            last_error: status.last_error,
+        },
+        gaps: engine.gaps.total(clock::now()).map(|(counts, forgotten)| GapsDetail { counts, forgotten }),
         rules: RulesDetail {
             count: in_force.rules.program().rules.len(),
             hash: in_force.rules.bundle_hash().to_string(),
@@ -113,6 +170,28 @@ fn details(app: &App) -> Option<Details> {
     ),
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    measure(&app);
     let form = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, form)], app.metrics.text()).into_response()
+}
+
+/// Gaps of the last hour.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Gaps {
+    /// By minute and source; empty until both decisions and records have been seen.
+    minutes: Vec<Line>,
+}
+
+/// Calls of which a record is missing, minute by minute
+///
+/// A call that passed and of which no record came within `gaps.within`, a record of a call that nobody asked about, a call that
+/// was refused and answered all the same. Counted in the minute in which the first of the two came.
+#[utoipa::path(
+    get,
+    path = "/v1/gaps",
+    tag = "health",
+    responses((status = 200, description = "The last hour", body = Gaps), Forbidden, Limited),
+)]
+pub(crate) async fn gaps(State(app): State<App>) -> Result<Response, Refusal> {
+    Ok(answer(&Gaps { minutes: app.engine()?.gaps.minutes(clock::now()) }))
 }

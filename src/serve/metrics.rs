@@ -36,6 +36,12 @@ pub(crate) struct Decided {
     would: &'static str,
 }
 
+/// Labels of the books: `rejected.` with a reason is one of a few dozen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Book {
+    pub(crate) account: String,
+}
+
 /// One label that says how something went.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Kind {
@@ -60,12 +66,14 @@ pub(crate) struct Metrics {
     pub(crate) ready: Gauge,
     pub(crate) rules: Gauge,
     pub(crate) reloads: Family<Kind, Counter>,
-    pub(crate) books: Family<Kind, Gauge>,
+    pub(crate) books: Family<Book, Gauge>,
     pub(crate) queue_events: Gauge,
     pub(crate) commits: Gauge,
+    pub(crate) commits_failed: Gauge,
+    pub(crate) gate: Family<Kind, Gauge>,
     pub(crate) recorded: Family<Kind, Counter>,
     pub(crate) gaps: Family<Kind, Gauge>,
-    pub(crate) actions_in_force: Gauge,
+    pub(crate) actions: Family<Kind, Gauge>,
 }
 
 fn histogram() -> Histogram {
@@ -93,9 +101,11 @@ impl Metrics {
             books: Family::default(),
             queue_events: Gauge::default(),
             commits: Gauge::default(),
+            commits_failed: Gauge::default(),
+            gate: Family::default(),
             recorded: Family::default(),
             gaps: Family::default(),
-            actions_in_force: Gauge::default(),
+            actions: Family::default(),
         };
         m.registered()
     }
@@ -121,10 +131,13 @@ impl Metrics {
         r.register("books", "What became of the records, by account", self.books.clone());
         r.register("queue_events", "Events that wait for the evaluator", self.queue_events.clone());
         r.register("commits", "Commits since the server started", self.commits.clone());
+        let failed = self.commits_failed.clone();
+        r.register("commits_failed", "Commits that could not be made since the last one that was", failed);
+        r.register("gate", "What the memory of decisions holds, and what it lost for want of room", self.gate.clone());
         let recorded = self.recorded.clone();
         r.register("decisions_recorded", "Decisions other than allow: recorded, or lost for want of room", recorded);
         r.register("gaps", "Calls of which a record is missing, by what is missing", self.gaps.clone());
-        r.register("actions_in_force", "Actions in force", self.actions_in_force.clone());
+        r.register("actions", "Actions by where they stand", self.actions.clone());
         self
     }
 
@@ -151,6 +164,11 @@ impl Metrics {
             }
         }
         counts
+    }
+
+    /// Decisions that were recorded, or lost.
+    pub(crate) fn recorded_of(&self, kind: &'static str) -> u64 {
+        self.recorded.get(&Kind { kind }).map_or(0, |n| n.get())
     }
 
     /// The text form.

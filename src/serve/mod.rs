@@ -3,30 +3,42 @@
 //! A request passes `listen` (connections), `guard` (who, how much, how long) and its route; [`state::App`] answers decisions
 //! from memory. Reads the clock and passes time down. Knows no terminal.
 
+mod actions;
 mod answer;
 mod clock;
 mod config;
 mod decide;
 mod engine;
 mod error;
+mod gaps;
+mod given;
 mod guard;
 mod health;
+mod inbox;
 mod keys;
 mod listen;
 mod metrics;
 mod openapi;
+mod opening;
 mod patient;
 mod quantity;
 mod query;
+mod reload;
 mod routes;
 mod rules;
+mod saved;
+mod scribe;
 mod secret;
 mod server;
 mod state;
+mod summary;
+mod timer;
 mod tls;
 mod violations;
 
 pub use config::{ChangedRules, Client, Config, ConfigError, Gaps, KEYS_MAX, Key, Limits, Reload, Right, Stream, Tls};
 pub use quantity::{Bytes, Digest, Span};
 pub use secret::SecretError;
-pub use server::{ServeError, Start, Summary, Told, serve};
+pub use reload::Files;
+pub use server::{ServeError, Start, Told, serve};
+pub use summary::Summary;

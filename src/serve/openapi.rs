@@ -165,6 +165,15 @@ impl IntoResponses for Absent {
     }
 }
 
+/// An act that cannot be done on a thing as it stands.
+pub(crate) struct Conflict;
+
+impl IntoResponses for Conflict {
+    fn responses() -> BTreeMap<String, RefOr<Told>> {
+        all([("409", "It cannot be done as things stand; the message says why")])
+    }
+}
+
 /// A body that cannot be taken in.
 pub(crate) struct BadBody;
 

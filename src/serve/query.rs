@@ -4,6 +4,7 @@ use axum::http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
 use super::error::Refusal;
+use crate::decision::Verdict;
 use crate::hir::{Mode, Severity};
 use crate::store::{Disposition, Outcome};
 use crate::time::Timestamp;
@@ -64,6 +65,11 @@ pub(crate) fn disposition(text: Option<&str>) -> Result<Option<Disposition>, Ref
         word => Outcome::from_word(word).map(Disposition::Decided),
     };
     word("decision", text, of, &words)
+}
+
+pub(crate) fn verdict(text: Option<&str>) -> Result<Option<Verdict>, Refusal> {
+    let words: Vec<&str> = Verdict::ALL.into_iter().map(Verdict::word).collect();
+    word("decision", text, |text| Verdict::ALL.into_iter().find(|v| v.word() == text), &words)
 }
 
 pub(crate) fn time(key: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {

@@ -16,7 +16,7 @@ use super::error::{Refusal, json};
 use super::guard::{Guard, door, guard};
 use super::openapi::{Document, Written};
 use super::state::App;
-use super::{decide, health, openapi, rules, violations};
+use super::{actions, decide, given, health, openapi, rules, violations};
 use crate::gateway::{self, Edge};
 
 /// The router of the HTTP port.
@@ -29,6 +29,15 @@ pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
         .merge(open("/readyz", routes!(health::readyz)))
         .merge(of(Right::Read, "/v1/violations", routes!(violations::list)))
         .merge(of(Right::Read, "/v1/violations/{id}", routes!(violations::one)))
+        .merge(of(Right::Read, "/v1/decisions", routes!(given::list)))
+        .merge(of(Right::Read, "/v1/actions", routes!(actions::list)))
+        .merge(of(Right::Read, "/v1/actions/{id}", routes!(actions::one)))
+        .merge(of(Right::Act, "/v1/actions/{id}/release", routes!(actions::release)))
+        .merge(of(Right::Act, "/v1/actions/{id}/extend", routes!(actions::extend)))
+        .merge(of(Right::Act, "/v1/actions/{id}/approve", routes!(actions::approve)))
+        .merge(of(Right::Act, "/v1/actions/{id}/refuse", routes!(actions::refuse)))
+        .merge(of(Right::Act, "/v1/reload", routes!(rules::reload)))
+        .merge(of(Right::Read, "/v1/gaps", routes!(health::gaps)))
         .merge(of(Right::Read, "/v1/rules", routes!(rules::rules)))
         .merge(of(Right::Read, "/metrics", routes!(health::metrics)))
         .merge(open("/openapi.json", routes!(openapi::openapi)));

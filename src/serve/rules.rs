@@ -1,13 +1,14 @@
 //! The rules in force.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::ModeWord;
 use super::error::{Refusal, answer};
-use super::openapi::{Forbidden, Limited};
+use super::openapi::{Conflict, Forbidden, Limited};
 use super::state::App;
 use crate::hir::rule_hash;
 
@@ -60,4 +61,36 @@ pub(crate) async fn rules(State(app): State<App>) -> Result<Response, Refusal> {
         })
         .collect();
     Ok(answer(&Rules { hash: in_force.rules.bundle_hash().to_string(), since: in_force.since.to_string(), rules }))
+}
+
+/// What came of a reload.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Reloaded {
+    /// Whether other rules, lists or accounts took effect; false where there was nothing new.
+    changed: bool,
+    /// Over all rules, policies, lists and the registry in force: SHA-256, lower-case hex.
+    hash: String,
+}
+
+/// Reads rules, lists and registry again
+///
+/// What is wrong with them is told, and the rules before stay in force.
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    tag = "log",
+    responses((status = 200, description = "They can be used", body = Reloaded), Conflict, Forbidden, Limited),
+)]
+pub(crate) async fn reload(State(app): State<App>) -> Result<Response, Refusal> {
+    let engine = app.engine()?;
+    let outcome = match app.reloader() {
+        Some(reloader) => reloader.ask().await,
+        None => None,
+    };
+    let outcome = outcome.ok_or(crate::gateway::Unready::Starting)?;
+    if let Some(why) = outcome.failed {
+        let help = "correct the files; `fineprint check DIR` shows all that is wrong with them";
+        return Err(Refusal::new(StatusCode::CONFLICT, "rules", why, help));
+    }
+    Ok(answer(&Reloaded { changed: outcome.changed, hash: engine.in_force.load().rules.bundle_hash().to_string() }))
 }

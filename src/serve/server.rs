@@ -11,17 +11,21 @@ use tokio::sync::watch;
 
 use super::clock;
 use super::config::{Config, ConfigError};
-use super::engine::{Engine, InForce};
 use super::listen::{Connections, Port, Protocol, accept};
+use super::opening::{self, Opened, Opening};
+use super::reload::{self, Files};
 use super::routes;
 use super::secret::{LogSecret, SecretError, instance};
 use super::state::{App, Phase};
+use super::summary::Summary;
+use super::timer;
 use super::tls;
-use crate::gate::GateOptions;
 use crate::gateway::{self, Edge};
 use crate::pack::Pack;
+use crate::runtime::SinkError;
+use crate::runtime::live::LiveError;
 use crate::runtime::stop_on_signal;
-use crate::store::{Access, Store, StoreError};
+use crate::store::StoreError;
 
 /// How often is looked whether a signal has come.
 const SIGNAL_EVERY: Duration = Duration::from_millis(20);
@@ -43,15 +47,6 @@ pub enum Told {
     },
 }
 
-/// What it did, told at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// Decisions by what took effect and what would have, the mildest first.
-    pub decisions: Vec<(&'static str, &'static str, u64)>,
-    /// Whether all connections ended in time; the others were cut off.
-    pub drained: bool,
-}
-
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -59,9 +54,7 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A port cannot be opened.
-    #[error(
-        "cannot listen on {address}: {source}\nhelp: write another `--listen ADDRESS:PORT`; port 0 takes any that is free"
-    )]
+    #[error("cannot listen on {address}: {source}\nhelp: write another `--listen ADDRESS:PORT`; port 0 takes any that is free")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -74,6 +67,12 @@ pub enum ServeError {
     /// The log cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log cannot be opened, or belongs to something else.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The session cannot go on from the log and its journal.
+    #[error(transparent)]
+    Live(#[from] LiveError),
     /// The machine gives no thread or no signal.
     #[error("the server cannot run: {0}")]
     Io(#[from] std::io::Error),
@@ -86,6 +85,8 @@ pub struct Start {
     pub config: Config,
     /// The rules.
     pub pack: Pack,
+    /// Where the rules came from, to be read again.
+    pub files: Files,
     /// The violation log.
     pub db: PathBuf,
 }
@@ -107,7 +108,7 @@ impl Start {
 /// Runs until a signal comes, and ends in order.
 ///
 /// # Errors
-/// Where it cannot start. Once it runs nothing ends it but a signal.
+/// Where it cannot start, and where the last commit could not be made. Once it runs nothing ends it but a signal.
 pub fn serve(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build()?;
     let done = runtime.block_on(run(start, tell));
@@ -117,7 +118,8 @@ pub fn serve(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
 }
 
 async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, ServeError> {
-    let Start { config, pack, db } = start;
+    start.check()?;
+    let Start { config, pack, files, db } = start;
     let stop = stop_on_signal()?;
     let secret = LogSecret::open(&db)?;
     let ids = gateway::Secret::new(secret.of("ids of keys"));
@@ -125,46 +127,66 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     let app = App::new(config);
     let connections = Connections::new(&app);
     let (end, ending) = watch::channel(false);
-    let http = listen(app.config.listen).await?;
-    let mut listening = (http.local_addr()?, None);
-    let tls = acceptor(&app, &[b"http/1.1"])?;
-    let port = Port { listener: http, protocol: Protocol::Http, tls, router: routes::router(&app, &edge) };
-    tokio::spawn(accept(app.clone(), port, connections.clone(), ending.clone()));
-    if let Some(address) = app.config.grpc_listen {
-        let grpc = listen(address).await?;
-        listening.1 = Some(grpc.local_addr()?);
-        let tls = acceptor(&app, &[b"h2"])?;
-        let port = Port { listener: grpc, protocol: Protocol::Grpc, tls, router: routes::grpc(&app, &edge) };
-        tokio::spawn(accept(app.clone(), port, connections.clone(), ending));
-    }
-    let (http, grpc) = listening;
+    let (http, grpc) = open_ports(&app, &edge, &connections, &ending).await?;
     tell(&Told::Listening { http, grpc });
-    let own = Store::open(&db, Access::ReadWrite).await?;
-    if let Some(rules) = pack.rules {
-        let n_rules = rules.program().rules.len();
-        app.metrics.rules.set(i64::try_from(n_rules).unwrap_or(i64::MAX));
-        let log = Store::open(&db, Access::ReadOnly).await?;
-        let gate = GateOptions { lateness: app.config.stream.lateness.0, ..GateOptions::default() };
-        app.begin(Engine::new(InForce { rules, pins: pack.pins, since: clock::now() }, gate, log));
-        tell(&Told::Ready { rules: n_rules });
-    }
+    let opening = Opening { app: app.clone(), pack, db, secret };
+    let opened = tokio::task::spawn_blocking(move || opening::open(opening));
+    let Opened { scribe } = opened.await.map_err(std::io::Error::other)??;
+    let rules = app.engine_at_end().map_or(0, |e| e.in_force.load().rules.program().rules.len());
+    app.set_reloader(reload::start(app.clone(), files)?);
+    tell(&Told::Ready { rules });
+    let timer = tokio::spawn(timer::run(app.clone()));
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(SIGNAL_EVERY).await;
     }
+    tracing::info!("asked to end");
     app.end(Phase::Ending);
     tokio::time::sleep(app.config.limits.drain_delay.std()).await;
     let _ = end.send(true);
     let drained = tokio::time::timeout(app.config.limits.drain_time.std(), connections.wait()).await.is_ok();
     app.end(Phase::Closed);
-    own.close().await?;
-    Ok(Summary { decisions: app.metrics.decisions(), drained })
+    timer.abort();
+    let closing = app.clone();
+    let closed = tokio::task::spawn_blocking(move || opening::close(&closing, scribe));
+    let closed = closed.await.map_err(std::io::Error::other)?;
+    let summary = Summary::of(&app, drained);
+    closed.map(|()| summary)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+async fn open_ports(
+    app: &App,
+    edge: &Arc<Edge>,
+    connections: &Connections,
+    ending: &watch::Receiver<bool>,
+) -> Result<(SocketAddr, Option<SocketAddr>), ServeError> {
+    let router = routes::router(app, edge);
+    let http = open_port(app, app.config.listen, Protocol::Http, router, connections, ending).await?;
+    let grpc = match app.config.grpc_listen {
+        None => None,
+        Some(address) => {
+            let router = routes::grpc(app, edge);
+            Some(open_port(app, address, Protocol::Grpc, router, connections, ending).await?)
+        }
+    };
+    Ok((http, grpc))
 }
 
-fn acceptor(app: &App, protocols: &[&[u8]]) -> Result<Option<tokio_rustls::TlsAcceptor>, ServeError> {
-    let Some(named) = &app.config.tls else { return Ok(None) };
-    Ok(Some(tls::acceptor(named, !app.config.keys.is_empty(), protocols)?))
+async fn open_port(
+    app: &App,
+    address: SocketAddr,
+    protocol: Protocol,
+    router: axum::Router,
+    connections: &Connections,
+    ending: &watch::Receiver<bool>,
+) -> Result<SocketAddr, ServeError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+    let real = listener.local_addr()?;
+    let protocols: &[&[u8]] = if protocol == Protocol::Http { &[b"http/1.1"] } else { &[b"h2"] };
+    let tls = match &app.config.tls {
+        None => None,
+        Some(named) => Some(tls::acceptor(named, !app.config.keys.is_empty(), protocols)?),
+    };
+    let port = Port { listener, protocol, tls, router };
+    tokio::spawn(accept(app.clone(), port, connections.clone(), ending.clone()));
+    Ok(real)
 }

@@ -1,13 +1,14 @@
 //! What all requests share, and who answers gateways.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::clock;
 use super::config::Config;
 use super::engine::Engine;
 use super::keys::Callers;
 use super::metrics::{Kind, Metrics};
+use super::reload::{Outcome, Reloader};
 use crate::decision::Decision;
 use crate::event::UsageEvent;
 use crate::gateway::{Decide, Unready};
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     /// Set once the state is restored.
     engine: OnceLock<Engine>,
     phase: AtomicU8,
+    last_reload: Mutex<Option<Outcome>>,
+    reloader: OnceLock<Reloader>,
     /// Bytes of bodies that are held.
     pub(crate) bodies_bytes: AtomicUsize,
     /// Requests that are worked on.
@@ -59,6 +62,8 @@ impl App {
             metrics: Metrics::new(),
             engine: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
+            last_reload: Mutex::default(),
+            reloader: OnceLock::new(),
             bodies_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
         }))
@@ -95,21 +100,57 @@ impl App {
         }
     }
 
+    /// What came of a reload.
+    pub(crate) fn reloaded(&self, outcome: Outcome) {
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    /// What came of the last reload.
+    pub(crate) fn last_reload(&self) -> Option<Outcome> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who reads files again.
+    pub(crate) fn reloader(&self) -> Option<&Reloader> {
+        self.reloader.get()
+    }
+
+    pub(crate) fn set_reloader(&self, reloader: Reloader) {
+        // It is set once, by the one who starts the server.
+        let _ = self.0.reloader.set(reloader);
+    }
+
     /// The same, also when nothing is taken in any more.
     pub(crate) fn engine_at_end(&self) -> Option<&Engine> {
         self.engine.get()
     }
 }
 
+impl App {
+    /// Answers calls, in their order: all, or none.
+    pub(crate) fn decide_all(&self, events: Vec<UsageEvent<'static>>) -> Result<Vec<Decision>, Unready> {
+        let engine = self.engine()?;
+        let (begun, n) = (clock::elapsed(), events.len());
+        let decided = engine.decide(events, clock::now())?;
+        let each = clock::elapsed().saturating_sub(begun).as_secs_f64() / n.max(1) as f64;
+        self.metrics.records.get_or_create(&Kind { kind: "decide" }).inc_by(n as u64);
+        Ok(decided
+            .into_iter()
+            .map(|d| {
+                self.metrics.decide_seconds.observe(each);
+                self.metrics.decided(&d.decision);
+                if d.is_lost {
+                    self.metrics.recorded.get_or_create(&Kind { kind: "lost" }).inc();
+                }
+                d.decision
+            })
+            .collect())
+    }
+}
+
 impl Decide for App {
     fn decide(&self, event: UsageEvent<'static>) -> Result<Decision, Unready> {
-        let engine = self.engine()?;
-        let begun = clock::elapsed();
-        let decision = engine.decide(event, clock::now())?;
-        self.metrics.decide_seconds.observe(clock::elapsed().saturating_sub(begun).as_secs_f64());
-        self.metrics.decided(&decision);
-        self.metrics.records.get_or_create(&Kind { kind: "decide" }).inc();
-        Ok(decision)
+        Ok(self.decide_all(vec![event])?.pop().unwrap_or_default())
     }
 
     fn standing(&self, event: &UsageEvent<'static>) -> Result<Decision, Unready> {
@@ -117,8 +158,10 @@ impl Decide for App {
     }
 
     fn observe(&self, event: UsageEvent<'static>) -> Result<(), Unready> {
-        self.engine()?.observe(event, clock::now())?;
-        self.metrics.records.get_or_create(&Kind { kind: "ingest" }).inc();
-        Ok(())
+        // Gateways wait for nothing: the receipt is for those that could send a record again.
+        let taken = self.engine()?.observe(vec![Ok(event)], "gateway", clock::now()).map(|_| ());
+        let kind = if taken.is_ok() { "ingest" } else { "turned_away" };
+        self.metrics.records.get_or_create(&Kind { kind }).inc();
+        taken
     }
 }

@@ -158,6 +158,28 @@ pub enum StoreError {
         /// What was given.
         id: String,
     },
+    /// A part of an id that fits several actions.
+    #[error("`{prefix}` is the beginning of more than one action's id in `{}`; give more digits", .path.display())]
+    AmbiguousAction {
+        /// The database.
+        path: PathBuf,
+        /// What was given.
+        prefix: String,
+    },
+    /// No action has this id, or begins so.
+    #[error(
+        "`{}` holds no action `{}`; `fineprint actions list --all --db FILE` shows the ids",
+        .path.display(), .id.escape_default()
+    )]
+    NoAction {
+        /// The database.
+        path: PathBuf,
+        /// What was given.
+        id: String,
+    },
+    /// An act that cannot be done on the action as it stands. Nothing was written.
+    #[error(transparent)]
+    Refused(#[from] crate::enforce::Refusal),
     /// A part of a decision that is blank or too long.
     #[error("a decision needs a {what} of 1 to {chars_max} characters, more than blanks")]
     Unfit {

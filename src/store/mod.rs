@@ -6,11 +6,14 @@
 //! decided stands beside the records, never in them, and is written while a run writes.
 
 mod accounts;
+mod actions;
+mod acts;
 mod books;
 mod checkpoint;
 mod decisions;
 mod error;
 mod filter;
+mod given;
 mod inputs;
 mod open;
 mod pins;
@@ -27,10 +30,12 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
+pub use actions::{ActionFilter, ActionsIn, ENTRIES_PAGE};
 pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use error::StoreError;
 pub use filter::{Disposition, Filter};
+pub use given::{Given, GivenFilter};
 pub use inputs::Input;
 pub use open::Access;
 pub use pins::{Pinned, Pins, RulesChanged};
@@ -257,6 +262,49 @@ impl Store {
     pub async fn decisions(&self, violation: &str) -> Result<Vec<Decision>, StoreError> {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
         decisions::of_one(&mut conn, violation).await.at("read the decisions of", &self.path)
+    }
+
+    /// Writes decisions that were given, in one transaction. The log is opened with [`Access::Review`] or for a run.
+    ///
+    /// # Errors
+    /// Nothing is written: opened for reading, disk full, locked for too long.
+    pub async fn give(&mut self, given: &[Given]) -> Result<(), StoreError> {
+        let written = self.write_given(given).await;
+        self.undo_where_failed(written).await
+    }
+
+    async fn write_given(&mut self, given: &[Given]) -> Result<(), StoreError> {
+        let (path, writer) = self.begin().await?;
+        given::insert(path, writer, given).await?;
+        writer.execute("COMMIT").await.at("commit decisions to", path)?;
+        self.begun = false;
+        Ok(())
+    }
+
+    /// Removes a few of the decisions that were given before a moment; how many. Again, until there are none.
+    ///
+    /// # Errors
+    /// As [`Store::give`].
+    pub async fn forget_given(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let removed = self.remove_given(before).await;
+        self.undo_where_failed(removed).await
+    }
+
+    async fn remove_given(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let (path, writer) = self.begin().await?;
+        let removed = given::forget(writer, before).await.at("remove decisions from", path)?;
+        writer.execute("COMMIT").await.at("commit to", path)?;
+        self.begun = false;
+        Ok(removed)
+    }
+
+    /// Decisions that were given, in their order, at most `limit`.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn given(&self, filter: &GivenFilter, limit: u64) -> Result<Vec<Given>, StoreError> {
+        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
+        given::list(&mut conn, filter, limit).await.at("list the decisions of", &self.path)
     }
 
     /// What became of each rule's violations, by the decisions that count.

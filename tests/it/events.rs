@@ -200,7 +200,8 @@ fn what_is_wrong_is_rejected_with_its_reason() {
         (line(&deep(DEPTH_MAX)), R::TooDeep, "nested deeper than 64"),
         (line(&format!(r#""prompt":"{}""#, "x".repeat(EVENT_BYTES_MAX))), R::TooLong, "longer than 1048576 bytes"),
     ];
-    let mut seen: Vec<RejectReason> = vec![R::InvalidUtf8];
+    // Native records are always of usage.
+    let mut seen: Vec<RejectReason> = vec![R::InvalidUtf8, R::NotUsage];
     for (text, reason, detail) in &cases {
         let reject = read(text).expect_err(text);
         assert_eq!(reject.reason, *reason, "{text}: {reject}");

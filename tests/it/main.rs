@@ -36,6 +36,8 @@ mod events;
 mod fuzz;
 /// Contracts of gateways: events from what they send, answers in their words.
 mod gateway;
+/// Records of other systems, and bodies of requests, as events.
+mod feeds;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
@@ -50,6 +52,8 @@ mod pack_files;
 mod packs;
 /// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.
 mod plain;
+/// The server, over real sockets.
+mod serve;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.

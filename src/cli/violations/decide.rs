@@ -89,7 +89,7 @@ pub(super) fn outcome(text: &str) -> Result<Outcome, String> {
 }
 
 /// A text that must say something, without the blanks around it.
-fn told(flag: &str, what: &str, text: &str, chars_max: usize) -> anyhow::Result<String> {
+pub(in crate::cli) fn told(flag: &str, what: &str, text: &str, chars_max: usize) -> anyhow::Result<String> {
     let text = text.trim();
     let n = text.chars().count();
     if n == 0 {
@@ -104,7 +104,7 @@ fn told(flag: &str, what: &str, text: &str, chars_max: usize) -> anyhow::Result<
 
 /// The user's name by the environment. `root` is nobody in particular.
 #[expect(clippy::disallowed_methods, reason = "who calls is known to the environment alone")]
-fn user() -> anyhow::Result<String> {
+pub(in crate::cli) fn user() -> anyhow::Result<String> {
     let name = ["USER", "USERNAME"].iter().find_map(|key| std::env::var(key).ok());
     let name = name.map(|n| n.trim().to_string()).filter(|n| !n.is_empty() && n != "root");
     match name {

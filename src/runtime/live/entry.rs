@@ -1,0 +1,87 @@
+//! What stands in the journal of a live session beside projections: all that a run over the journal needs to come to the
+//! same findings and the same books.
+//!
+//! A projection begins with its version, a small number; every other record begins with [`TAG`], then the entry as postcard
+//! writes it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::{Recalled, Refusal};
+use crate::event::FIELDS;
+use crate::event::decode::RejectReason;
+use crate::runtime::Rejected;
+
+/// First byte of what is no projection: the form of entries, from 0xf0.
+const TAG: u8 = 0xf0;
+
+/// Reason of an event of which the rules read more than a record of the journal holds.
+pub const TOO_LARGE: &str = "projection_too_large";
+
+/// An entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Entry {
+    /// The records that follow come from a source, the next as so-manieth of it.
+    From { source: String, record: u64 },
+    /// A copy of an event that waited.
+    Copy,
+    /// The next event had so many keys that no field has.
+    UnknownKeys { n: u32 },
+    /// A record that was refused at once.
+    Refused { reason: String, field: Option<u8>, detail: String },
+    /// No event before this time (nanoseconds since 1970) will come any more, as the clock says.
+    Advance { watermark: i64 },
+}
+
+/// A record of the journal.
+#[derive(Debug)]
+pub(super) enum Read {
+    Event(Box<Recalled>),
+    Entry(Entry),
+}
+
+impl Entry {
+    /// As a record.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        postcard::to_extend(self, vec![TAG]).map_err(|e| format!("an entry of the journal cannot be written down: {e}"))
+    }
+
+    /// A refused record, as it is journaled.
+    pub(super) fn refused(rejected: &Rejected) -> Entry {
+        let field = rejected.field.and_then(|name| FIELDS.iter().position(|f| f.json == name));
+        Entry::Refused {
+            reason: rejected.reason.to_string(),
+            field: field.and_then(|at| u8::try_from(at).ok()),
+            detail: rejected.detail.clone(),
+        }
+    }
+}
+
+/// Whether a record of a journal is something else than an event.
+pub fn is_entry(record: &[u8]) -> bool {
+    record.first() == Some(&TAG)
+}
+
+/// Reads a record.
+pub(super) fn read(record: &[u8]) -> Result<Read, String> {
+    match record.split_first() {
+        Some((&TAG, entry)) => {
+            let entry = postcard::from_bytes(entry);
+            entry
+                .map(Read::Entry)
+                .map_err(|e| format!("an entry of the journal is damaged, or of a later release: {e}"))
+        }
+        _ => Recalled::read(record).map(|event| Read::Event(Box::new(event))),
+    }
+}
+
+/// The word of a reason as the program has it.
+pub(super) fn reason(word: &str) -> &'static str {
+    let decoding = RejectReason::ALL.into_iter().map(RejectReason::word);
+    let known = decoding.chain([Refusal::Future.word(), Refusal::Conflicting.word(), TOO_LARGE]);
+    known.into_iter().find(|known| *known == word).unwrap_or("other")
+}
+
+/// The field of a number as rejects name it.
+pub(super) fn field(number: Option<u8>) -> Option<&'static str> {
+    FIELDS.get(usize::from(number?)).map(|f| f.json)
+}

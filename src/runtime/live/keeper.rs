@@ -1,0 +1,598 @@
+//! The thread that owns the evaluator: takes records in, journals them, syncs the journal in groups, commits.
+
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::thread::{Builder, Scope};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, TOO_LARGE};
+use super::queue::{Popped, Queue};
+use super::replay::{Sources, recover};
+use super::status::{Phase, Recovered};
+use super::{Job, LiveError, LiveOptions, OnCommit, Shared};
+use crate::derive::not_derivable;
+use crate::eval::{EventRouter, Origin, Outcome, RoutedEvents, Salt};
+use crate::event::UsageEvent;
+use crate::event::decode::Reject;
+use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
+use crate::plan::RuleSet;
+use crate::runtime::checkpoint::{Checkpoints, now};
+use crate::runtime::rejects::Rejected;
+use crate::runtime::session::Session;
+use crate::runtime::sink::{Consumed, Sink, Standing};
+use crate::runtime::under_way::{Due, UnderWay, Written};
+use crate::time::{Duration as Span, SECOND_NS, Timestamp};
+use crate::violation::Violation;
+
+/// How long nothing may come before what is due anyway is looked after.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Records that are taken in before what else is due is looked after.
+const TURN_RECORDS: usize = 4_096;
+
+/// How long records wait for events that are made up for after a commit.
+const CATCH_UP: Duration = Duration::from_millis(25);
+/// Events applied at a time then.
+const CATCH_UP_EVENTS: usize = 512;
+
+/// Bytes of events that wait while the state is written down, beyond which one turn takes [`TRICKLE`].
+const HELD_BACK_BYTES_MAX: usize = 4 << 20;
+const TRICKLE: Duration = Duration::from_millis(60);
+
+/// What stands in place of the hash of an input's content, for a source that is no file.
+pub(super) const LIVE_SOURCE: &str = "live";
+
+/// Works until the queue is closed and worked off. Whatever fails is tried again, but what fails at the very beginning.
+pub(super) fn work(
+    shared: &Shared,
+    mut sink: Box<dyn Sink>,
+    options: &LiveOptions,
+    rules: &Arc<RuleSet>,
+    on_commit: OnCommit,
+    opened: &SyncSender<()>,
+) -> Result<(), LiveError> {
+    let mut outputs = Some(Outputs { sink: &mut *sink, on_commit });
+    let ended = std::thread::scope(|scope| {
+        let mut first = true;
+        loop {
+            let Some(held) = outputs.take() else {
+                return Err(LiveError::Thread("the thread that commits has stopped".to_string()));
+            };
+            let (back, result) = match Keeper::begin(scope, shared, options, rules, held) {
+                Err((_, error)) if first => return Err(error),
+                Err((held, error)) => (Some(held), Err(error)),
+                Ok(mut keeper) => {
+                    if take(&mut first) {
+                        // Nobody waits for it where the caller has gone.
+                        let _ = opened.send(());
+                    }
+                    shared.queue.pause(false);
+                    let result = keeper.work();
+                    (keeper.end(), result)
+                }
+            };
+            outputs = back;
+            let Err(error) = result else { return Ok(()) };
+            tracing::error!(%error, "the session goes on from its journal");
+            shared.queue.pause(true);
+            shared.status(|s| {
+                s.phase = Phase::Failed;
+                s.last_error = Some(error.to_string());
+            });
+            if shared.queue.is_closed() {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(options.retry_ms));
+        }
+    });
+    shared.queue.close();
+    shared.status(|s| {
+        s.phase = Phase::Ended;
+        s.last_error = ended.as_ref().err().map(ToString::to_string);
+    });
+    ended
+}
+
+/// Where findings go.
+pub(super) struct Outputs<'a> {
+    sink: &'a mut dyn Sink,
+    on_commit: OnCommit,
+}
+
+/// Records that wait to be synced together.
+type Acks = Vec<oneshot::Sender<()>>;
+
+/// A session under way.
+pub(super) struct Keeper<'scope, 'env, 'a, 's> {
+    scope: &'scope Scope<'scope, 'env>,
+    shared: &'s Shared,
+    options: &'s LiveOptions,
+    on_commit: OnCommit,
+    session: Session,
+    sources: Sources,
+    /// The log; `None` while a commit is under way, which has it.
+    sink: Option<&'a mut dyn Sink>,
+    under_way: Option<UnderWay<'scope, 'a>>,
+    journal: Journal,
+    salt: Salt,
+    /// Whose record the journal expects next.
+    told: Option<(Arc<str>, u64)>,
+    router: EventRouter,
+    routed: RoutedEvents,
+    checkpoints: Checkpoints,
+    /// After a commit that could not be made: not before.
+    retry_at: Option<Instant>,
+    /// Violations since the last commit that has begun, or that could not be made.
+    pending: BTreeMap<String, Violation>,
+    refused: Vec<Rejected>,
+    journal_keep: Span,
+    /// Records since the last turn, and those that wait for a sync.
+    taken: u64,
+    unsynced: bool,
+    acks: Acks,
+    syncs: Sender<(Syncing, Acks)>,
+    synced: Receiver<Result<Synced, JournalError>>,
+    syncing: bool,
+    sync_began: Instant,
+    /// The last moment that was told.
+    clock: i64,
+}
+
+impl<'scope, 'a: 'scope, 's> Keeper<'scope, '_, 'a, 's>
+where
+    's: 'scope,
+{
+    /// Restores the state of the last commit, and takes in again what the journal holds behind it.
+    pub(super) fn begin<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        shared: &'s Shared,
+        options: &'s LiveOptions,
+        rules: &Arc<RuleSet>,
+        outputs: Outputs<'a>,
+    ) -> Result<Keeper<'scope, 'env, 'a, 's>, (Outputs<'a>, LiveError)> {
+        shared.status(|s| s.phase = Phase::Recovering);
+        let restored = match restore(outputs.sink, options, rules) {
+            Ok(restored) => restored,
+            Err(error) => return Err((outputs, error)),
+        };
+        let Restored { session, sources, journal, recovered } = restored;
+        let (syncs, to_sync) = channel::<(Syncing, Acks)>();
+        let (tell, synced) = channel();
+        let acknowledge = move || acknowledge(&shared.queue, &to_sync, &tell);
+        if let Err(e) = Builder::new().name("fineprint-synced".to_owned()).spawn_scoped(scope, acknowledge) {
+            return Err((outputs, LiveError::Thread(format!("cannot start a thread: {e}"))));
+        }
+        let mut checkpoints = Checkpoints::new(options.checkpoint);
+        checkpoints.due(recovered.records);
+        let blind = |rule: &&crate::hir::Rule| not_derivable(rules.program(), rule).is_some();
+        let blind = rules.program().rules.iter().filter(blind).map(|rule| rule.name.clone()).collect();
+        shared.status(|s| {
+            s.phase = Phase::Running;
+            s.recovered = recovered;
+            s.last_error = None;
+            s.bundle = rules.bundle_hash().to_string();
+            s.not_derivable = blind;
+            s.books = session.books();
+            s.watermark = session.watermark();
+        });
+        let Outputs { sink, on_commit } = outputs;
+        Ok(Keeper {
+            scope,
+            shared,
+            options,
+            on_commit,
+            session,
+            sources,
+            sink: Some(sink),
+            under_way: None,
+            salt: Salt(*journal.salt()),
+            journal,
+            told: None,
+            router: EventRouter::new(Arc::clone(rules)),
+            routed: RoutedEvents::default(),
+            checkpoints,
+            retry_at: None,
+            pending: BTreeMap::new(),
+            refused: Vec::new(),
+            journal_keep: Span(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
+            taken: 0,
+            unsynced: false,
+            acks: Vec::new(),
+            syncs,
+            synced,
+            syncing: false,
+            sync_began: now(),
+            clock: i64::MIN,
+        })
+    }
+
+    /// Works until the queue is closed, and commits all.
+    pub(super) fn work(&mut self) -> Result<(), LiveError> {
+        let mut behind = false;
+        loop {
+            let closed = self.take_turn(if behind { Duration::ZERO } else { self.patience() })?;
+            self.sync_group()?;
+            self.note_synced()?;
+            behind = self.commit_where_due()?;
+            self.publish();
+            if closed {
+                return self.finish();
+            }
+        }
+    }
+
+    /// Gives the log back. What was not synced is lost, and its receipts say so.
+    pub(super) fn end(mut self) -> Option<Outputs<'a>> {
+        if let Some(mut under_way) = self.under_way.take() {
+            if let Some(frozen) = under_way.state(Duration::MAX) {
+                self.session.thaw(frozen);
+            }
+            self.sink = under_way.end().ok().map(|written| written.sink);
+        }
+        Some(Outputs { sink: self.sink.take()?, on_commit: self.on_commit })
+    }
+
+    fn patience(&self) -> Duration {
+        if self.unsynced && !self.syncing { self.sync_wait() } else { PATIENCE }
+    }
+
+    /// How long until what waits is to be synced.
+    fn sync_wait(&self) -> Duration {
+        Duration::from_millis(self.options.sync_interval_ms).saturating_sub(self.sync_began.elapsed())
+    }
+
+    /// Takes in what waits, up to a bound; whether nothing more will come.
+    fn take_turn(&mut self, patience: Duration) -> Result<bool, LiveError> {
+        let mut patience = patience;
+        let mut n = 0;
+        while n < TURN_RECORDS {
+            match self.shared.queue.pop(patience) {
+                Popped::Job(Job::Records { records, source, ack }) => {
+                    n += records.len();
+                    for record in records {
+                        self.take_record(record, &source)?;
+                    }
+                    self.acks.push(ack);
+                    self.unsynced = true;
+                }
+                Popped::Job(Job::Advance(now)) => self.advance(now)?,
+                Popped::Nothing => break,
+                Popped::Closed => return Ok(true),
+            }
+            patience = Duration::ZERO;
+        }
+        self.taken += n as u64;
+        Ok(false)
+    }
+
+    fn take_record(&mut self, record: Result<UsageEvent<'static>, Reject>, source: &Arc<str>) -> Result<(), LiveError> {
+        let origin = self.sources.next(&mut self.session, source);
+        self.tell_origin(source, origin)?;
+        let event = match record {
+            Ok(event) => event,
+            Err(reject) => return self.refuse(Rejected::unread(source, origin.line, &reject)),
+        };
+        self.routed.clear();
+        self.router.route(&event, Some(&self.salt), &mut self.routed);
+        let bytes = self.routed.projection(0).len();
+        if bytes > RECORD_BYTES_MAX {
+            let detail = format!(
+                "what the rules read of it are {bytes} bytes, a record of the journal has at most {RECORD_BYTES_MAX}"
+            );
+            let (input, line) = (source.to_string(), origin.line);
+            return self.refuse(Rejected { input, line, reason: TOO_LARGE, field: None, detail });
+        }
+        let unknown_keys = self.routed.unknown_keys(0);
+        if unknown_keys > 0 {
+            self.write(&Entry::UnknownKeys { n: unknown_keys })?;
+        }
+        match self.session.observe(&mut self.routed, 0, origin) {
+            Outcome::Evaluated | Outcome::Late => self.journal.append(self.routed.ts(0), self.routed.projection(0))?,
+            Outcome::Duplicate => self.write(&Entry::Copy)?,
+            Outcome::Rejected(refusal) => {
+                let (reason, field, detail) = (refusal.word().to_string(), None, String::new());
+                self.write(&Entry::Refused { reason, field, detail })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, rejected: Rejected) -> Result<(), LiveError> {
+        self.write(&Entry::refused(&rejected))?;
+        self.session.count_refused(rejected);
+        Ok(())
+    }
+
+    /// Says in the journal whose record comes next, where that does not follow.
+    fn tell_origin(&mut self, source: &Arc<str>, origin: Origin) -> Result<(), LiveError> {
+        let follows = self.told.as_ref().is_some_and(|(told, line)| told == source && *line == origin.line);
+        if !follows {
+            self.write(&Entry::From { source: source.to_string(), record: origin.line })?;
+        }
+        self.told = Some((Arc::clone(source), origin.line + 1));
+        Ok(())
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), LiveError> {
+        let bytes = entry.to_bytes().map_err(LiveError::State)?;
+        // Retention goes by event time: an entry lies with the events around it.
+        let at = self.session.watermark().unwrap_or(Timestamp(0));
+        Ok(self.journal.append(at, &bytes)?)
+    }
+
+    fn advance(&mut self, now: Timestamp) -> Result<(), LiveError> {
+        let watermark = now.0.saturating_sub(self.options.eval.lateness.0);
+        let known = self.session.watermark();
+        if watermark < self.clock.saturating_add(SECOND_NS) || known.is_none_or(|known| watermark <= known.0) {
+            return Ok(());
+        }
+        self.clock = watermark;
+        self.write(&Entry::Advance { watermark })?;
+        self.session.advance(Timestamp(watermark));
+        self.unsynced = true;
+        self.taken += 1;
+        Ok(())
+    }
+
+    /// Begins to sync what was taken in, one sync at a time.
+    fn sync_group(&mut self) -> Result<(), LiveError> {
+        if !self.unsynced || self.syncing || !self.sync_wait().is_zero() {
+            return Ok(());
+        }
+        let syncing = self.journal.begin_sync()?;
+        self.sync_began = now();
+        (self.unsynced, self.syncing) = (false, true);
+        let stopped = || LiveError::Thread("the thread that syncs has stopped".to_string());
+        self.syncs.send((syncing, take(&mut self.acks))).map_err(|_| stopped())
+    }
+
+    fn note_synced(&mut self) -> Result<(), LiveError> {
+        while let Ok(synced) = self.synced.try_recv() {
+            self.syncing = false;
+            match synced {
+                Ok(synced) => self.note_position(synced),
+                Err(error) => return Err(self.with_cause(error).into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_position(&mut self, synced: Synced) {
+        let position = synced.position();
+        self.journal.end_sync(synced);
+        self.shared.status(|s| {
+            s.syncs += 1;
+            s.synced_at = Some(now());
+            if position.n_records >= s.journal.n_records {
+                s.journal = position;
+            }
+        });
+    }
+
+    /// Of a journal that has stopped, the journal itself says why.
+    fn with_cause(&mut self, error: JournalError) -> JournalError {
+        match error {
+            JournalError::Stopped => self.journal.sync().err().unwrap_or(JournalError::Stopped),
+            error => error,
+        }
+    }
+
+    /// Goes on with the commit under way, makes up for what waited for it, and begins the next where one is due. Whether more
+    /// is to be made up for.
+    fn commit_where_due(&mut self) -> Result<bool, LiveError> {
+        let held_back = self.session.held_back();
+        if let Some(under_way) = self.under_way.as_mut() {
+            let patience = if held_back > HELD_BACK_BYTES_MAX { TRICKLE } else { Duration::ZERO };
+            if let Some(frozen) = under_way.state(patience) {
+                self.session.thaw(frozen);
+            }
+            if under_way.is_over() {
+                self.wait()?;
+            }
+        }
+        let (started, mut behind) = (now(), true);
+        while behind && started.elapsed() < CATCH_UP {
+            behind = self.session.catch_up(CATCH_UP_EVENTS);
+        }
+        let due = self.checkpoints.due(take(&mut self.taken)) || self.retry_at.is_some();
+        let may = self.under_way.is_none() && !behind && self.retry_at.is_none_or(|at| at <= now());
+        if due && may {
+            self.checkpoint()?;
+        }
+        Ok(behind)
+    }
+
+    /// Begins to commit everything up to the last record.
+    fn checkpoint(&mut self) -> Result<(), LiveError> {
+        for v in self.session.take_violations() {
+            self.pending.insert(v.id.clone(), v);
+        }
+        self.refused.extend(self.session.take_rejected());
+        self.checkpoints.begun();
+        let syncing = self.journal.begin_sync()?;
+        // Behind the position of the commit nothing is known of what stood before it.
+        self.told = None;
+        let inputs = self.sources.0.iter().map(|(name, n)| Consumed {
+            name: name.clone(),
+            content_hash: LIVE_SOURCE.to_string(),
+            offset_bytes: 0,
+            n_lines: *n,
+            finished: false,
+        });
+        let standing = Standing {
+            inputs: inputs.collect(),
+            books: self.session.books().by_name(),
+            snapshot: Vec::new(),
+            journal: None,
+        };
+        let due = Due {
+            violations: take(&mut self.pending).into_values().collect(),
+            retracted: Vec::new(),
+            rejects: take(&mut self.refused),
+            standing,
+            evaluator: Vec::new(),
+            syncing: Some(syncing),
+            synced: None,
+            watermark: self.session.watermark(),
+        };
+        let (saved, frozen) = (self.session.saved(), self.session.freeze()?);
+        if let Some(sink) = self.sink.take() {
+            self.under_way = Some(UnderWay::begin(self.scope, sink, due, saved, frozen)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until the commit under way has come to its end, and the state is back.
+    fn wait(&mut self) -> Result<(), LiveError> {
+        let Some(mut under_way) = self.under_way.take() else { return Ok(()) };
+        if let Some(frozen) = under_way.state(Duration::MAX) {
+            self.session.thaw(frozen);
+        }
+        let Written { sink, mut due, result, cost } = under_way.end()?;
+        self.sink = Some(sink);
+        self.checkpoints.done(cost);
+        match result.map_err(LiveError::from) {
+            Ok(()) => self.committed(due, cost),
+            Err(LiveError::Sink(error)) => {
+                // The state is here as it was, and the journal holds all: the next commit has what this one had.
+                let error = error.to_string();
+                tracing::error!(%error, "the log cannot be written; it is tried again");
+                for v in take(&mut due.violations) {
+                    self.pending.entry(v.id.clone()).or_insert(v);
+                }
+                self.refused.splice(0..0, take(&mut due.rejects));
+                if let Some(synced) = due.synced.take() {
+                    self.note_position(synced);
+                }
+                self.retry_at = Some(now() + Duration::from_millis(self.options.retry_ms));
+                self.shared.status(|s| {
+                    s.commits_failed += 1;
+                    s.last_error = Some(error);
+                });
+                Ok(())
+            }
+            Err(LiveError::Journal(error)) => Err(self.with_cause(error).into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn committed(&mut self, mut due: Due, cost: Duration) -> Result<(), LiveError> {
+        self.retry_at = None;
+        due.violations.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
+        if !due.violations.is_empty() {
+            (self.on_commit)(&due.violations);
+        }
+        self.shared.status(|s| {
+            (s.commits, s.commits_failed) = (s.commits + 1, 0);
+            (s.committed_at, s.commit_took) = (Some(now()), cost);
+            s.last_error = None;
+        });
+        let Some(synced) = due.synced.take() else { return Ok(()) };
+        let committed = synced.position();
+        self.note_position(synced);
+        if let Some(watermark) = due.watermark {
+            self.journal.drop_before(watermark, self.journal_keep, &committed)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let held_back = self.session.held_back();
+        let waiting = self.pending.len();
+        // While the log cannot be written, findings wait; beyond the bound nothing more is taken in.
+        self.shared.queue.pause(waiting > self.options.findings_waiting);
+        let (books, watermark) = (self.session.books(), self.session.watermark());
+        self.shared.status(|s| {
+            s.held_back_bytes = held_back;
+            s.findings_waiting = waiting;
+            s.books = books;
+            s.watermark = watermark;
+        });
+    }
+
+    /// The last sync and the last commit.
+    fn finish(&mut self) -> Result<(), LiveError> {
+        self.wait()?;
+        self.session.catch_up(usize::MAX);
+        if !self.acks.is_empty() || self.unsynced {
+            let synced = match self.journal.begin_sync()?.wait() {
+                Ok(synced) => synced,
+                Err(error) => return Err(self.with_cause(error).into()),
+            };
+            self.note_position(synced);
+            self.unsynced = false;
+            // Nobody waits for it where the caller has gone.
+            for ack in take(&mut self.acks) {
+                let _ = ack.send(());
+            }
+        }
+        if !self.checkpoints.hold_all() || self.taken > 0 || self.retry_at.is_some() {
+            self.checkpoint()?;
+            self.wait()?;
+        }
+        self.publish();
+        let failed = self.retry_at.is_some();
+        let mut why = String::new();
+        self.shared.status(|s| why = s.last_error.clone().unwrap_or_default());
+        if failed { Err(LiveError::NotCommitted(why)) } else { Ok(()) }
+    }
+}
+
+/// What a session begins with.
+struct Restored {
+    session: Session,
+    sources: Sources,
+    journal: Journal,
+    recovered: Recovered,
+}
+
+fn restore(sink: &mut dyn Sink, options: &LiveOptions, rules: &Arc<RuleSet>) -> Result<Restored, LiveError> {
+    if !sink.keeps_state() {
+        return Err(LiveError::NoState);
+    }
+    let resumed = sink.resume()?;
+    let (rules_, eval) = (Arc::clone(rules), options.eval.clone());
+    let (mut session, mut sources, mut position) = (None, Sources::default(), Position::START);
+    if let Some(resumed) = resumed {
+        for input in &resumed.standing.inputs {
+            if input.content_hash != LIVE_SOURCE {
+                return Err(LiveError::NotLive(input.name.clone()));
+            }
+            sources.0.push((input.name.clone(), input.n_lines));
+        }
+        if let Some(text) = &resumed.standing.journal {
+            position = text.parse().map_err(|e: crate::journal::NotAPosition| LiveError::State(e.to_string()))?;
+        }
+        session =
+            Some(Session::restore(Arc::clone(rules), options.eval.clone(), &resumed.pieces).map_err(LiveError::State)?);
+    }
+    let mut session = session.unwrap_or_else(|| Session::new(rules_, eval));
+    let (end, recovered) = recover(&options.journal, &position, rules, &mut session, &mut sources)?;
+    let journal = Journal::open(&options.journal, options.journal_options, &end)?;
+    if recovered != Recovered::default() {
+        let Recovered { records, cut_bytes } = recovered;
+        tracing::info!(records, cut_bytes, "taken in again from the journal");
+    }
+    Ok(Restored { session, sources, journal, recovered })
+}
+
+/// Waits for syncs one after the other, and tells who waits for them.
+fn acknowledge(queue: &Queue<Job>, syncs: &Receiver<(Syncing, Acks)>, tell: &Sender<Result<Synced, JournalError>>) {
+    while let Ok((syncing, acks)) = syncs.recv() {
+        let synced = syncing.wait();
+        if synced.is_ok() {
+            // Whoever does not wait does not mind.
+            for ack in acks {
+                let _ = ack.send(());
+            }
+        }
+        if tell.send(synced).is_err() {
+            return;
+        }
+        queue.wake();
+    }
+}

@@ -1,0 +1,150 @@
+//! From the log to decisions: restores session, table and gate, and closes them in order. Blocking.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+
+use super::clock;
+use super::engine::{Engine, InForce};
+use super::gaps::Gaps;
+use super::inbox::Inbox;
+use super::metrics::Kind;
+use super::saved;
+use super::scribe::{self, Scribe};
+use super::secret::LogSecret;
+use super::server::ServeError;
+use super::state::App;
+use crate::enforce::Options;
+use crate::eval::{EvalOptions, Secret};
+use crate::gate::GateOptions;
+use crate::journal::Position;
+use crate::pack::{Pack, PackPins};
+use crate::runtime::live::{Live, LiveOptions, OnCommit};
+use crate::runtime::{CheckpointOptions, Sink, SqliteSink};
+use crate::store::{Access, Pins, RulesChanged, Store};
+
+/// What is to be opened.
+pub(crate) struct Opening {
+    pub(crate) app: App,
+    pub(crate) pack: Pack,
+    pub(crate) db: PathBuf,
+    pub(crate) secret: LogSecret,
+}
+
+/// What is to be closed.
+pub(crate) struct Opened {
+    pub(crate) scribe: JoinHandle<()>,
+}
+
+/// Restores everything; decisions are given from here on.
+pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
+    let Opening { app, pack, db, secret } = opening;
+    let Some(rules) = pack.rules else { return Err(std::io::Error::other("there are no rules").into()) };
+    let stream = app.config.stream;
+    let delays = delay_secret(&app, &secret)?;
+    let eval = EvalOptions {
+        lateness: stream.lateness.0,
+        delay_secret: Some(delays),
+        ..EvalOptions::within(stream.state_budget.0)
+    };
+    let mut sink = SqliteSink::open(&db)?;
+    sink.pin(&pins(&pack.pins, &eval), RulesChanged::Keep)?;
+    let committed = sink.resume()?.and_then(|r| r.standing.journal).and_then(|text| text.parse().ok());
+    let journal = beside(&db, ".journal");
+    let mut options = LiveOptions::new(journal.clone());
+    options.checkpoint = CheckpointOptions {
+        events: stream.commit_events,
+        interval_ms: u64::try_from(stream.commit_time.std().as_millis()).unwrap_or(u64::MAX),
+        ..CheckpointOptions::default()
+    };
+    options.eval = eval;
+    options.queue_records = usize::try_from(stream.queue_events).unwrap_or(usize::MAX);
+    let inbox = Arc::new(Inbox::new(usize::try_from(stream.queue_decisions).unwrap_or(usize::MAX)));
+    let live = Live::open(Arc::clone(&rules), Box::new(sink), options, on_commit(&app, &inbox))?;
+    let gate = GateOptions {
+        seed: secret.of("hashes of the gate").first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b)),
+        lateness: stream.lateness.0,
+        groups_max: usize::try_from(stream.gate_groups).unwrap_or(usize::MAX),
+        ..GateOptions::default()
+    };
+    let gate = saved::read(&db, &journal, committed.unwrap_or(Position::START), &rules, gate);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let writer = runtime.block_on(Store::open(&db, Access::Review))?;
+    let table = runtime.block_on(writer.action_table(Options::default()))?;
+    gate.enforce(|t| *t = table);
+    let log = runtime.block_on(Store::open(&db, Access::ReadOnly))?;
+    app.metrics.rules.set(i64::try_from(rules.program().rules.len()).unwrap_or(i64::MAX));
+    let calls = usize::try_from(app.config.gaps.calls).unwrap_or(usize::MAX);
+    let gaps = Gaps::new(app.config.gaps.within.0, calls);
+    let in_force = ArcSwap::from_pointee(InForce { rules, pins: pack.pins, since: clock::now() });
+    app.begin(Engine { gate, live, in_force, inbox, log, db, gaps });
+    let scribe = scribe::start(Scribe::new(app, writer, runtime))?;
+    Ok(Opened { scribe })
+}
+
+fn on_commit(app: &App, inbox: &Arc<Inbox>) -> OnCommit {
+    let (app, inbox) = (app.clone(), Arc::clone(inbox));
+    Box::new(move |found| {
+        let lost = inbox.find(found);
+        if lost > 0 {
+            tracing::error!(lost, "findings found no room: what they ask for is not done");
+            app.metrics.recorded.get_or_create(&Kind { kind: "findings_lost" }).inc_by(lost as u64);
+        }
+    })
+}
+
+/// Commits all, writes all that is to be written, and lets go of the log.
+pub(crate) fn close(app: &App, scribe: JoinHandle<()>) -> Result<(), ServeError> {
+    let Some(engine) = app.engine_at_end() else { return Ok(()) };
+    let drained = engine.live.drain();
+    engine.inbox.close();
+    if scribe.join().is_err() {
+        app.metrics.panics.inc();
+    }
+    save_gate(engine);
+    drained.map_err(ServeError::from)
+}
+
+/// Writes down what decisions are given from; a failure is told, and costs what was counted since the last time.
+pub(crate) fn save_gate(engine: &Engine) {
+    let position = engine.live.status().journal;
+    if let Err(e) = saved::write(&engine.db, &engine.gate, &position) {
+        tracing::warn!(error = %e, "what decisions are given from could not be written down");
+    }
+}
+
+/// The secret of delays: that of the configuration, or one of the log's own.
+fn delay_secret(app: &App, secret: &LogSecret) -> Result<Secret, ServeError> {
+    let bytes = match &app.config.delay_secret {
+        None => secret.of("random delays"),
+        Some(path) => {
+            let mut bytes = std::fs::read(path)?;
+            while bytes.last().is_some_and(|b| b.is_ascii_whitespace()) {
+                bytes.pop();
+            }
+            bytes
+        }
+    };
+    Secret::new(&bytes).ok_or_else(|| std::io::Error::other("the secret of delays has too few bytes").into())
+}
+
+fn pins(pack: &PackPins, eval: &EvalOptions) -> Pins {
+    let delays = eval.delay_secret.as_ref().map(Secret::fingerprint).unwrap_or_default();
+    let config = format!("serve lateness {} state {} delays {delays}", eval.lateness, eval.state_bytes);
+    Pins {
+        rules: pack.rules.clone(),
+        lists: pack.lists.clone(),
+        registry: pack.registry.clone(),
+        config: Sha256::digest(config).iter().map(|b| format!("{b:02x}")).collect(),
+        engine: env!("CARGO_PKG_VERSION").to_string(),
+    }
+}
+
+fn beside(db: &Path, end: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}

@@ -1,0 +1,248 @@
+//! The thread that writes actions and given decisions into the log. The store numbers the entries; the table of the gate
+//! follows them in their order, its own as well as those that the command line wrote. A log that cannot be written is tried
+//! again: what is to be written waits, bounded, and no action takes effect that is not recorded.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::clock;
+use super::engine::Engine;
+use super::inbox::{ActOf, FINDINGS_WAITING_MAX, Taken, Until, What};
+use super::metrics::Kind;
+use super::state::App;
+use crate::enforce::{Action, ActionId, Entry, Table};
+use crate::store::{Given, Store, StoreError};
+use crate::time::Timestamp;
+use crate::violation::Violation;
+
+/// How often is looked what others wrote, what has become due, and which decisions were given.
+const TURN: Duration = Duration::from_millis(200);
+/// How long after a failure it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often old decisions are removed.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// Decisions that are written at once.
+const GIVEN_ROWS: usize = 4_096;
+
+/// Writes until the inbox is closed and worked off.
+pub(crate) struct Scribe {
+    app: App,
+    log: Store,
+    runtime: Runtime,
+    /// What could not be written yet.
+    findings: VecDeque<Violation>,
+    given: Vec<Given>,
+    retry_at: Option<Duration>,
+    forgot_at: Duration,
+}
+
+impl Scribe {
+    pub(crate) fn new(app: App, log: Store, runtime: Runtime) -> Scribe {
+        Scribe {
+            app,
+            log,
+            runtime,
+            findings: VecDeque::new(),
+            given: Vec::new(),
+            retry_at: None,
+            forgot_at: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn work(mut self) {
+        let app = self.app.clone();
+        let Some(engine) = app.engine_at_end() else { return };
+        loop {
+            let Taken { given, findings, acts, closed } = engine.inbox.take(TURN);
+            let room = FINDINGS_WAITING_MAX.saturating_sub(self.findings.len());
+            if findings.len() > room {
+                self.lost("finding", findings.len() - room);
+            }
+            self.findings.extend(findings.into_iter().take(room));
+            self.keep(given);
+            for act in acts {
+                self.act(engine, act);
+            }
+            let waits = self.retry_at.is_some_and(|at| clock::elapsed() < at);
+            if !waits || closed {
+                match self.turn(engine) {
+                    Ok(()) => self.retry_at = None,
+                    Err(e) => {
+                        tracing::error!(error = %e, "actions and decisions cannot be written; they wait");
+                        self.retry_at = Some(clock::elapsed() + RETRY);
+                    }
+                }
+            }
+            if closed {
+                // What could not be written at the end is told by its number.
+                self.lost("decision", self.given.iter().map(|g| usize::try_from(g.calls).unwrap_or(1)).sum());
+                self.lost("finding", self.findings.len());
+                let _ = self.runtime.block_on(self.log.close());
+                return;
+            }
+        }
+    }
+
+    fn lost(&self, kind: &'static str, n: usize) {
+        if n > 0 {
+            tracing::error!(kind, n, "lost for want of room or of a log that can be written");
+            let kind = if kind == "decision" { "lost" } else { "findings_lost" };
+            self.app.metrics.recorded.get_or_create(&Kind { kind }).inc_by(n as u64);
+        }
+    }
+
+    fn turn(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        self.propose(engine)?;
+        self.follow(engine)?;
+        let due = engine.gate.enforce(|table| table.due(clock::now()));
+        self.append(engine, &due)?;
+        self.write_given()?;
+        self.forget()
+    }
+
+    /// What findings ask for. A finding is let go of once its entries are in the log.
+    fn propose(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        let in_force = engine.in_force.load_full();
+        let rules: HashMap<&str, &[crate::hir::Action]> =
+            in_force.rules.program().rules.iter().map(|r| (r.name.as_str(), r.actions.as_slice())).collect();
+        while let Some(finding) = self.findings.front() {
+            // The table is asked anew for each: what one finding asks for may cover the next.
+            if let Some(actions) = rules.get(finding.rule.as_str()) {
+                let entries = engine.gate.enforce(|table| table.propose(finding, actions, clock::now()));
+                self.append(engine, &entries)?;
+            }
+            self.findings.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Writes entries, and does what the log then says.
+    fn append(&mut self, engine: &Engine, entries: &[Entry]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.runtime.block_on(self.log.append_actions(entries))?;
+        self.follow(engine)
+    }
+
+    /// Does what the log says beyond what the table knows, in the order of the log.
+    fn follow(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        loop {
+            let seq = engine.gate.enforce(|table| table.seq());
+            let entries = self.runtime.block_on(self.log.action_entries(seq))?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            engine.gate.enforce(|table| entries.iter().for_each(|entry| drop(table.apply(entry))));
+        }
+    }
+
+    fn act(&mut self, engine: &Engine, act: ActOf) {
+        let ActOf { id, what, by, reason, reply } = act;
+        let now = clock::now();
+        let does = |table: &Table, id: ActionId| match &what {
+            What::Approve => table.approve(id, &by, &reason, now),
+            What::Refuse => table.refuse(id, &by, &reason, now),
+            What::Release { member: None } => table.release(id, &by, &reason, now),
+            What::Release { member: Some(member) } => table.release_member(id, member, &by, &reason, now),
+            What::Extend { to } => table.extend(id, end(table.get(id), *to, now), &by, &reason, now),
+        };
+        let done = self.runtime.block_on(self.log.act(&id, does)).map(|(action, _)| action);
+        if done.is_ok()
+            && let Err(e) = self.follow(engine)
+        {
+            tracing::error!(error = %e, "an act is in the log and not in force yet");
+        }
+        // Whoever asked may have gone.
+        let _ = reply.send(done);
+    }
+
+    /// Takes given decisions in: those that let pass share a row.
+    fn keep(&mut self, given: Vec<Given>) {
+        let mut alike: HashMap<(Option<String>, Option<String>, Vec<String>, Vec<String>), usize> = HashMap::new();
+        let mut lost = 0;
+        for g in given {
+            if g.decision.verdict.passes() {
+                let key = (g.account.clone(), g.api_key.clone(), g.decision.rules.clone(), g.decision.actions.clone());
+                if let Some(first) = alike.get(&key).and_then(|at| self.given.get_mut(*at))
+                    && (first.decision.verdict, first.decision.would) == (g.decision.verdict, g.decision.would)
+                {
+                    first.calls += g.calls;
+                    continue;
+                }
+                alike.insert(key, self.given.len());
+            }
+            if self.given.len() >= usize::try_from(self.app.config.stream.queue_decisions).unwrap_or(usize::MAX) {
+                lost += 1;
+                continue;
+            }
+            self.given.push(g);
+        }
+        self.lost("decision", lost);
+    }
+
+    fn write_given(&mut self) -> Result<(), StoreError> {
+        while !self.given.is_empty() {
+            let rows = self.given.len().min(GIVEN_ROWS);
+            let page = self.given.get(..rows).unwrap_or_default();
+            self.runtime.block_on(self.log.give(page))?;
+            let calls = page.iter().map(|g| g.calls).sum();
+            self.app.metrics.recorded.get_or_create(&Kind { kind: "recorded" }).inc_by(calls);
+            self.given.drain(..rows);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), StoreError> {
+        if clock::elapsed().saturating_sub(self.forgot_at) < FORGET_EVERY {
+            return Ok(());
+        }
+        self.forgot_at = clock::elapsed();
+        let before = clock::now().saturating_sub(self.app.config.stream.keep_decisions.0);
+        while self.runtime.block_on(self.log.forget_given(before))? > 0 {}
+        Ok(())
+    }
+}
+
+/// A new end; a span is counted from the present end, or from now where that has passed.
+fn end(action: Option<&Action>, to: Until, now: Timestamp) -> Option<Timestamp> {
+    match to {
+        Until::At(at) => Some(at),
+        Until::In(span) => Some(action.and_then(|a| a.until).unwrap_or(now).max(now).saturating_add(span)),
+        Until::Released => None,
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(scribe: Scribe) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("scribe".to_string()).spawn(move || scribe.work())
+}
+
+/// What was said to a call, with what was known, where it is more than a plain `allow`.
+pub(crate) fn given(
+    event: &crate::event::UsageEvent<'_>,
+    decision: &crate::decision::Decision,
+    now: Timestamp,
+    bundle: &str,
+) -> Option<Given> {
+    use crate::event::FieldId;
+    if decision.would == crate::decision::Verdict::Allow {
+        return None;
+    }
+    let text = |field| super::engine::text(event, field).map(str::to_string);
+    Some(Given {
+        number: 0,
+        at: now,
+        calls: 1,
+        event: event.id().to_string(),
+        call: text(FieldId::CALL),
+        account: text(FieldId::ACCOUNT),
+        api_key: text(FieldId::KEY),
+        org: text(FieldId::ORG),
+        decision: decision.clone(),
+        bundle: bundle.to_string(),
+    })
+}
+

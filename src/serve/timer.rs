@@ -1,0 +1,72 @@
+//! What is due by the clock: the session is told the time, the gate is written down, metrics follow.
+
+use std::time::Duration;
+
+use super::clock;
+use super::metrics::{Book, Kind};
+use super::opening::save_gate;
+use super::state::App;
+
+/// How often is looked.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Until it is dropped.
+pub(crate) async fn run(app: App) {
+    let mut saved = clock::elapsed();
+    let mut turn = tokio::time::interval(TURN);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        let Ok(engine) = app.engine() else { continue };
+        engine.live.advance(clock::now());
+        if clock::elapsed().saturating_sub(saved) >= app.config.stream.save_gate.std() {
+            saved = clock::elapsed();
+            let saving = app.clone();
+            let done = tokio::task::spawn_blocking(move || saving.engine_at_end().map(save_gate));
+            let _ = done.await;
+        }
+    }
+}
+
+/// Brings those metrics up to date that follow from how things stand.
+pub(crate) fn measure(app: &App) {
+    let Some(engine) = app.engine_at_end() else { return };
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let m = &app.metrics;
+    let status = engine.live.status();
+    m.queue_events.set(int(status.queue_records as u64));
+    m.commits.set(int(status.commits));
+    m.commits_failed.set(int(status.commits_failed));
+    for (name, n) in status.books.by_name() {
+        m.books.get_or_create(&Book { account: name }).set(int(n));
+    }
+    let counts = engine.gate.counts();
+    for (kind, n) in [
+        ("groups", counts.groups),
+        ("groups_lost", counts.groups_lost),
+        ("ids_lost", counts.ids_lost),
+        ("ahead_lost", counts.ahead_lost),
+        ("calls_lost", counts.calls_lost),
+        ("targets_lost", counts.targets_lost),
+        ("late", counts.late),
+        ("future", counts.future),
+        ("duplicate", counts.duplicate),
+    ] {
+        m.gate.get_or_create(&Kind { kind }).set(int(n));
+    }
+    if let Some((gaps, forgotten)) = engine.gaps.total(clock::now()) {
+        for (kind, n) in [
+            ("calls", gaps.calls),
+            ("records", gaps.records),
+            ("without_record", gaps.without_record),
+            ("without_decision", gaps.without_decision),
+            ("answered_though_refused", gaps.answered_though_refused),
+            ("forgotten", forgotten),
+        ] {
+            m.gaps.get_or_create(&Kind { kind }).set(int(n));
+        }
+    }
+    for (state, n) in engine.gate.enforce(|table| table.tally()) {
+        m.actions.get_or_create(&Kind { kind: state }).set(int(n));
+    }
+}
