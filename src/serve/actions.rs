@@ -69,7 +69,10 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
         Some(word) => match Stands::WORDS.iter().copied().find(|w| *w == word) {
             Some(word) => Some(ActionsIn::State(word)),
             None => {
-                return Err(query::wrong("there is no such `state`", format!("write `alive` or one of {}", Stands::WORDS.join(", "))));
+                return Err(query::wrong(
+                    "there is no such `state`",
+                    format!("write `alive` or one of {}", Stands::WORDS.join(", ")),
+                ));
             }
         },
     };
@@ -244,7 +247,11 @@ pub(crate) async fn refuse(
 fn read<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Refusal> {
     is_of(headers, &["application/json"])?;
     serde_json::from_slice(body).map_err(|e| {
-        Refusal::malformed("bad_body", e.to_string().escape_debug().to_string(), "`/openapi.json` has the form of the body")
+        Refusal::malformed(
+            "bad_body",
+            e.to_string().escape_debug().to_string(),
+            "`/openapi.json` has the form of the body",
+        )
     })
 }
 
@@ -280,7 +287,9 @@ fn absent(id: &str) -> Refusal {
 fn refused(e: StoreError) -> Refusal {
     match e {
         StoreError::NoAction { id, .. } => absent(&id),
-        StoreError::AmbiguousAction { .. } => query::wrong("more than one action begins so", "write more of its digits"),
+        StoreError::AmbiguousAction { .. } => {
+            query::wrong("more than one action begins so", "write more of its digits")
+        }
         StoreError::Refused(crate::enforce::Refusal::Unfit { what, chars_max }) => Refusal::malformed(
             "bad_body",
             format!("the {what} is blank or too long"),

@@ -94,9 +94,11 @@ async fn batch(app: &App, body: &[u8]) -> Result<Response, Refusal> {
         }
         // A batch that is turned away half-way comes again as a whole: what was answered is known by its ids.
         let mut decisions = app.decide_all(events)?.into_iter();
-        answers.extend(places.into_iter().filter_map(|refused| {
-            refused.or_else(|| decisions.next().map(|decision| Each::Answer(decision.into())))
-        }));
+        answers.extend(
+            places.into_iter().filter_map(|refused| {
+                refused.or_else(|| decisions.next().map(|decision| Each::Answer(decision.into())))
+            }),
+        );
         tokio::task::yield_now().await;
     }
     Ok(answer(&Answers::Batch(answers)))

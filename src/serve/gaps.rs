@@ -104,8 +104,16 @@ impl Gaps {
         inner.asked |= !is_record;
         inner.logged |= is_record;
         let minute = inner.minute(now, source);
-        if is_record { minute.records += 1 } else { minute.calls += 1 };
-        if is_record { inner.total.records += 1 } else { inner.total.calls += 1 };
+        if is_record {
+            minute.records += 1
+        } else {
+            minute.calls += 1
+        };
+        if is_record {
+            inner.total.records += 1
+        } else {
+            inner.total.calls += 1
+        };
         match inner.open.get(&call).copied() {
             // A call that is asked about again keeps its first moment, and what was said last.
             Some(known) if (known.half == Half::Record) == is_record => {

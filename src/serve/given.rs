@@ -79,4 +79,3 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     let next = rows.last().filter(|_| full).map(|row| row.number.to_string());
     Ok(answer(&Decisions { decisions: rows.iter().map(Given::to_json).collect(), next }))
 }
-

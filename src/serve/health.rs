@@ -141,7 +141,11 @@ fn details(app: &App) -> Option<Details> {
     let in_force = engine.in_force.load();
     let status = engine.live.status();
     Some(Details {
-        last_reload: app.last_reload().map(|r| ReloadDetail { at: r.at.to_string(), changed: r.changed, failed: r.failed }),
+        last_reload: app.last_reload().map(|r| ReloadDetail {
+            at: r.at.to_string(),
+            changed: r.changed,
+            failed: r.failed,
+        }),
         session: SessionDetail {
             status: status.phase.word(),
             queue: status.queue_records,

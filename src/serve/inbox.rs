@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::enforce::Action;
 use crate::store::{Given, StoreError};
-use crate::time::{Timestamp, Duration as Span};
+use crate::time::{Duration as Span, Timestamp};
 use crate::violation::Violation;
 
 /// Most findings that wait. The evaluator commits no more at a time.
@@ -120,7 +120,8 @@ impl Inbox {
     pub(crate) fn take(&self, patience: Duration) -> Taken {
         let inner = self.lock();
         let idle = |t: &mut Taken| t.findings.is_empty() && t.acts.is_empty() && !t.closed;
-        let (mut inner, _) = self.more.wait_timeout_while(inner, patience, idle).unwrap_or_else(PoisonError::into_inner);
+        let (mut inner, _) =
+            self.more.wait_timeout_while(inner, patience, idle).unwrap_or_else(PoisonError::into_inner);
         let closed = inner.closed;
         std::mem::replace(&mut *inner, Taken { closed, ..Taken::default() })
     }

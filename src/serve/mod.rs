@@ -38,7 +38,7 @@ mod violations;
 
 pub use config::{ChangedRules, Client, Config, ConfigError, Gaps, KEYS_MAX, Key, Limits, Reload, Right, Stream, Tls};
 pub use quantity::{Bytes, Digest, Span};
-pub use secret::SecretError;
 pub use reload::Files;
+pub use secret::SecretError;
 pub use server::{ServeError, Start, Told, serve};
 pub use summary::Summary;

@@ -49,7 +49,8 @@ impl Files {
     }
 
     fn watched(&self) -> impl Iterator<Item = (&PathBuf, RecursiveMode)> {
-        let deep = [Some(&self.rules), self.lists.as_ref()].into_iter().flatten().map(|p| (p, RecursiveMode::Recursive));
+        let deep =
+            [Some(&self.rules), self.lists.as_ref()].into_iter().flatten().map(|p| (p, RecursiveMode::Recursive));
         deep.chain(self.accounts.iter().map(|p| (p, RecursiveMode::NonRecursive)))
     }
 }

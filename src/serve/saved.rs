@@ -45,13 +45,7 @@ pub(crate) fn write(db: &Path, gate: &Gate, position: &Position) -> io::Result<(
 
 /// The gate that was written down, with what the journal holds behind it; an empty one that takes in the journal from
 /// `otherwise` where none was, or where it cannot be used, which is told.
-pub(crate) fn read(
-    db: &Path,
-    journal: &Path,
-    otherwise: Position,
-    rules: &Arc<RuleSet>,
-    options: GateOptions,
-) -> Gate {
+pub(crate) fn read(db: &Path, journal: &Path, otherwise: Position, rules: &Arc<RuleSet>, options: GateOptions) -> Gate {
     let (gate, from) = match restore(db, rules, options.clone()) {
         Ok(Some(restored)) => restored,
         Ok(None) => (Gate::with(Arc::clone(rules), options), otherwise),
@@ -67,11 +61,7 @@ pub(crate) fn read(
     gate
 }
 
-fn restore(
-    db: &Path,
-    rules: &Arc<RuleSet>,
-    options: GateOptions,
-) -> Result<Option<(Gate, Position)>, String> {
+fn restore(db: &Path, rules: &Arc<RuleSet>, options: GateOptions) -> Result<Option<(Gate, Position)>, String> {
     let bytes = match std::fs::read(path(db)) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

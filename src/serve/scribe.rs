@@ -245,4 +245,3 @@ pub(crate) fn given(
         bundle: bundle.to_string(),
     })
 }
-

@@ -54,7 +54,9 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A port cannot be opened.
-    #[error("cannot listen on {address}: {source}\nhelp: write another `--listen ADDRESS:PORT`; port 0 takes any that is free")]
+    #[error(
+        "cannot listen on {address}: {source}\nhelp: write another `--listen ADDRESS:PORT`; port 0 takes any that is free"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -4,6 +4,7 @@
 mod answers;
 mod callers;
 mod contracts;
+mod docs;
 mod envoy;
 mod hostile;
 mod routes;

@@ -5,7 +5,8 @@ use super::server::{Options, command, directory};
 #[test]
 fn a_wrong_key_or_value_is_told_with_what_to_write_instead() {
     let digest = "0".repeat(64);
-    let twice = format!("keys: [{{name: a, sha256: {digest}, may: [read]}}, {{name: a, sha256: {digest}, may: [read]}}]");
+    let twice =
+        format!("keys: [{{name: a, sha256: {digest}, may: [read]}}, {{name: a, sha256: {digest}, may: [read]}}]");
     let nothing = format!("keys: [{{name: a, sha256: {digest}, may: []}}]");
     let cases = [
         ("lisen: 127.0.0.1:1", "unknown field `lisen`", "did you mean `listen`?"),

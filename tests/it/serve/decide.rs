@@ -15,7 +15,10 @@ fn a_rule_on_a_single_event_refuses_and_tells_no_threshold() {
                "violations": [], "actions": [], "retry_after_s": null})
     );
     let refused = server.post("/v1/decide", &event("e2", "a", r#""max_tokens":-1"#)).json();
-    assert_eq!((&refused["decision"], &refused["status"], &refused["mode"]), (&json!("block"), &json!(403), &json!("enforce")));
+    assert_eq!(
+        (&refused["decision"], &refused["status"], &refused["mode"]),
+        (&json!("block"), &json!(403), &json!("enforce"))
+    );
     assert_eq!(refused["rules"], json!(["probe"]));
     let reason = refused["reason"].as_str().unwrap();
     assert!(reason.contains("3.1") && !reason.contains("-1"), "{reason}");

@@ -9,9 +9,14 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[test]
 fn whatever_is_sent_is_told_what_is_wrong_with_it() {
-    let server = Server::start(&Options { config: "limits: {body_bytes: 70KiB, batch_events: 2}", ..Options::default() });
+    let server =
+        Server::start(&Options { config: "limits: {body_bytes: 70KiB, batch_events: 2}", ..Options::default() });
     let fine = event("e", "a", "");
-    let deep = format!(r#"{{"id":"e","ts":"2026-01-01T00:00:00Z","type":"request","x":{}1{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    let deep = format!(
+        r#"{{"id":"e","ts":"2026-01-01T00:00:00Z","type":"request","x":{}1{}}}"#,
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
     let long = format!(r#"{{"id":"e","prompt":"{}"}}"#, "x".repeat(80_000));
     let three = format!("[{fine},{fine},{fine}]");
     let cases: Vec<(&str, &str, &[(&str, &str)], &[u8], u16, &str)> = vec![
@@ -56,7 +61,8 @@ fn whatever_is_sent_is_told_what_is_wrong_with_it() {
 fn a_message_tells_the_place_and_never_a_text_of_the_event() {
     let server = Server::start(&Options::default());
     let secret = "my secret prompt";
-    let body = format!(r#"{{"id":"e","ts":"2026-01-01T00:00:00Z","type":"request","prompt":"{secret}","stream":"{secret}"x"#);
+    let body =
+        format!(r#"{{"id":"e","ts":"2026-01-01T00:00:00Z","type":"request","prompt":"{secret}","stream":"{secret}"x"#);
     let answer = server.post("/v1/decide", &body);
     assert_eq!(answer.status, 400);
     assert!(!answer.body.contains("secret"), "{}", answer.body);
