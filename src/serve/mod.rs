@@ -15,6 +15,7 @@ mod given;
 mod guard;
 mod health;
 mod inbox;
+mod ingest;
 mod keys;
 mod listen;
 mod metrics;

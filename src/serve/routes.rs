@@ -16,7 +16,7 @@ use super::error::{Refusal, json};
 use super::guard::{Guard, door, guard};
 use super::openapi::{Document, Written};
 use super::state::App;
-use super::{actions, decide, given, health, openapi, rules, violations};
+use super::{actions, decide, given, health, ingest, openapi, rules, violations};
 use crate::gateway::{self, Edge};
 
 /// The router of the HTTP port.
@@ -27,6 +27,9 @@ pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
         .merge(of(Right::Decide, "/v1/decide", routes!(decide::decide)))
         .merge(open("/healthz", routes!(health::healthz)))
         .merge(open("/readyz", routes!(health::readyz)))
+        .merge(of(Right::Ingest, "/v1/events", routes!(ingest::events)))
+        .merge(of(Right::Ingest, "/v1/logs", routes!(ingest::logs)))
+        .merge(of(Right::Ingest, "/v1/traces", routes!(ingest::traces)))
         .merge(of(Right::Read, "/v1/violations", routes!(violations::list)))
         .merge(of(Right::Read, "/v1/violations/{id}", routes!(violations::one)))
         .merge(of(Right::Read, "/v1/decisions", routes!(given::list)))

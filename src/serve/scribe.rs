@@ -135,7 +135,11 @@ impl Scribe {
             if entries.is_empty() {
                 return Ok(());
             }
-            engine.gate.enforce(|table| entries.iter().for_each(|entry| drop(table.apply(entry))));
+            engine.gate.enforce(|table| {
+                for entry in &entries {
+                    table.apply(entry);
+                }
+            });
         }
     }
 
@@ -149,7 +153,10 @@ impl Scribe {
             What::Release { member: Some(member) } => table.release_member(id, member, &by, &reason, now),
             What::Extend { to } => table.extend(id, end(table.get(id), *to, now), &by, &reason, now),
         };
-        let done = self.runtime.block_on(self.log.act(&id, does)).map(|(action, _)| action);
+        let done = self.runtime.block_on(self.log.act(&[&id], does)).and_then(|acted| {
+            let none = || StoreError::NoAction { path: self.log.path().to_owned(), id: id.clone() };
+            acted.into_iter().next().map(|(action, _)| action).ok_or_else(none)
+        });
         if done.is_ok()
             && let Err(e) = self.follow(engine)
         {
