@@ -52,7 +52,7 @@ fn rises(e: &Expr, aggregates: &[Aggregate]) -> bool {
 }
 
 /// Whether a value of an event cannot lie below zero. `max_tokens` can: callers send -1 as a probe.
-fn is_never_negative(e: &Expr) -> bool {
+pub(super) fn is_never_negative(e: &Expr) -> bool {
     match &e.kind {
         ExprKind::Const(Const::Num(n)) => *n >= 0,
         ExprKind::Field(f) => match e.ty {

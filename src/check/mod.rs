@@ -11,6 +11,7 @@ mod expr;
 pub(crate) mod growing;
 mod keys;
 mod later;
+mod limit;
 pub mod limits;
 mod link;
 mod lints;
@@ -69,7 +70,6 @@ pub fn check_with(files: &[ast::File], options: &CheckOptions) -> (hir::Program,
     lists::lower_keys(&mut cx, &items);
     link::declare(&mut cx);
     series::declare(&mut cx);
-    later::declarations(&mut cx, &items);
     rule::lower_all(&mut cx, &items);
     cx.program.definitions = cx.names.definitions();
     diagnostic::sort(&mut cx.out);

@@ -90,7 +90,7 @@ pub(super) fn collect<'a>(cx: &mut Checker<'a>, items: &[&'a ast::Item]) {
             }
             ast::Item::Rule(ast::Rule { name, .. })
             | ast::Item::Apply(ast::Apply { name, .. })
-            | ast::Item::Limit(ast::Limit { name, .. }) => {
+            | ast::Item::Limit(ast::Limit { sections: ast::Rule { name, .. }, .. }) => {
                 rules += 1;
                 if cx.within(rules, limits::RULES_MAX, "rules", name.span) {
                     declare_rule(cx, name);

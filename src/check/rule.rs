@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, keys, later, limits, link, lints, memory, names,
-    order, sequence, tests, window, wording,
+    Checker, actions, because, call, clause, cost, expr, growing, keys, later, limit, limits, link, lints, memory,
+    names, order, sequence, tests, window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
@@ -13,16 +13,19 @@ use crate::hir::{self, ClauseRef, Confidence, Expr, ExprKind, LinkId, Mode, Rule
 use crate::syntax::ast::{self, OnWhat};
 use crate::value::Type;
 
-/// Lowers all rules, then those that apply another.
+/// Lowers all rules and limits, then those that apply another.
 pub(super) fn lower_all(cx: &mut Checker<'_>, items: &[&ast::Item]) {
     let mut done: Vec<(usize, Rule)> = Vec::new();
     let mut by_name: BTreeMap<&str, Option<Rule>> = BTreeMap::new();
     for (at, item) in items.iter().enumerate() {
-        let ast::Item::Rule(rule) = item else { continue };
-        let lowered = lower(cx, rule);
-        if cx.names.is_first_rule(&rule.name) {
+        let (name, lowered) = match item {
+            ast::Item::Rule(rule) => (&rule.name, lower(cx, rule, "rule")),
+            ast::Item::Limit(written) => (&written.sections.name, limit::lower(cx, written)),
+            _ => continue,
+        };
+        if cx.names.is_first_rule(name) {
             done.extend(lowered.clone().map(|r| (at, r)));
-            by_name.insert(&rule.name.text, lowered);
+            by_name.insert(&name.text, lowered);
         }
     }
     for (at, item) in items.iter().enumerate() {
@@ -42,7 +45,7 @@ fn apply(
     by_name: &BTreeMap<&str, Option<Rule>>,
     items: &[&ast::Item],
 ) -> Option<Rule> {
-    let enforces = enforces(cx, &applied.enforces, &applied.name);
+    let enforces = enforces(cx, &applied.enforces, &applied.name, "rule");
     let severity = word(cx, applied.severity.as_ref(), "severity", Severity::ALL, Severity::word);
     let mode = word(cx, applied.mode.as_ref(), "mode", Mode::ALL, Mode::word);
     let name = &applied.definition;
@@ -95,15 +98,15 @@ fn word<T: Copy>(
     cx.fail(unknown)
 }
 
-fn enforces(cx: &mut Checker<'_>, paths: &[ast::Path], name: &ast::Name) -> Option<Vec<ClauseRef>> {
+fn enforces(cx: &mut Checker<'_>, paths: &[ast::Path], name: &ast::Name, what: &str) -> Option<Vec<ClauseRef>> {
     if paths.is_empty() {
         if cx.is_broken(name.span) {
             return None;
         }
-        let message = format!("the rule `{}` enforces no clause", name.text);
+        let message = format!("the {what} `{}` enforces no clause", name.text);
         return cx.fail(
             Diagnostic::new(Code::NO_CLAUSE, name.span, message)
-                .label("no clause, no rule")
+                .label(format!("no clause, no {what}"))
                 .help("add `enforces provider.document.clause` as the first section"),
         );
     }
@@ -310,9 +313,10 @@ fn lets(cx: &mut Checker<'_>, scope: &mut Scope, rule: &ast::Rule, poisoned: boo
     complete && scope.lets.values().all(Option::is_some)
 }
 
-fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
+/// Lowers a rule; `what` is what its block is called.
+pub(super) fn lower(cx: &mut Checker<'_>, rule: &ast::Rule, what: &str) -> Option<Rule> {
     let before = cx.out.len();
-    let enforces = enforces(cx, &rule.enforces, &rule.name);
+    let enforces = enforces(cx, &rule.enforces, &rule.name, what);
     let severity = word(cx, rule.severity.as_ref(), "severity", Severity::ALL, Severity::word);
     let confidence = word(cx, rule.confidence.as_ref(), "confidence", Confidence::ALL, Confidence::word);
     let mode = word(cx, rule.mode.as_ref(), "mode", Mode::ALL, Mode::word);
@@ -443,6 +447,7 @@ fn lower(cx: &mut Checker<'_>, rule: &ast::Rule) -> Option<Rule> {
         rollout,
         because: text?,
         mistaken_for: rule.mistaken_for.iter().map(|t| t.value.clone()).collect(),
+        limit: None,
         span: rule.span,
         definition: rule.span,
     };

@@ -52,6 +52,7 @@ pub fn read(program: &Program, rule: &Rule) -> Reading {
         ("Time", time(rule)),
         ("Values", values(s, rule)),
         ("Violation", violation(s, rule)),
+        ("At arrival", at_arrival(s, rule)),
         ("Left out", left_out(s, rule)),
         ("Then", then(rule)),
         ("Silent", silences(s, rule)),
@@ -261,6 +262,24 @@ fn violation(s: &mut Speech<'_>, rule: &Rule) -> Vec<Line> {
         }
         Shape::Windowed(w) => s.outline("It is a violation when", &w.when, true, 0, &mut out),
     }
+    out
+}
+
+/// What a limit asks of a call when it arrives.
+fn at_arrival(s: &mut Speech<'_>, rule: &Rule) -> Vec<Line> {
+    let Some(limit) = &rule.limit else { return Vec::new() };
+    let most = s.value(&limit.most);
+    let mut out = vec![sentence(format!(
+        "It is a limit: a call is asked about when it arrives, and passes where what was used in the span, what is held for \
+         calls under way and what it asks for are together no more than {most}."
+    ))];
+    out.push(sentence(match &limit.reserve {
+        Some(reserve) => format!(
+            "Held for a call until it is over: {}; where that is not known, what a call settles on average.",
+            s.value(reserve)
+        ),
+        None => "Nothing is held for a call; calls are refused once the limit is used up.".to_string(),
+    }));
     out
 }
 

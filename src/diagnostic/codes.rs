@@ -87,6 +87,7 @@ codes! {
     BLOCK_NEEDS_REVIEW "TOS0406" Error "a block without review on a rule that is judged only at the end of a step";
     BAD_TEST "TOS0407" Error "a test that cannot be run";
     BAD_DATES "TOS0408" Error "an end that lies before its beginning";
+    BAD_LIMIT "TOS0409" Error "a limit that cannot be kept when a call arrives";
     // 05xx lists and tables
     LIST_FILE_MISSING "TOS0501" Error "a list file that is not there";
     LIST_FILE_MALFORMED "TOS0502" Error "a list file that cannot be read";

@@ -19,6 +19,7 @@ mod json;
 mod people;
 mod propose;
 mod snapshot;
+mod spare;
 mod table;
 mod target;
 

@@ -10,7 +10,7 @@ use super::merkle::Tree;
 use super::merkle::{hex, leaf};
 use super::route::{EventEnv, part_text};
 use super::window::{Merge, because, recorded};
-use crate::hir::{Action, Clause, ClauseRef, Policy, Program, Rule, Verb};
+use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
 use crate::plan::rule::{Key, RulePlan, ShapePlan, ValuePlan, WindowPlan};
 use crate::time::Timestamp;
 use crate::value::Type;
@@ -29,39 +29,33 @@ pub(crate) fn id(parts: &[&str]) -> String {
 }
 
 /// The clauses of a rule in the versions in force at a time: the latest that had begun, else the first there is.
-fn clauses(program: &Program, enforces: &[ClauseRef], at: Timestamp) -> Vec<Enforced> {
-    let chosen = enforces.iter().filter_map(|reference| clause_at(program, reference, at));
-    chosen
-        .map(|(policy, clause, in_force)| Enforced {
-            policy: policy.name.clone(),
-            version: policy.version.clone(),
-            clause: clause.name.clone(),
-            section: clause.section.clone(),
-            says: clause.says.clone(),
-            from: clause.from,
-            in_force,
-        })
-        .collect()
-}
-
-/// A clause in the version of a time, and whether it is in force then.
-pub(crate) fn clause_at<'p>(
-    program: &'p Program,
-    reference: &ClauseRef,
-    at: Timestamp,
-) -> Option<(&'p Policy, &'p Clause, bool)> {
-    let versions = reference.versions.iter().filter_map(|(p, c)| {
-        let policy = program.policies.get(*p as usize)?;
-        Some((policy, policy.clauses.get(*c as usize)?))
-    });
-    let mut chosen = None;
-    for (policy, clause) in versions {
-        let begun = clause.from <= at;
-        if chosen.is_none() || begun {
-            chosen = Some((policy, clause, begun && clause.until.is_none_or(|until| at < until)));
+pub(crate) fn clauses(program: &Program, enforces: &[ClauseRef], at: Timestamp) -> Vec<Enforced> {
+    let mut out = Vec::new();
+    for reference in enforces {
+        let versions = reference.versions.iter().filter_map(|(p, c)| {
+            let policy = program.policies.get(*p as usize)?;
+            Some((policy, policy.clauses.get(*c as usize)?))
+        });
+        let mut chosen = None;
+        for (policy, clause) in versions {
+            let begun = clause.from <= at;
+            if chosen.is_none() || begun {
+                chosen = Some((policy, clause, begun && clause.until.is_none_or(|until| at < until)));
+            }
+        }
+        if let Some((policy, clause, in_force)) = chosen {
+            out.push(Enforced {
+                policy: policy.name.clone(),
+                version: policy.version.clone(),
+                clause: clause.name.clone(),
+                section: clause.section.clone(),
+                says: clause.says.clone(),
+                from: clause.from,
+                in_force,
+            });
         }
     }
-    chosen
+    out
 }
 
 /// An action as the author would write it.

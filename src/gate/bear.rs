@@ -1,7 +1,8 @@
 //! What bears on a call, and what it comes to together.
 
 use crate::decision::{Decision, Verdict};
-use crate::eval::finding::clause_at;
+use crate::enforce::public_reason;
+use crate::eval::finding::clauses;
 use crate::hir::{Mode, Program, Rule};
 use crate::time::{Duration, Timestamp};
 
@@ -54,13 +55,5 @@ pub(super) fn together(mut bearing: Vec<Bearing>) -> Decision {
 
 /// What a caller is told: the passage of the document, in the words of its author.
 pub(super) fn reason(program: &Program, rule: &Rule, at: Timestamp) -> String {
-    let Some((policy, clause, _)) = rule.enforces.iter().find_map(|c| clause_at(program, c, at)) else {
-        return String::new();
-    };
-    let title = if policy.title.is_empty() { &policy.name } else { &policy.title };
-    let section = if clause.section.is_empty() { &clause.name } else { &clause.section };
-    match clause.says.as_str() {
-        "" => format!("{title}, {section}"),
-        says => format!("{title}, {section}: {says}"),
-    }
+    clauses(program, &rule.enforces, at).first().map(public_reason).unwrap_or_default()
 }

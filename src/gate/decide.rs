@@ -1,15 +1,18 @@
 //! One event: who looks at it, what that counts, and what follows.
 
+use std::sync::PoisonError;
+
 use smallvec::SmallVec;
 
 use super::bear::{Bearing, reason, together};
 use super::{Active, Gate, Worker};
 use crate::decision::{Decision, Verdict};
-use crate::enforce::Caller;
+use crate::enforce::{Caller, Scope};
 use crate::eval::finding::id;
 use crate::eval::outcome::acts_on;
 use crate::event::{FieldId, Kind, UsageEvent};
 use crate::hir::{Mode, Rule};
+use crate::inline::limits::Ask;
 use crate::inline::{Acts, Asker, Found, Part, Token, Touched};
 use crate::plan::rule::RulePlan;
 use crate::time::Duration;
@@ -17,21 +20,23 @@ use crate::value::Value;
 
 /// What is done for one call until its answer is known.
 #[derive(Default)]
-struct Course {
-    bearing: Vec<Bearing>,
+pub(super) struct Course {
+    pub(super) bearing: Vec<Bearing>,
     /// What passed throttles.
     tokens: Vec<Token>,
     /// Groups in which the call counts ahead.
     ahead: SmallVec<[u128; 2]>,
+    /// What limits hold for it.
+    pub(super) reserved: Vec<Ask>,
 }
 
 /// What is known of an event before it is routed.
 #[derive(Clone, Copy)]
-struct Heard {
+pub(super) struct Heard {
     id: u64,
     call: Option<u64>,
     /// Whether it came before, and passed then.
-    before: Option<bool>,
+    pub(super) before: Option<bool>,
 }
 
 fn text<'e>(event: &'e UsageEvent<'_>, field: FieldId) -> Option<&'e str> {
@@ -39,6 +44,11 @@ fn text<'e>(event: &'e UsageEvent<'_>, field: FieldId) -> Option<&'e str> {
         Value::Text(text) => Some(text),
         _ => None,
     }
+}
+
+/// Who sends a call.
+pub(super) fn caller<'e>(event: &'e UsageEvent<'_>) -> Caller<'e> {
+    Caller { account: text(event, FieldId::ACCOUNT), key: text(event, FieldId::KEY), org: text(event, FieldId::ORG) }
 }
 
 /// Where the memory of a group lies.
@@ -98,6 +108,12 @@ impl Gate {
                 self.shard(place(group)).panes.count(answer, group, event.ts().0, taken, call);
             }
         }
+        self.settle_limits(active, worker, event);
+    }
+
+    /// Whether a person has taken a caller out of what a rule does.
+    pub(super) fn is_spared(&self, rule: &str, caller: Caller<'_>) -> bool {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).spares(rule, caller)
     }
 
     pub(super) fn answer(&self, active: &Active, worker: &mut Worker, event: &UsageEvent<'_>) -> Decision {
@@ -116,12 +132,19 @@ impl Gate {
             }
         }
         self.stand(asker, event, heard, &mut course);
-        let Course { bearing, tokens, ahead } = course;
+        self.reserve(active, worker, event, heard, &mut course);
+        let Course { bearing, tokens, ahead, reserved } = course;
         let decision = together(bearing);
-        if decision.verdict.passes() {
+        let passes = decision.verdict.passes();
+        if passes {
             self.let_pass(event, heard, ahead);
         } else {
+            self.release(active, &reserved);
             self.turn_away(heard, tokens, ahead);
+        }
+        // What happens whatever the answer is settled; of a request, only what passes.
+        if heard.before.is_none() && (passes || event.kind() != Kind::Request) {
+            self.settle_limits(active, worker, event);
         }
         decision
     }
@@ -173,7 +196,8 @@ impl Gate {
                 (None, false) => Some(id(&[&rule.name, &plan.hash, event.id()])),
                 _ => None,
             };
-            if !is_within(rule, window.map(|_| group()), event, violation.as_deref()) {
+            let within = is_within(rule, window.map(|_| group()), event, violation.as_deref());
+            if !within || self.is_spared(&rule.name, caller(event)) {
                 continue;
             }
             let mut verdict = acts.verdict;
@@ -205,29 +229,28 @@ impl Gate {
 
     /// What actions in force do about a call.
     fn stand(&self, asker: &Asker, event: &UsageEvent<'_>, heard: Heard, course: &mut Course) {
-        let caller = Caller {
-            account: text(event, FieldId::ACCOUNT),
-            key: text(event, FieldId::KEY),
-            org: text(event, FieldId::ORG),
-        };
-        let standing = {
-            let table = self.table.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            table.standing(caller, event.ts())
-        };
+        let caller = caller(event);
+        let standing = self.table.read().unwrap_or_else(PoisonError::into_inner).standing(caller, event.ts());
         for s in standing {
             let mut retry_after = s.until.map(|until| Duration(until.0.saturating_sub(event.ts().0)));
-            let mut verdict = s.verdict;
+            let (mut verdict, mut would) = (s.verdict, if s.mode == Mode::Shadow { s.would } else { s.verdict });
             if let Some(rate) = s.rate {
-                let key = asker.hash(&format!("\u{1f}{}", s.action));
+                let whom = match s.scope {
+                    Scope::Account => caller.account,
+                    Scope::Key => caller.key,
+                    Scope::Org => caller.org,
+                    Scope::Group => None,
+                };
+                let key = asker.hash(&format!("\u{1f}{}\u{1f}{}", s.action, whom.unwrap_or_default()));
                 match self.throttle(key, rate, event, heard, course) {
-                    Ok(()) => verdict = Verdict::Allow,
+                    Ok(()) => (verdict, would) = (Verdict::Allow, Verdict::Allow),
                     Err(later) => retry_after = Some(later),
                 }
             }
             course.bearing.push(Bearing {
                 verdict,
-                would: verdict,
-                mode: Mode::Enforce,
+                would,
+                mode: s.mode,
                 retry_after,
                 reason: s.reason,
                 rule: s.rule,

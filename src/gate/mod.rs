@@ -8,14 +8,18 @@
 
 mod bear;
 mod decide;
+mod limit;
 mod saved;
 
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use self::limit::{Quota, bounds};
 use crate::decision::Decision;
 use crate::enforce::Table;
 use crate::event::{FieldId, UsageEvent};
+use crate::inline::limits::{Ask, LimitReader, Use, kept};
+use crate::inline::quota::{Quotas, Told};
 use crate::inline::{Asker, Calls, Heard, Panes, Plans, Throttles};
 use crate::plan::RuleSet;
 use crate::time::{Duration, MINUTE_NS};
@@ -108,6 +112,8 @@ struct Active {
     epoch: u64,
     rules: Arc<RuleSet>,
     plans: Plans,
+    /// How many limits there are.
+    kept: usize,
 }
 
 /// What one thread routes with.
@@ -115,6 +121,9 @@ struct Active {
 struct Worker {
     epoch: u64,
     asker: Asker,
+    limits: LimitReader,
+    asks: Vec<Ask>,
+    uses: Vec<Use>,
 }
 
 /// One part of the memory.
@@ -136,6 +145,7 @@ pub struct Gate {
     active: RwLock<Arc<Active>>,
     table: RwLock<Table>,
     shards: Box<[Mutex<Shard>; SHARDS]>,
+    quotas: Box<[Mutex<Quota>; SHARDS]>,
     pools: Box<[Mutex<Vec<Worker>>]>,
     options: GateOptions,
 }
@@ -153,9 +163,12 @@ impl Gate {
 
     /// A gate for these rules.
     pub fn with(rules: Arc<RuleSet>, options: GateOptions) -> Self {
-        let plans = Plans::new(&rules, options.lateness);
+        let kept = kept(&rules);
+        let quota = |_| Mutex::new(Quota { epoch: 0, all: Quotas::new(kept.clone(), bounds()) });
+        let quotas = Box::new(std::array::from_fn(quota));
         Gate {
-            active: RwLock::new(Arc::new(Active { epoch: 0, rules, plans })),
+            active: RwLock::new(Arc::new(Active::new(0, rules, options.lateness))),
+            quotas,
             table: RwLock::new(Table::default()),
             shards: Box::new(std::array::from_fn(|_| Mutex::new(Shard::new(&options)))),
             pools: (0..POOLS).map(|_| Mutex::new(Vec::new())).collect(),
@@ -186,10 +199,10 @@ impl Gate {
     /// Takes other rules from now on; calls that are being answered are answered by those before. What was counted stays
     /// for rules that find the same as before, whatever they are called and do; others begin with nothing.
     pub fn reload(&self, rules: Arc<RuleSet>) {
-        let plans = Plans::new(&rules, self.options.lateness);
+        let mut next = Active::new(0, rules, self.options.lateness);
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        let epoch = active.epoch + 1;
-        *active = Arc::new(Active { epoch, rules, plans });
+        next.epoch = active.epoch + 1;
+        *active = Arc::new(next);
     }
 
     /// The rules that answer.
@@ -217,6 +230,11 @@ impl Gate {
         sum
     }
 
+    /// What went otherwise than it should with limits.
+    pub fn limits_told(&self) -> Told {
+        self.quotas.iter().fold(Told::default(), |sum, quota| sum.plus(held(quota).all.told()))
+    }
+
     /// Bytes that the groups take. Goes through all of them.
     pub fn group_bytes(&self) -> usize {
         self.shards.iter().map(|shard| held(shard).panes.heap_bytes()).sum()
@@ -239,7 +257,7 @@ impl Gate {
         let thread = foldhash::fast::FixedState::default().hash_one(std::thread::current().id());
         let pool = self.pools.get(thread as usize % POOLS);
         let spare = pool.and_then(|pool| held(pool).pop()).filter(|worker| worker.epoch == active.epoch);
-        let fresh = || Worker { epoch: active.epoch, asker: Asker::new(self.options.seed) };
+        let fresh = || Worker::new(active.epoch, self.options.seed);
         let mut worker = spare.unwrap_or_else(fresh);
         let result = f(&active, &mut worker);
         if let Some(pool) = pool {
@@ -254,6 +272,20 @@ impl Gate {
             Value::Num(taken_in) => event.ts().0 > taken_in.saturating_add(self.options.future.0),
             _ => false,
         }
+    }
+}
+
+impl Active {
+    fn new(epoch: u64, rules: Arc<RuleSet>, lateness: Duration) -> Active {
+        let plans = Plans::new(&rules, lateness);
+        Active { epoch, plans, kept: rules.limits().count(), rules }
+    }
+}
+
+impl Worker {
+    fn new(epoch: u64, seed: u64) -> Worker {
+        let limits = LimitReader::default();
+        Worker { epoch, asker: Asker::new(seed), limits, asks: Vec::new(), uses: Vec::new() }
     }
 }
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::limit::bounds;
 use super::{Gate, GateOptions, SHARDS, Shard, held};
+use crate::inline::limits::kept;
+use crate::inline::quota::Quotas;
 use crate::inline::{Calls, Heard, SavedGroup, Throttles};
 use crate::plan::RuleSet;
 
@@ -38,6 +41,7 @@ pub enum GateError {
 struct Saved {
     seed: u64,
     shards: Vec<SavedShard>,
+    quotas: Vec<Vec<u8>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,7 +69,8 @@ impl Gate {
                 throttles: shard.throttles.clone(),
             }
         });
-        let saved = Saved { seed: self.options.seed, shards: shards.collect() };
+        let quotas = self.quotas.iter().map(|quota| held(quota).all.to_bytes()).collect();
+        let saved = Saved { seed: self.options.seed, shards: shards.collect(), quotas };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_be_bytes());
         bytes = postcard::to_extend(&saved, bytes).map_err(|e| GateError::Unwritable(e.to_string()))?;
@@ -91,12 +96,16 @@ impl Gate {
         }
         let body = told.get(MAGIC.len() + 2..).ok_or(GateError::Damaged)?;
         let saved: Saved = postcard::from_bytes(body).map_err(|_| GateError::Damaged)?;
-        if saved.shards.len() != SHARDS {
+        if saved.shards.len() != SHARDS || saved.quotas.len() != SHARDS {
             return Err(GateError::Damaged);
         }
+        let kept = kept(&rules);
         let gate = Gate::with(rules, GateOptions { seed: saved.seed, ..options });
         for (shard, saved) in gate.shards.iter().zip(saved.shards) {
             held(shard).fill(saved, &gate.options);
+        }
+        for (quota, bytes) in gate.quotas.iter().zip(saved.quotas) {
+            held(quota).all = Quotas::from_bytes(&bytes, kept.clone(), bounds()).map_err(|_| GateError::Damaged)?;
         }
         Ok(gate)
     }

@@ -31,7 +31,7 @@ pub fn canonical_rule(program: &Program, rule: &Rule) -> String {
 /// the same groups at the same steps, so that one definition bound to several clauses is evaluated once.
 pub fn canonical_definition(program: &Program, rule: &Rule) -> String {
     let text = canonical_rule(program, rule);
-    let told = ["name ", "enforces ", "severity ", "confidence ", "mode ", "action ", "budget ", "rollout "];
+    let told = ["name ", "enforces ", "severity ", "confidence ", "mode ", "action ", "budget ", "rollout ", "limit "];
     text.lines().filter(|line| !told.iter().any(|t| line.starts_with(t))).map(|line| format!("{line}\n")).collect()
 }
 
@@ -166,6 +166,12 @@ impl Writer<'_> {
         }
         if let Some(rollout) = rule.rollout {
             self.line("rollout", &rollout.to_string());
+        }
+        if let Some(limit) = &rule.limit {
+            match &limit.reserve {
+                Some(reserve) => self.expr_line("limit reserve", reserve),
+                None => self.line("limit", "reserve nothing"),
+            }
         }
         let _ = writeln!(self.out, "cooldown_ns {:?}", rule.cooldown.map(|d| d.0));
         self.out.push_str("because");

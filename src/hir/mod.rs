@@ -4,6 +4,7 @@
 mod baseline;
 mod canonical;
 mod keys;
+mod limit;
 mod link;
 mod memory;
 mod sequence;
@@ -15,6 +16,7 @@ pub use canonical::{
     describe, rule_hash,
 };
 pub use keys::key_type;
+pub use limit::Limit;
 pub use link::{
     Family, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_EDGES_MAX, LINK_FAMILIES_MAX, LINK_PAIRS_MAX, Link, LinkId, LinkValue,
 };
@@ -264,6 +266,8 @@ pub struct Rule {
     pub because: Vec<Piece>,
     /// Known innocent look-alikes.
     pub mistaken_for: Vec<String>,
+    /// What it holds back at arrival, where it was written as a limit.
+    pub limit: Option<Limit>,
     /// Where it is declared: the whole block.
     pub span: Span,
     /// Where its definition stands; differs from `span` where the rule `applies` another.

@@ -58,6 +58,8 @@ pub enum Form {
     Single,
     /// By what its group came to so far.
     Window,
+    /// By what calls of its key have used, and what is held for those under way.
+    Limit,
 }
 
 /// What one rule says at arrival.
@@ -102,6 +104,7 @@ pub(super) fn form(rule: &Rule, asks_memory: bool) -> Result<Form, Silent> {
         _ if asks_memory => Err(Silent::Memory),
         Shape::Sequence(_) => Err(Silent::Sequence),
         _ if rule.budget.is_some() => Err(Silent::Budget),
+        _ if rule.limit.is_some() => Ok(Form::Limit),
         Shape::Single => Ok(Form::Single),
         Shape::Windowed(w) if w.link.is_some() => Err(Silent::Link),
         Shape::Windowed(w) if w.gap.is_some() => Err(Silent::Session),

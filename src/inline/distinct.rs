@@ -86,7 +86,7 @@ impl Sightings {
             }
         }
         self.queue.insert(at, (step, value));
-        if at < self.head() || step < newest - w.panes + 1 {
+        if step <= newest - w.panes {
             self.head += 1;
         } else if let Some(last) = &mut self.last {
             let known = last.entry(value).or_insert(step);

@@ -100,7 +100,8 @@ impl Group {
 
     /// How promising it is: the least goes first.
     pub(super) fn promise(&self) -> (i64, i64) {
-        (self.rows.events(), self.newest)
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.len() as i64);
+        (self.rows.events().saturating_add(ahead), self.newest)
     }
 
     /// Whether an event of a step comes too late to be counted.
@@ -125,7 +126,7 @@ impl Group {
     /// Counts an event.
     pub(super) fn add(&mut self, w: &WindowAnswer, step: i64, taken: Taken<'_>) {
         self.advance(w, step);
-        self.rows.add(w, step, |slot| taken.value(w, slot));
+        self.rows.add(w, self.newest, step, |slot| taken.value(w, slot));
         for (number, slot) in w.slots.iter().enumerate() {
             if let Kept::Distinct(at, needed) = slot.kept
                 && let Some(Some(value)) = taken.value(w, number)

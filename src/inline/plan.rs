@@ -66,6 +66,9 @@ pub(crate) struct Acts {
     pub(crate) verdict: Verdict,
     /// Whom it throttles, to how many, in each span.
     pub(crate) throttles: Vec<(&'static str, u64, Duration)>,
+    /// What a limit says that has no room.
+    pub(crate) beyond: Verdict,
+    /// Whether it answers by itself or by its window.
     pub(crate) answers: bool,
 }
 
@@ -86,7 +89,8 @@ impl Plans {
             let found = form(rule, plan.memory.is_some());
             let leads = rules.members(number).next().is_some();
             // What its members do may differ in having a budget: windows are kept where any of them answers.
-            let any = rules.members(number).any(|(rule, plan)| form(rule, plan.memory.is_some()).is_ok());
+            let by_panes = |form: Result<Form, Silent>| matches!(form, Ok(Form::Single | Form::Window));
+            let any = rules.members(number).any(|(rule, plan)| by_panes(form(rule, plan.memory.is_some())));
             let window = match (&rule.shape, plan.window()) {
                 (crate::hir::Shape::Windowed(w), Some(p)) if leads && any => {
                     WindowAnswer::new(rules, rule, w, p, lateness)
@@ -165,7 +169,8 @@ impl Acts {
             mode: rule.mode,
             verdict: inline().map(|a| at_once(&a.verb)).max().unwrap_or_default(),
             throttles: throttles.collect(),
-            answers: form.is_ok(),
+            beyond: strictest(rule),
+            answers: matches!(form, Ok(Form::Single | Form::Window)),
         }
     }
 
@@ -200,12 +205,20 @@ fn at_once(verb: &Verb) -> Verdict {
 
 /// The strictest verdict of a rule in its mode, and in mode `enforce`.
 pub(super) fn inline_verdict(rule: &Rule) -> (Verdict, Verdict) {
-    let each = rule.actions.iter().filter(|a| is_inline(a)).map(|a| match a.verb {
+    let would = strictest(rule);
+    (in_mode(rule.mode, would), would)
+}
+
+/// The strictest that a rule may do at arrival. A limit without any such action throttles: what has no room has to come again.
+fn strictest(rule: &Rule) -> Verdict {
+    let inline = rule.actions.iter().filter(|a| is_inline(a)).map(|a| match a.verb {
         Verb::Throttle(..) => Verdict::Throttle,
         _ => at_once(&a.verb),
     });
-    let would = each.max().unwrap_or_default();
-    (in_mode(rule.mode, would), would)
+    match inline.max().unwrap_or_default() {
+        Verdict::Allow if rule.limit.is_some() => Verdict::Throttle,
+        strictest => strictest,
+    }
 }
 
 /// The aggregates that a condition needs; places are given later.

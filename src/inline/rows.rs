@@ -171,7 +171,13 @@ impl Rows {
     }
 
     /// Counts an event in a step that is not after the newest.
-    pub(super) fn add(&mut self, w: &WindowAnswer, step: i64, value: impl Fn(usize) -> Option<Option<i64>>) {
+    pub(super) fn add(
+        &mut self,
+        w: &WindowAnswer,
+        newest: i64,
+        step: i64,
+        value: impl Fn(usize) -> Option<Option<i64>>,
+    ) {
         if self.totals.len() != w.words {
             self.totals = blank(w);
         }
@@ -185,7 +191,7 @@ impl Rows {
             None => {
                 let fresh = std::iter::once(step).chain(blank(w));
                 self.words.splice(at * stride..at * stride, fresh);
-                if at < self.head as usize {
+                if step <= newest - w.panes {
                     self.head += 1;
                 }
                 at

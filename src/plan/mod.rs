@@ -3,6 +3,7 @@
 pub(crate) mod baseline;
 mod index;
 mod inline;
+pub mod limit;
 pub(crate) mod link;
 pub(crate) mod lower;
 pub(crate) mod many;

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::baseline::Baselines;
+use super::limit::LimitPlan;
 use super::lower::{Lower, WordId, WordPlan, is_symbol};
 use super::many::ManyPlan;
 use super::memory::RuleMemory;
@@ -35,6 +36,8 @@ pub(crate) struct RulePlan {
     pub(crate) shape: ShapePlan,
     /// What it asks memory; `None` for nothing.
     pub(crate) memory: Option<RuleMemory>,
+    /// What checks at arrival need, where it is a limit.
+    pub(crate) limit: Option<LimitPlan>,
     pub(crate) because: Vec<(String, Option<(Type, Scalar)>)>,
 }
 
@@ -339,7 +342,8 @@ impl RulePlan {
             let message = format!("rule `{}` asks memory {questions} questions", rule.name);
             cx.diagnostics.push(Diagnostic::new(Code::TOO_MANY, rule.span, message));
         }
-        RulePlan { hash: rule_hash(cx.program, rule), filter, exceptions, shape, memory, because }
+        let limit = rule.limit.as_ref().map(|limit| LimitPlan::new(cx, rule, limit));
+        RulePlan { hash: rule_hash(cx.program, rule), filter, exceptions, shape, memory, limit, because }
     }
 }
 

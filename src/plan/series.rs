@@ -55,6 +55,7 @@ pub(crate) fn plan(cx: &mut Lower<'_>, number: usize, s: &hir::Series) -> RulePl
         rollout: None,
         because: Vec::new(),
         mistaken_for: Vec::new(),
+        limit: None,
         span: s.span,
         definition: s.span,
     };

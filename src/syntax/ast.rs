@@ -102,7 +102,7 @@ impl Item {
             Item::Apply(x) => x.span,
             Item::Link(x) => x.span,
             Item::Series(x) => x.span,
-            Item::Limit(x) => x.span,
+            Item::Limit(x) => x.sections.span,
         }
     }
 }
@@ -549,35 +549,17 @@ pub struct Series {
     pub span: Span,
 }
 
-/// A quota that inline checks reserve and settle.
+/// A quota that checks at arrival reserve and settle. Beside what is said here it has the sections of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
-    /// Its name.
-    pub name: Name,
-    /// `enforces policy.clause`.
-    pub enforces: Vec<Path>,
-    /// `severity`.
-    pub severity: Option<Name>,
-    /// `mode`.
-    pub mode: Option<Name>,
-    /// `on completion where …`.
-    pub on: On,
-    /// `per account`.
-    pub per: Vec<Expr>,
-    /// `over 24h`.
-    pub over: Over,
+    /// Its name and the sections that rules have too: neither `let` nor `when`; `on` and `over` are there.
+    pub sections: Rule,
     /// `reserve max_tokens`: what a call may use, held until it is settled.
     pub reserve: Option<Expr>,
     /// `settle input_tokens + output_tokens`: what it used.
     pub settle: Expr,
     /// `at most 1_000_000`.
     pub most: Expr,
-    /// `action …`.
-    pub actions: Vec<Action>,
-    /// `because "…"`.
-    pub because: Option<Text>,
-    /// The whole block.
-    pub span: Span,
 }
 
 /// An expression with its place.

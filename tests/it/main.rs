@@ -40,6 +40,8 @@ mod gateway;
 mod feeds;
 /// Readers, mappings, registries, lists and tables from files.
 mod feed;
+/// Decisions at arrival: the memory of a gate against a plain recount.
+mod gate;
 /// Compares output with a file; `UPDATE_GOLDEN=1` rewrites it.
 mod golden;
 /// The borders between modules, and what each feature brings.

@@ -344,6 +344,7 @@ impl Pair<'_> {
         for x in a.actions.iter().filter(|x| !b.actions.contains(x)) {
             self.push(Effect::Milder, format!("No longer proposed: {}", action(x)));
         }
+        self.reserved(a, b);
         let silence = |r: &Rule| r.cooldown.map_or_else(|| "at once".to_string(), |d| format!("after {}", span(d)));
         let what = format!("A violation that ceased is over {}, before {}", silence(b), silence(a));
         self.moved(&a.cooldown, &b.cooldown, Effect::Same, Effect::Same, what);
@@ -354,6 +355,32 @@ impl Pair<'_> {
         let share = |r: &Rule| r.rollout.unwrap_or(1_000_000);
         let what = format!("It acts on {} of the groups, before on {}", percent(share(b)), percent(share(a)));
         self.moved(&share(a), &share(b), Effect::Stricter, Effect::Milder, what);
+    }
+
+    /// What a limit holds for a call: it changes what is refused at arrival, and no finding.
+    fn reserved(&mut self, a: &Rule, b: &Rule) {
+        let (x, y) = match (&a.limit, &b.limit) {
+            (None, None) => return,
+            (None, Some(_)) => {
+                return self.push(Effect::Stricter, "It is now a limit: calls are also asked about when they arrive");
+            }
+            (Some(_), None) => {
+                return self
+                    .push(Effect::Milder, "It is no longer a limit: calls are not asked about when they arrive");
+            }
+            (Some(x), Some(y)) => (x.reserve.as_ref(), y.reserve.as_ref()),
+        };
+        if x.map(|e| self.old.key(e)) == y.map(|e| self.new.key(e)) {
+            return;
+        }
+        let held = |place: &mut Place<'_>, e: Option<&Expr>| e.map_or("nothing".to_string(), |e| place.speech.value(e));
+        let (was, is) = (held(&mut self.old, x), held(&mut self.new, y));
+        let effect = match (x, y) {
+            (None, Some(_)) => Effect::Stricter,
+            (Some(_), None) => Effect::Milder,
+            _ => Effect::Unclear,
+        };
+        self.push(effect, format!("It holds {is} for a call until it is over, before {was}"));
     }
 
     /// What the record tells, and what reviewers are told.

@@ -5,7 +5,7 @@ use nom::Err;
 use super::block::mistake;
 use super::cursor::{Cursor, Mistake, Parsed, commas, name, path, symbol};
 use super::expr::{OPERATORS, whole};
-use super::{link, policy, rule};
+use super::{limit, link, policy, rule};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::syntax::ast::{Apply, Item, Let, Name};
 use crate::syntax::lexer::{Kind, Symbol};
@@ -38,7 +38,7 @@ fn item(i: Cursor<'_>) -> Parsed<'_, Option<Item>> {
         "let" => named_expression(i).map(|(i, x)| (i, Some(Item::Let(x)))),
         "link" => link::link(i).map(|(i, x)| (i, Some(Item::Link(x)))),
         "series" => link::series(i).map(|(i, x)| (i, x.map(Item::Series))),
-        "limit" => link::limit(i).map(|(i, x)| (i, x.map(Item::Limit))),
+        "limit" => limit::limit(i).map(|(i, x)| (i, x.map(Item::Limit))),
         _ if i.word_at(2) == "applies" => apply(i).map(|(i, x)| (i, Some(Item::Apply(x)))),
         _ => rule::rule(i).map(|(i, x)| (i, Some(Item::Rule(x)))),
     }

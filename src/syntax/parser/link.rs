@@ -1,18 +1,16 @@
-//! What spans accounts: links, reference series, limits.
+//! What spans accounts: links, reference series.
 
 use nom::Parser;
 use nom::sequence::preceded;
 
 use super::block::{Block, Outcome, many, once};
 use super::cursor::{
-    Cursor, Parsed, commas, count, duration, keep, keyword, name, named, path, path_to, percentage, phrase, symbol,
-    text,
+    Cursor, Parsed, commas, count, duration, keep, keyword, name, path, path_to, percentage, phrase, symbol,
 };
 use super::expr::{value, whole};
-use super::rule::{action, on, over, times_word};
+use super::rule::{on, times_word};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::source::Span;
-use crate::syntax::ast::{Family, Limit, Link, Name, Series};
+use crate::syntax::ast::{Family, Link, Name, Series};
 use crate::syntax::lexer::Symbol;
 
 const LINK: Block = Block { what: "a link", sections: &[many("tied"), once("needs")] };
@@ -79,7 +77,7 @@ fn ignored<'a>(i: Cursor<'a>, family: &mut Family) -> Parsed<'a, ()> {
 }
 
 /// Reports what a block lacks, unless the section stood there and could not be read.
-fn lacks(i: Cursor<'_>, block: &Block, outcome: &Outcome, name: &Name, needed: &[&str]) {
+pub(super) fn lacks(i: Cursor<'_>, block: &Block, outcome: &Outcome, name: &Name, needed: &[&str]) {
     i.broken(name);
     let missing: Vec<&str> = needed.iter().filter(|word| !outcome.has(block, word)).copied().collect();
     if missing.is_empty() {
@@ -123,73 +121,4 @@ pub(super) fn series(start: Cursor<'_>) -> Parsed<'_, Option<Series>> {
     };
     let per = per.unwrap_or_default();
     Ok((i, Some(Series { name: series_name, on, per, every, value, outage, span: i.since(start) })))
-}
-
-const LIMIT: Block = Block {
-    what: "a limit",
-    sections: &[
-        once("enforces"),
-        once("severity"),
-        once("mode"),
-        once("on"),
-        once("per"),
-        once("over"),
-        once("reserve"),
-        once("settle"),
-        once("at"),
-        many("action"),
-        once("because"),
-    ],
-};
-
-/// A limit; nothing where it lacks a section.
-pub(super) fn limit(start: Cursor<'_>) -> Parsed<'_, Option<Limit>> {
-    let (i, limit_name) = name(start.skip(1))?;
-    let (i, open) = symbol(Symbol::OpenBrace)(i)?;
-    let (mut enforces, mut severity, mut mode, mut watched, mut per) = (None, None, None, None, None);
-    let (mut window, mut reserve, mut settle, mut most, mut actions, mut because) =
-        (None, None, None, None, Vec::new(), None);
-    let (i, outcome) = LIMIT.read(i, start, open, |i, word| {
-        let inside = i.skip(1);
-        match word {
-            "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside)
-                .map(|(i, v)| (i, keep(&mut enforces, v))),
-            "severity" => named("`low`, `medium` or `high`")(inside).map(|(i, v)| (i, keep(&mut severity, v))),
-            "mode" => named("`shadow`, `flag` or `enforce`")(inside).map(|(i, v)| (i, keep(&mut mode, v))),
-            "on" => on(i).map(|(i, v)| (i, keep(&mut watched, v))),
-            "per" => commas(value)(inside).map(|(i, v)| (i, keep(&mut per, v))),
-            "over" => over(i).map(|(i, v)| (i, keep(&mut window, v))),
-            "reserve" => value(inside).map(|(i, v)| (i, keep(&mut reserve, v))),
-            "settle" => value(inside).map(|(i, v)| (i, keep(&mut settle, v))),
-            "at" => preceded(keyword("most"), value).parse(inside).map(|(i, v)| (i, keep(&mut most, v))),
-            "action" => action(i).map(|(i, v)| (i, actions.push(v))),
-            _ => text("a reason in quotes")(inside).map(|(i, v)| (i, keep(&mut because, v))),
-        }
-    });
-    if outcome.broken {
-        i.broken(&limit_name);
-    }
-    let (Some(on), Some(over), Some(settle), Some(most)) = (watched, window, settle, most) else {
-        lacks(i, &LIMIT, &outcome, &limit_name, &["on", "over", "settle", "at"]);
-        return Ok((i, None));
-    };
-    let span: Span = i.since(start);
-    Ok((
-        i,
-        Some(Limit {
-            name: limit_name,
-            enforces: enforces.unwrap_or_default(),
-            severity,
-            mode,
-            on,
-            per: per.unwrap_or_default(),
-            over,
-            reserve,
-            settle,
-            most,
-            actions,
-            because,
-            span,
-        }),
-    ))
 }

@@ -8,6 +8,7 @@ mod cursor;
 mod example;
 mod expr;
 mod item;
+mod limit;
 mod link;
 mod operand;
 mod policy;

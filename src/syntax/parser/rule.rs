@@ -11,6 +11,7 @@ use super::cursor::{
 use super::expr::{expr, value};
 use super::item::named_expression;
 use super::test::test;
+use crate::source::Span;
 use crate::syntax::ast::{Action, ActionVerb, Exception, Name, On, OnWhat, Over, Rule, Scope, Step, Window};
 use crate::syntax::lexer::{Kind, Symbol};
 
@@ -40,8 +41,20 @@ const RULE: Block = Block {
 pub(super) fn rule(start: Cursor<'_>) -> Parsed<'_, Rule> {
     let (i, rule_name) = rule_name(start.skip(1))?;
     let (i, open) = symbol(Symbol::OpenBrace)(i)?;
-    let mut rule = Rule {
-        name: rule_name,
+    let mut rule = blank(rule_name, open);
+    let before = i.reported();
+    let (i, outcome) = RULE.read(i, start, open, |i, word| section(i, word, &mut rule));
+    if outcome.broken || i.reported() > before {
+        i.broken(&rule.name);
+    }
+    rule.span = i.since(start);
+    Ok((i, rule))
+}
+
+/// A rule without any section.
+pub(super) fn blank(name: Name, span: Span) -> Rule {
+    Rule {
+        name,
         enforces: Vec::new(),
         severity: None,
         confidence: None,
@@ -59,15 +72,8 @@ pub(super) fn rule(start: Cursor<'_>) -> Parsed<'_, Rule> {
         because: None,
         mistaken_for: Vec::new(),
         tests: Vec::new(),
-        span: open,
-    };
-    let before = i.reported();
-    let (i, outcome) = RULE.read(i, start, open, |i, word| section(i, word, &mut rule));
-    if outcome.broken || i.reported() > before {
-        i.broken(&rule.name);
+        span,
     }
-    rule.span = i.since(start);
-    Ok((i, rule))
 }
 
 /// The name of a rule. Where it is missing or in quotes that is reported, and the rule is read all the same.
@@ -95,7 +101,8 @@ fn fill<T>(slot: &mut Vec<T>, values: Vec<T>) {
     }
 }
 
-fn section<'a>(i: Cursor<'a>, word: &str, rule: &mut Rule) -> Parsed<'a, ()> {
+/// Reads a section that rules and limits have.
+pub(super) fn section<'a>(i: Cursor<'a>, word: &str, rule: &mut Rule) -> Parsed<'a, ()> {
     let inside = i.skip(1);
     match word {
         "enforces" => commas(path_to("a clause such as `provider.document.clause`"))(inside)

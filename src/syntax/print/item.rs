@@ -4,9 +4,7 @@ use super::doc::{Doc, render};
 use super::expr::{Level, quoted};
 use super::{Printer, padded};
 use crate::source::Span;
-use crate::syntax::ast::{
-    Apply, Clause, ColumnRef, Family, Item, Limit, Link, List, ListValues, Policy, Series, Table,
-};
+use crate::syntax::ast::{Apply, Clause, ColumnRef, Family, Item, Link, List, ListValues, Policy, Series, Table};
 
 impl Printer<'_> {
     pub(super) fn item(&mut self, item: &Item) {
@@ -190,33 +188,6 @@ impl Printer<'_> {
                         Doc::text(format!("below {} of its median", p.percentage(outage)))
                     });
                 }
-            },
-        );
-    }
-
-    fn limit(&mut self, limit: &Limit) {
-        let width = "severity".len();
-        self.block(
-            0,
-            limit.span,
-            limit.name.span.end,
-            |_| Doc::text(format!("limit {}", limit.name.text)),
-            |p| {
-                p.enforces(&limit.enforces, width);
-                p.word("severity", limit.severity.as_ref(), width);
-                p.word("mode", limit.mode.as_ref(), width);
-                p.on(&limit.on, width);
-                p.per(&limit.per, width);
-                p.over(&limit.over, width);
-                if let Some(reserve) = &limit.reserve {
-                    p.section("reserve", width, reserve.span, |p| p.expr(reserve, Level::Sum));
-                }
-                p.section("settle", width, limit.settle.span, |p| p.expr(&limit.settle, Level::Sum));
-                p.section("at most", width, limit.most.span, |p| p.expr(&limit.most, Level::Sum));
-                for action in &limit.actions {
-                    p.action(action, width);
-                }
-                p.because(limit.because.as_ref(), width);
             },
         );
     }

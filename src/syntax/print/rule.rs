@@ -5,8 +5,8 @@ use super::expr::{Level, quoted};
 use super::{Printer, padded};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Action, ActionVerb, Exception, Expect, ExpectWhat, Expr, Given, GivenWhat, Name, On, OnWhat, Over, Path, Rule,
-    Scope, Step, Test, Text, Window,
+    Action, ActionVerb, Exception, Expect, ExpectWhat, Expr, Given, GivenWhat, Limit, Name, On, OnWhat, Over, Path,
+    Rule, Scope, Step, Test, Text, Window,
 };
 
 /// The place of all of them.
@@ -34,17 +34,7 @@ impl Printer<'_> {
             rule.name.span.end,
             |_| Doc::text(format!("rule {}", rule.name.text)),
             |p| {
-                p.enforces(&rule.enforces, width);
-                p.word("severity", rule.severity.as_ref(), width);
-                p.word("confidence", rule.confidence.as_ref(), width);
-                p.word("mode", rule.mode.as_ref(), width);
-                if let Some(on) = &rule.on {
-                    p.on(on, width);
-                }
-                p.per(&rule.per, width);
-                if let Some(over) = &rule.over {
-                    p.over(over, width);
-                }
+                p.standing(rule, width);
                 for x in &rule.lets {
                     p.section("let", width, x.span, |p| {
                         Doc::Many(vec![Doc::text(format!("{} =", x.name.text)), p.hanging(&x.value)])
@@ -53,28 +43,68 @@ impl Printer<'_> {
                 if let Some(when) = &rule.when {
                     p.section("when", width, when.span, |p| p.section_expr(when));
                 }
-                for exception in &rule.exceptions {
-                    p.section("except", width, exception.span, |p| p.exception(exception));
-                }
-                for action in &rule.actions {
-                    p.action(action, width);
-                }
-                if let Some(cooldown) = &rule.cooldown {
-                    p.section("cooldown", width, cooldown.span, |p| Doc::text(p.duration(cooldown)));
-                }
-                if let Some(budget) = &rule.budget {
-                    p.section("budget", width, budget.span, |p| Doc::text(format!("{} per day", p.count(budget))));
-                }
-                if let Some(rollout) = &rule.rollout {
-                    p.section("rollout", width, rollout.span, |p| Doc::text(p.percentage(rollout)));
-                }
-                p.because(rule.because.as_ref(), width);
-                p.mistaken_for(&rule.mistaken_for);
-                for test in &rule.tests {
-                    p.test(test);
-                }
+                p.outcome(rule, width);
             },
         );
+    }
+
+    pub(super) fn limit(&mut self, limit: &Limit) {
+        let rule = &limit.sections;
+        let width = if rule.confidence.is_some() { "confidence".len() } else { "enforces".len() };
+        self.block(
+            0,
+            rule.span,
+            rule.name.span.end,
+            |_| Doc::text(format!("limit {}", rule.name.text)),
+            |p| {
+                p.standing(rule, width);
+                if let Some(reserve) = &limit.reserve {
+                    p.section("reserve", width, reserve.span, |p| p.expr(reserve, Level::Sum));
+                }
+                p.section("settle", width, limit.settle.span, |p| p.expr(&limit.settle, Level::Sum));
+                p.section("at most", width, limit.most.span, |p| p.expr(&limit.most, Level::Sum));
+                p.outcome(rule, width);
+            },
+        );
+    }
+
+    /// What stands before the condition.
+    fn standing(&mut self, rule: &Rule, width: usize) {
+        self.enforces(&rule.enforces, width);
+        self.word("severity", rule.severity.as_ref(), width);
+        self.word("confidence", rule.confidence.as_ref(), width);
+        self.word("mode", rule.mode.as_ref(), width);
+        if let Some(on) = &rule.on {
+            self.on(on, width);
+        }
+        self.per(&rule.per, width);
+        if let Some(over) = &rule.over {
+            self.over(over, width);
+        }
+    }
+
+    /// What stands behind the condition.
+    fn outcome(&mut self, rule: &Rule, width: usize) {
+        for exception in &rule.exceptions {
+            self.section("except", width, exception.span, |p| p.exception(exception));
+        }
+        for action in &rule.actions {
+            self.action(action, width);
+        }
+        if let Some(cooldown) = &rule.cooldown {
+            self.section("cooldown", width, cooldown.span, |p| Doc::text(p.duration(cooldown)));
+        }
+        if let Some(budget) = &rule.budget {
+            self.section("budget", width, budget.span, |p| Doc::text(format!("{} per day", p.count(budget))));
+        }
+        if let Some(rollout) = &rule.rollout {
+            self.section("rollout", width, rollout.span, |p| Doc::text(p.percentage(rollout)));
+        }
+        self.because(rule.because.as_ref(), width);
+        self.mistaken_for(&rule.mistaken_for);
+        for test in &rule.tests {
+            self.test(test);
+        }
     }
 
     pub(super) fn enforces(&mut self, clauses: &[Path], width: usize) {

@@ -121,6 +121,7 @@ pub fn rule(name: &str, filter: Option<Expr>) -> Rule {
         rollout: None,
         because: vec![Piece::Text("seen".into())],
         mistaken_for: Vec::new(),
+        limit: None,
         span: Span::default(),
         definition: Span::default(),
     }

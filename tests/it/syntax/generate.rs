@@ -391,25 +391,14 @@ pub(super) fn item() -> BoxedStrategy<Item> {
     ];
     let family = (value(), duration(), option::of(number()), vec(path(), 0..3), option::of(number()))
         .prop_map(|(by, within, used, ignoring, cap)| Family { by, within, used, ignoring, cap, span: span() });
-    let limit = (
-        (name(), vec(path(), 0..3), option::of(name()), option::of(name()), on(), vec(value(), 0..2)),
-        (over(), option::of(value()), value(), value(), vec(action(), 0..2), option::of(text())),
-    )
-        .prop_map(|(a, b)| Limit {
-            name: a.0,
-            enforces: a.1,
-            severity: a.2,
-            mode: a.3,
-            on: a.4,
-            per: a.5,
-            over: b.0,
-            reserve: b.1,
-            settle: b.2,
-            most: b.3,
-            actions: b.4,
-            because: b.5,
-            span: span(),
-        });
+    let limit = (rule(), on(), over(), option::of(value()), value(), value()).prop_map(
+        |(sections, on, over, reserve, settle, most)| Limit {
+            sections: Rule { on: Some(on), over: Some(over), lets: Vec::new(), when: None, ..sections },
+            reserve,
+            settle,
+            most,
+        },
+    );
     prop_oneof![
         1 => policy().prop_map(Item::Policy),
         1 => (name(), name(), values).prop_map(|(name, ty, values)| Item::List(List { name, ty, values, span: span() })),
