@@ -36,6 +36,8 @@ mod events;
 mod examples;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
+/// Contracts of gateways: events from what they send, answers in their words.
+mod gateway;
 /// Records of other systems, and bodies of requests, as events.
 mod feeds;
 /// Readers, mappings, registries, lists and tables from files.

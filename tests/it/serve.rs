@@ -8,9 +8,21 @@ mod client;
 mod config;
 /// Decisions.
 mod decide;
+/// Records in all forms.
+mod ingest;
 /// Beginning and end.
 mod life;
+/// Findings, actions, decisions that were given, gaps.
+mod log;
+/// What is told of the server itself.
+mod metrics;
+/// The document against the server.
+mod openapi;
 /// What is refused, and how.
 mod refusals;
+/// Rules that change.
+mod reload;
+/// Kills.
+mod restart;
 /// Starting the command.
 mod server;

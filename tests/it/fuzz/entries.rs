@@ -7,15 +7,19 @@ use std::sync::{Arc, OnceLock};
 
 use fineprint::campaign::{self, Call, Findings, Tally};
 use fineprint::compile::compile_as_of;
+use fineprint::decision::Decision;
 use fineprint::diagnostic::{has_errors, to_json, to_text};
 use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind};
 use fineprint::eval::{EvalOptions, Evaluator, Origin, Recalled};
+use fineprint::event::UsageEvent;
 use fineprint::event::decode::{Decoder, decode};
 use fineprint::feed::{
     AccountsFile, ColumnRef, EventReader, Feed, Format, ListFile, Mapping, TableFile, parse_prices, read_accounts,
     read_list, read_table,
 };
 use fineprint::gate::{Gate, GateOptions};
+use fineprint::gateway::proto::{CheckRequest, ProcessingRequest};
+use fineprint::gateway::{self, Arrival, Decide, Edge, GatewayOptions, Secret, Unready};
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, read};
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::reference::{ListData, TableData};
@@ -23,10 +27,11 @@ use fineprint::source::SourceMap;
 use fineprint::syntax;
 use fineprint::time::Timestamp;
 use fineprint::value::{Type, Value};
+use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Every entry by the name of its target and its folder of inputs.
-pub const ENTRIES: [(&str, fn(&[u8])); 9] = [
+pub const ENTRIES: [(&str, fn(&[u8])); 10] = [
     ("rules", rules),
     ("event", event),
     ("mapping", mapping),
@@ -36,6 +41,7 @@ pub const ENTRIES: [(&str, fn(&[u8])); 9] = [
     ("keyed", keyed),
     ("journal", journal),
     ("gate", gate),
+    ("gateway", gateway),
 ];
 
 /// A rule file: lexer, parser, formatter, checker, and the plan where nothing was wrong.
@@ -138,6 +144,82 @@ pub fn campaign(bytes: &[u8]) {
     }
     for case in 0..found.cases.len() {
         tally.volume(case).unwrap().value();
+    }
+}
+
+/// What gateways send: the first byte says over which contract, and for external processing the bytes are messages, each
+/// behind one byte of length. Whatever comes, an event of the arrival's own id comes of it, or a sentence.
+pub fn gateway(bytes: &[u8]) {
+    let edge = Edge::new(GatewayOptions::default(), Secret::new("fuzz"), "fuzz", || Timestamp(7));
+    let arrival = || Arrival { id: "fuzz-0".to_owned(), at: Timestamp(7) };
+    let Some((contract, record)) = bytes.split_first() else { return };
+    let text = String::from_utf8_lossy(record);
+    let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let headers = head.lines().filter_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        Some((
+            axum::http::HeaderName::from_bytes(name.as_bytes()).ok()?,
+            axum::http::HeaderValue::from_str(value).ok()?,
+        ))
+    });
+    let headers: axum::http::HeaderMap = headers.collect();
+    let event = match contract {
+        b'l' => match gateway::litellm::read(&edge, arrival(), record) {
+            Ok(gateway::litellm::Asked::Request(event) | gateway::litellm::Asked::Response(event)) => Ok(event),
+            Err(what) => Err(what),
+        },
+        b'p' => match gateway::portkey::read(&edge, arrival(), &headers, record) {
+            Ok(gateway::portkey::Asked::Request(event) | gateway::portkey::Asked::Response(event)) => Ok(event),
+            Err(what) => Err(what),
+        },
+        b'f' => Ok(gateway::forward::read(&edge, arrival(), &headers, body.as_bytes())),
+        b'e' => Ok(gateway::envoy_http::read(&edge, arrival(), head, &headers, body.as_bytes())),
+        b'c' => match CheckRequest::decode(record) {
+            Ok(asked) => gateway::envoy_grpc::read(&edge, arrival(), &asked),
+            Err(_) => return,
+        },
+        b'a' => {
+            let mut chunks = gateway::body::Chunks::default();
+            record.chunks(3).for_each(|chunk| chunks.take(chunk));
+            chunks.end();
+            return;
+        }
+        _ => {
+            let mut exchange = gateway::ext_proc::Exchange::default();
+            let mut rest = record;
+            while let Some((length, after)) = rest.split_first() {
+                let message;
+                (message, rest) = after.split_at(usize::from(*length).min(after.len()));
+                let Ok(message) = ProcessingRequest::decode(message) else { break };
+                if exchange.take(&edge, &Passing, message).is_err() {
+                    break;
+                }
+            }
+            exchange.finish(&edge, &Passing);
+            return;
+        }
+    };
+    match event {
+        Ok(event) => assert_eq!((event.id(), event.ts()), ("fuzz-0", Timestamp(7))),
+        Err(what) => assert!(!what.is_empty() && what.len() < 300, "{what}"),
+    }
+}
+
+/// Lets everything pass.
+#[derive(Clone)]
+struct Passing;
+
+impl Decide for Passing {
+    fn decide(&self, _: UsageEvent<'static>) -> Result<Decision, Unready> {
+        Ok(Decision::default())
+    }
+
+    fn standing(&self, _: &UsageEvent<'static>) -> Result<Decision, Unready> {
+        Ok(Decision::default())
+    }
+
+    fn observe(&self, _: UsageEvent<'static>) -> Result<(), Unready> {
+        Ok(())
     }
 }
 

@@ -1,0 +1,153 @@
+//! What follows from a call: the finding, the action, what people do to it, and what was said when.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::client::Answer;
+use super::server::{Options, Server, ago, event, wait_for};
+
+/// Findings come at once.
+pub const AT_ONCE: &str = "stream: {lateness: 0s, commit_time: 50ms, save_gate: 1s}\n";
+
+pub fn server() -> Server {
+    Server::start(&Options { config: AT_ONCE, ..Options::default() })
+}
+
+/// Asks until a finding about an account is in the log.
+pub fn violation_of(server: &Server, account: &str) -> Value {
+    wait_for("a finding", || {
+        let page = server.get(&format!("/v1/violations?account={account}")).json();
+        page["violations"].as_array().unwrap().first().cloned()
+    })
+}
+
+pub fn action_of(server: &Server, target: &str, state: &str) -> Value {
+    wait_for(&format!("an action that is {state}"), || {
+        let page = server.get(&format!("/v1/actions?target={target}&state={state}")).json();
+        page["actions"].as_array().unwrap().first().cloned()
+    })
+}
+
+pub fn decide(server: &Server, id: &str, account: &str, more: &str) -> Value {
+    let answer: Answer = server.post("/v1/decide", &event(id, account, more));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+#[test]
+fn a_finding_becomes_an_action_that_refuses_the_account_until_somebody_releases_it() {
+    let server = server();
+    decide(&server, "p1", "mallory", r#""max_tokens":-1,"call":"c1""#);
+    let found = violation_of(&server, "mallory");
+    assert_eq!((&found["rule"], &found["decision"]), (&"probe".into(), &Value::Null));
+    let (id, short) = (found["id"].as_str().unwrap(), &found["id"].as_str().unwrap()[..10]);
+    assert_eq!(server.get(&format!("/v1/violations/{short}")).json()["id"], id);
+
+    let action = action_of(&server, "mallory", "in_force");
+    assert_eq!(action["violation"], id);
+    let refused = decide(&server, "p2", "mallory", "");
+    assert_eq!(refused["decision"], "block");
+    assert_eq!(refused["actions"], Value::from_iter([action["id"].clone()]));
+    assert_eq!(refused["violations"], Value::from_iter([id]));
+    assert!(refused["retry_after_s"].as_u64().is_some_and(|s| s > 3_000 && s <= 3_600), "{refused}");
+    assert_eq!(decide(&server, "p3", "alice", "")["decision"], "allow");
+
+    let path = format!("/v1/actions/{}/release", action["id"].as_str().unwrap());
+    assert_eq!(server.post(&path, r#"{"reason":" "}"#).status, 400, "an act needs a reason");
+    assert_eq!(server.post(&path, r#"{"reason":"a test of ours","whom":1}"#).status, 400);
+    let released = server.post(&path, r#"{"reason":"a test of ours","by":"kim"}"#);
+    assert_eq!((released.status, &released.json()["state"]), (200, &"released".into()), "{}", released.body);
+    assert_eq!(decide(&server, "p4", "mallory", "")["decision"], "allow", "at once");
+    let again = server.post(&path, r#"{"reason":"once more"}"#);
+    assert_eq!((again.status, again.code().as_str()), (409, "conflict"));
+
+    let told = server.get(&format!("/v1/actions/{}", action["id"].as_str().unwrap())).json();
+    let acts: Vec<(&str, &str)> = told["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["act"].as_str().unwrap(), e["by"]["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(acts, [("proposed", "probe"), ("taken", "fineprint"), ("released", "local: kim")]);
+
+    let decisions = wait_for("both refusals in the log", || {
+        let page = server.get("/v1/decisions?account=mallory&decision=block").json();
+        let all = page["decisions"].as_array().unwrap().clone();
+        (all.len() == 2).then_some(all)
+    });
+    assert_eq!((&decisions[0]["event"], &decisions[0]["call"]), (&"p1".into(), &"c1".into()));
+    assert_eq!((&decisions[1]["event"], &decisions[1]["actions"]), (&"p2".into(), &refused["actions"]));
+    let rules = server.get("/v1/rules").json();
+    assert_eq!(decisions[0]["bundle"], rules["hash"], "what was in force is known");
+    let (summary, _directory) = server.stop();
+    assert_eq!((&summary["balanced"], &summary["decisions_lost"]), (&true.into(), &0.into()));
+    assert_eq!((&summary["books"]["received"], &summary["books"]["evaluated"]), (&4.into(), &4.into()));
+}
+
+#[test]
+fn what_the_command_line_does_to_an_action_takes_effect_in_the_server() {
+    let server = server();
+    decide(&server, "p1", "mallory", r#""max_tokens":-1"#);
+    let action = action_of(&server, "mallory", "in_force");
+    let id = action["id"].as_str().unwrap();
+    let released = Command::new(env!("CARGO_BIN_EXE_fineprint"))
+        .args(["actions", "release", id, "--db"])
+        .arg(server.path("log.db"))
+        .args(["--by", "kim", "--reason", "a test"])
+        .output()
+        .unwrap();
+    assert!(released.status.success(), "{}", String::from_utf8_lossy(&released.stderr));
+    let mut n = 0;
+    wait_for("the release takes effect", || {
+        n += 1;
+        (decide(&server, &format!("after{n}"), "mallory", "")["decision"] == "allow").then_some(())
+    });
+}
+
+#[test]
+fn violations_come_in_pages_that_hold_each_once() {
+    let server = server();
+    let batch: Vec<String> = (0..7).map(|n| event(&format!("e{n}"), &format!("a{n}"), r#""max_tokens":0"#)).collect();
+    server.post("/v1/decide", &format!("[{}]", batch.join(",")));
+    let all = wait_for("seven findings", || {
+        let page = server.get("/v1/violations?rule=probe").json();
+        let all = page["violations"].as_array().unwrap().clone();
+        (all.len() == 7).then_some(all)
+    });
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/v1/violations?limit=3{cursor}")).json();
+        seen.extend(page["violations"].as_array().unwrap().clone());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, all);
+    assert_eq!(server.get("/v1/violations?severity=critical").json()["violations"], Value::Array(Vec::new()));
+    assert_eq!(server.get("/v1/violations?decision=none&mode=enforce&status=open").status, 200);
+}
+
+#[test]
+fn calls_without_records_and_records_without_calls_are_told_once_both_kinds_are_seen() {
+    let config = format!("{AT_ONCE}gaps: {{within: 300ms}}");
+    let server = Server::start(&Options { config: &config, ..Options::default() });
+    decide(&server, "r1", "a", r#""call":"both","source":"gw""#);
+    decide(&server, "r2", "a", r#""call":"asked","source":"gw""#);
+    let detail = |server: &Server| server.get("/readyz").json()["details"]["gaps"].clone();
+    assert_eq!(detail(&server), Value::Null, "no record was seen yet");
+    let record = |id: &str, call: &str| {
+        format!(r#"{{"id":"{id}","ts":"{}","type":"completion","account":"a","call":"{call}","source":"gw"}}"#, ago(0))
+    };
+    let lines = format!("{}\n{}\n", record("c1", "both"), record("c2", "logged"));
+    assert_eq!(server.post("/v1/events", &lines).json()["accepted"], 2);
+    let gaps = wait_for("gaps", || {
+        let gaps = detail(&server);
+        (gaps["without_record"] == 1 && gaps["without_decision"] == 1).then_some(gaps)
+    });
+    assert_eq!((&gaps["calls"], &gaps["records"]), (&2.into(), &2.into()));
+    assert_eq!(server.metric(r#"fineprint_gaps{kind="without_record"}"#), 1.0);
+    let minutes = server.get("/v1/gaps").json();
+    assert!(minutes["minutes"].as_array().unwrap().iter().all(|m| m["source"] == "gw"), "{minutes}");
+}

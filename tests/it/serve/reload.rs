@@ -1,0 +1,102 @@
+//! Rules that change while the server runs.
+
+use super::server::{Options, RULES, Server, event, wait_for};
+
+const WATCHED: &str = "reload: {settle: 50ms}";
+const ASKED: &str = "reload: {watch: false}";
+
+const MORE: &str = r#"
+rule big {
+  enforces acme.terms.volume
+  severity low
+  mode     enforce
+
+  on       request where max_tokens >= 1000
+  action   block account for 1h
+  because  "{max_tokens} tokens"
+}
+"#;
+
+fn big(server: &Server, id: &str) -> serde_json::Value {
+    server.post("/v1/decide", &event(id, "a", r#""max_tokens":5000"#)).json()["decision"].clone()
+}
+
+#[test]
+fn good_rules_take_effect_and_bad_ones_leave_those_before_in_force() {
+    let server = Server::start(&Options { config: WATCHED, ..Options::default() });
+    let first = server.get("/v1/rules").json();
+    assert_eq!(big(&server, "e1"), "allow");
+    std::fs::write(server.path("rules/more.tos"), MORE).unwrap();
+    let second = wait_for("the new rule", || {
+        let rules = server.get("/v1/rules").json();
+        (rules["rules"].as_array().unwrap().len() == 3).then_some(rules)
+    });
+    assert_ne!(first["hash"], second["hash"]);
+    assert_eq!(big(&server, "e2"), "block");
+
+    std::fs::write(server.path("rules/more.tos"), MORE.replace("max_tokens >= 1000", "max_tokens >= \"many\""))
+        .unwrap();
+    let why = wait_for("the failure", || {
+        let detail = server.get("/readyz").json()["details"]["last_reload"]["failed"].clone();
+        detail.as_str().map(String::from)
+    });
+    assert!(why.contains("more.tos") && why.contains("TOS"), "{why}");
+    assert_eq!(server.get("/readyz").status, 200, "the rules before answer");
+    assert_eq!(big(&server, "e3"), "block");
+    assert_eq!(server.metric(r#"fineprint_reloads_total{kind="bad"}"#), 1.0);
+
+    std::fs::remove_file(server.path("rules/more.tos")).unwrap();
+    wait_for("the old rules", || (server.get("/v1/rules").json()["hash"] == first["hash"]).then_some(()));
+    assert_eq!(server.get("/readyz").json()["details"]["last_reload"]["failed"], serde_json::Value::Null);
+}
+
+#[test]
+fn whoever_may_act_reads_them_again_and_is_told_what_came_of_it() {
+    let server = Server::start(&Options { config: ASKED, ..Options::default() });
+    let nothing = server.connect().call("POST", "/v1/reload", &[], b"");
+    assert_eq!((nothing.status, &nothing.json()["changed"]), (200, &false.into()));
+    std::fs::write(server.path("rules/acme.tos"), format!("{RULES}{MORE}")).unwrap();
+    assert_eq!(big(&server, "e1"), "allow", "nobody watches");
+    let done = server.connect().call("POST", "/v1/reload", &[], b"");
+    assert_eq!((done.status, &done.json()["changed"]), (200, &true.into()));
+    assert_eq!(big(&server, "e2"), "block");
+    std::fs::write(server.path("rules/acme.tos"), "rule a {").unwrap();
+    let bad = server.connect().call("POST", "/v1/reload", &[], b"");
+    assert_eq!((bad.status, bad.code().as_str()), (409, "rules"));
+    assert_eq!(big(&server, "e3"), "block");
+}
+
+#[test]
+fn rules_that_change_under_load_cost_no_answer() {
+    let server = Server::start(&Options { config: ASKED, ..Options::default() });
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (server, done) = (&server, &done);
+        let askers: Vec<_> = (0..2)
+            .map(|asker| {
+                scope.spawn(move || {
+                    let mut connection = server.connect();
+                    let mut n = 0;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        n += 1;
+                        let body = event(&format!("a{asker}n{n}"), "steady", r#""max_tokens":-1"#);
+                        let header = [("content-type", "application/json")];
+                        let answer = connection.call("POST", "/v1/decide", &header, body.as_bytes());
+                        assert_eq!((answer.status, &answer.json()["decision"]), (200, &"block".into()));
+                    }
+                    n
+                })
+            })
+            .collect();
+        for n in 0..6 {
+            let more = if n % 2 == 0 { MORE } else { "" };
+            std::fs::write(server.path("rules/acme.tos"), format!("{RULES}{more}")).unwrap();
+            assert_eq!(server.connect().call("POST", "/v1/reload", &[], b"").json()["changed"], true);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let asked: usize = askers.into_iter().map(|a| a.join().unwrap()).sum();
+        assert!(asked > 20, "{asked}");
+    });
+    let (summary, _directory) = server.stop();
+    assert_eq!(summary["balanced"], true);
+}
