@@ -24,6 +24,7 @@ mod opening;
 mod patient;
 mod quantity;
 mod query;
+mod recover;
 mod reload;
 mod routes;
 mod rules;

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use super::clock;
 use super::engine::{Engine, InForce};
 use super::gaps::Gaps;
-use super::inbox::Inbox;
+use super::inbox::{FINDINGS_WAITING_MAX, Inbox};
 use super::metrics::Kind;
+use super::recover;
 use super::saved;
 use super::scribe::{self, Scribe};
 use super::secret::LogSecret;
@@ -20,11 +21,10 @@ use super::state::App;
 use crate::enforce::Options;
 use crate::eval::{EvalOptions, Secret};
 use crate::gate::GateOptions;
-use crate::journal::Position;
 use crate::pack::{Pack, PackPins};
 use crate::runtime::live::{Live, LiveOptions, OnCommit};
-use crate::runtime::{CheckpointOptions, Sink, SqliteSink};
-use crate::store::{Access, Pins, RulesChanged, Store};
+use crate::runtime::{CheckpointOptions, SqliteSink};
+use crate::store::{Access, Filter, Pins, RulesChanged, Store};
 
 /// What is to be opened.
 pub(crate) struct Opening {
@@ -52,7 +52,6 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     };
     let mut sink = SqliteSink::open(&db)?;
     sink.pin(&pins(&pack.pins, &eval), RulesChanged::Keep)?;
-    let committed = sink.resume()?.and_then(|r| r.standing.journal).and_then(|text| text.parse().ok());
     let journal = beside(&db, ".journal");
     let mut options = LiveOptions::new(journal.clone());
     options.checkpoint = CheckpointOptions {
@@ -70,18 +69,27 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
         groups_max: usize::try_from(stream.gate_groups).unwrap_or(usize::MAX),
         ..GateOptions::default()
     };
-    let gate = saved::read(&db, &journal, committed.unwrap_or(Position::START), &rules, gate);
+    let gate = saved::read(&db, &journal, &rules, gate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let writer = runtime.block_on(Store::open(&db, Access::Review))?;
     let table = runtime.block_on(writer.action_table(Options::default()))?;
     gate.enforce(|t| *t = table);
+    let recent = Filter {
+        opened_from: Some(clock::now().saturating_sub(recover::RECENT)),
+        limit: Some(FINDINGS_WAITING_MAX as u64),
+        ..Filter::default()
+    };
+    let recent = runtime.block_on(writer.list(&recent))?.iter().filter_map(recover::finding).collect();
     let log = runtime.block_on(Store::open(&db, Access::ReadOnly))?;
     app.metrics.rules.set(i64::try_from(rules.program().rules.len()).unwrap_or(i64::MAX));
     let calls = usize::try_from(app.config.gaps.calls).unwrap_or(usize::MAX);
     let gaps = Gaps::new(app.config.gaps.within.0, calls);
     let in_force = ArcSwap::from_pointee(InForce { rules, pins: pack.pins, since: clock::now() });
-    app.begin(Engine { gate, live, in_force, inbox, log, db, gaps });
-    let scribe = scribe::start(Scribe::new(app, writer, runtime))?;
+    let engine = Engine { gate, live, in_force, inbox, log, db, gaps };
+    // From here on there is always one to begin from, however soon a kill comes.
+    save_gate(&engine);
+    app.begin(engine);
+    let scribe = scribe::start(Scribe::new(app, writer, runtime, recent))?;
     Ok(Opened { scribe })
 }
 

@@ -39,12 +39,13 @@ pub(crate) struct Scribe {
 }
 
 impl Scribe {
-    pub(crate) fn new(app: App, log: Store, runtime: Runtime) -> Scribe {
+    /// `findings` are those of the log whose actions may be missing.
+    pub(crate) fn new(app: App, log: Store, runtime: Runtime, findings: Vec<Violation>) -> Scribe {
         Scribe {
             app,
             log,
             runtime,
-            findings: VecDeque::new(),
+            findings: findings.into(),
             given: Vec::new(),
             retry_at: None,
             forgot_at: Duration::ZERO,

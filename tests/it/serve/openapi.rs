@@ -109,8 +109,12 @@ impl World<'_> {
         Some(match status {
             200 => {
                 let real = match path {
-                    "/v1/actions/{id}/approve" | "/v1/actions/{id}/refuse" => path.replace("{id}", &self.waiting.pop()?),
-                    "/v1/actions/{id}/release" | "/v1/actions/{id}/extend" => path.replace("{id}", &self.in_force.pop()?),
+                    "/v1/actions/{id}/approve" | "/v1/actions/{id}/refuse" => {
+                        path.replace("{id}", &self.waiting.pop()?)
+                    }
+                    "/v1/actions/{id}/release" | "/v1/actions/{id}/extend" => {
+                        path.replace("{id}", &self.in_force.pop()?)
+                    }
                     _ => real,
                 };
                 self.call(method, &real, "all", &[JSON], body)
@@ -142,7 +146,9 @@ impl World<'_> {
             413 => {
                 let mut connection = self.server.connect();
                 let head = format!("{method} {real} HTTP/1.1\r\nhost: localhost\r\nx-tos-key: all\r\n");
-                connection.send(format!("{head}content-type: application/json\r\ncontent-length: 99999999\r\n\r\n").as_bytes());
+                connection.send(
+                    format!("{head}content-type: application/json\r\ncontent-length: 99999999\r\n\r\n").as_bytes(),
+                );
                 connection.answer()?
             }
             415 => self.call(method, &real, "all", &[("content-type", "text/plain")], body),

@@ -34,7 +34,8 @@ fn good_rules_take_effect_and_bad_ones_leave_those_before_in_force() {
     assert_ne!(first["hash"], second["hash"]);
     assert_eq!(big(&server, "e2"), "block");
 
-    std::fs::write(server.path("rules/more.tos"), MORE.replace("max_tokens >= 1000", "max_tokens >= \"many\"")).unwrap();
+    std::fs::write(server.path("rules/more.tos"), MORE.replace("max_tokens >= 1000", "max_tokens >= \"many\""))
+        .unwrap();
     let why = wait_for("the failure", || {
         let detail = server.get("/readyz").json()["details"]["last_reload"]["failed"].clone();
         detail.as_str().map(String::from)
