@@ -32,6 +32,8 @@ mod enforce;
 mod eval;
 /// Decoding of usage events and the field table.
 mod events;
+/// The examples, run.
+mod examples;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
 /// Contracts of gateways: events from what they send, answers in their words.

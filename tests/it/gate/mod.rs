@@ -1,6 +1,7 @@
 //! Decisions at arrival, against a plain recount of everything that was told.
 
 mod plain;
+mod told;
 
 use std::sync::Arc;
 
