@@ -417,8 +417,12 @@ GATEWAYS = [
 ]
 
 STATES = ("down", "slow", "503")
+GAP_SECONDS = 15
 # What must never reach a caller: names of rules, our headers with them, what the rules say for reviewers.
 INTERNAL = ["harvesting", "too-many", "crawling", "denied-network", "x-tos-rules", "x-tos-violation", "collects answers", "requests in a day"]
+
+
+COUNTS = ("calls", "records", "without_record", "without_decision", "answered_though_refused")
 
 
 class Running:
@@ -467,7 +471,8 @@ class Bench:
         shutil.copytree(EXAMPLES / "rules", self.work / "rules")
         config = (EXAMPLES / "fineprint.yaml").read_text()
         config = config.replace("127.0.0.1:8080", f"127.0.0.1:{self.http}").replace("127.0.0.1:8081", f"127.0.0.1:{self.grpc}")
-        (self.work / "fineprint.yaml").write_text(config)
+        # After this time a call without its record is one.
+        (self.work / "fineprint.yaml").write_text(config + f"\ngaps: {{within: {GAP_SECONDS}s}}\n")
         command = [self.arguments.fineprint, "serve", "--config", self.work / "fineprint.yaml"]
         if self.arguments.stand_in:
             command = [self.arguments.stand_in, f"127.0.0.1:{self.http}", f"127.0.0.1:{self.grpc}"]
@@ -496,6 +501,27 @@ class Bench:
     def expect(self, holds, gateway, what):
         if not holds:
             self.wrong.append(f"{gateway.name}: {what}")
+
+    def gaps(self, source):
+        """What `GET /v1/gaps` tells of a source, over all minutes."""
+        told = ask(self.http, "GET", "/v1/gaps")
+        lines = [line for line in json.loads(told.body)["minutes"] if line["source"] == source]
+        return {key: sum(line[key] for line in lines) for key in COUNTS}
+
+    def check_log(self, gateway, found):
+        """LiteLLM's log against the calls that were asked about: they join by call id, and nothing is missing but what passed
+        while Fineprint was away."""
+        away = sum(1 for state in STATES if found["fail_open"][state]["status"] == 200)
+        until = time.time() + 3 * GAP_SECONDS
+        while (gaps := self.gaps("litellm"))["without_decision"] < away and time.time() < until:
+            time.sleep(0.5)
+        # Whatever else is missing shows once its time is over.
+        time.sleep(GAP_SECONDS + 1 if len(self.results) == 1 else 1)
+        gaps = found["log"] = self.gaps("litellm")
+        self.expect(gaps["records"] > 30, gateway, f"records of LiteLLM's log: {gaps}")
+        self.expect(gaps["without_decision"] == away, gateway, f"{away} calls passed while Fineprint was away; told: {gaps}")
+        self.expect(gaps["without_record"] == 0, gateway, f"calls without a record in LiteLLM's log: {gaps}")
+        self.expect(gaps["answered_though_refused"] == 0, gateway, f"refused calls with a record of an answer: {gaps}")
 
     def check(self, gateway, closed, opened):
         since = time.time()
@@ -634,11 +660,17 @@ def run(arguments):
                 bench.check(gateway, closed, opened)
             except Exception as error:
                 bench.wrong.append(f"{gateway.name}: {type(error).__name__}: {error}\n{traceback.format_exc(limit=-3)}")
+        # Last, since a record has some time to come.
+        for found in bench.results:
+            if found["gateway"] == "LiteLLM":
+                bench.check_log(wanted[0], found)
     finally:
         bench.end()
     print("\n" + answers(bench.results) + "\n\n" + fail_modes(bench.results) + "\n")
     for found in bench.results:
         slow = {key: found[key]["slow"]["seconds"] for key in ("fail_closed", "fail_open")}
+        if "log" in found:
+            print(f"{found['gateway']}: log and decisions joined by call id: {found['log']}")
         print(f"{found['gateway']}: a slow Fineprint cost {slow['fail_closed']} s failing closed, {slow['fail_open']} s failing open")
     if len(bench.results) == len(GATEWAYS):
         bench.wrong += document(bench.results, arguments.write_docs)

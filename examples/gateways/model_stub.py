@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 import time
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WORDS = "The answer of a model that is no model at all .".split(" ")
@@ -54,6 +55,8 @@ class Stub(BaseHTTPRequestHandler):
         except ValueError:
             return self.send({"error": {"message": "the body is not JSON", "type": "invalid_request_error"}}, 400)
         self.calls.note(self.headers)
+        # Records of a call are told apart by it.
+        self.id = f"stub-{uuid.uuid4()}"
         usage = {"prompt_tokens": 5, "completion_tokens": len(WORDS), "total_tokens": 5 + len(WORDS)}
         if self.path.endswith("/embeddings"):
             data = [{"object": "embedding", "index": 0, "embedding": [0.0, 1.0]}]
@@ -81,7 +84,7 @@ class Stub(BaseHTTPRequestHandler):
 
     def piece(self, call, kind, choice):
         choices = [] if choice is None else [{"index": 0} | choice]
-        return {"id": "stub-1", "object": kind, "created": int(time.time()), "model": call.get("model"), "choices": choices}
+        return {"id": self.id, "object": kind, "created": int(time.time()), "model": call.get("model"), "choices": choices}
 
     def event(self, data):
         line = f"data: {data}\n\n".encode()
