@@ -97,7 +97,7 @@ impl Scribe {
     fn turn(&mut self, engine: &Engine) -> Result<(), StoreError> {
         self.propose(engine)?;
         self.follow(engine)?;
-        let due = engine.gate.enforce(|table| table.due(clock::now()));
+        let due = engine.gate.table(|table| table.due(clock::now()));
         self.append(engine, &due)?;
         self.write_given()?;
         self.forget()
@@ -111,7 +111,7 @@ impl Scribe {
         while let Some(finding) = self.findings.front() {
             // The table is asked anew for each: what one finding asks for may cover the next.
             if let Some(actions) = rules.get(finding.rule.as_str()) {
-                let entries = engine.gate.enforce(|table| table.propose(finding, actions, clock::now()));
+                let entries = engine.gate.table(|table| table.propose(finding, actions, clock::now()));
                 self.append(engine, &entries)?;
             }
             self.findings.pop_front();
@@ -131,7 +131,7 @@ impl Scribe {
     /// Does what the log says beyond what the table knows, in the order of the log.
     fn follow(&mut self, engine: &Engine) -> Result<(), StoreError> {
         loop {
-            let seq = engine.gate.enforce(|table| table.seq());
+            let seq = engine.gate.table(Table::seq);
             let entries = self.runtime.block_on(self.log.action_entries(seq))?;
             if entries.is_empty() {
                 return Ok(());

@@ -138,6 +138,7 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     app.set_reloader(reload::start(app.clone(), files)?);
     tell(&Told::Ready { rules });
     let timer = tokio::spawn(timer::run(app.clone()));
+    reload_on_signal(app.clone())?;
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(SIGNAL_EVERY).await;
     }
@@ -153,6 +154,26 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     let closed = closed.await.map_err(std::io::Error::other)?;
     let summary = Summary::of(&app, drained);
     closed.map(|()| summary)
+}
+
+/// SIGHUP reads rules, lists and registry again, as daemons do.
+#[cfg(unix)]
+fn reload_on_signal(app: App) -> std::io::Result<()> {
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Some(reloader) = app.reloader() {
+                // What came of it is told where every reload is.
+                let _ = reloader.ask().await;
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn reload_on_signal(_: App) -> std::io::Result<()> {
+    Ok(())
 }
 
 async fn open_ports(

@@ -17,9 +17,9 @@ use fineprint::feed::{
     AccountsFile, ColumnRef, EventReader, Feed, Format, ListFile, Mapping, TableFile, parse_prices, read_accounts,
     read_list, read_table,
 };
+use fineprint::gate::{Gate, GateOptions};
 use fineprint::gateway::proto::{CheckRequest, ProcessingRequest};
 use fineprint::gateway::{self, Arrival, Decide, Edge, GatewayOptions, Secret, Unready};
-use fineprint::gate::{Gate, GateOptions};
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, read};
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::reference::{ListData, TableData};
