@@ -343,6 +343,7 @@ where
             match self.shared.queue.pop(patience) {
                 Popped::Job(Job::Records { records, source, ack }) => {
                     n += records.len();
+                    self.taken += records.len() as u64;
                     for record in records {
                         self.take_record(record, &source)?;
                     }
@@ -352,7 +353,10 @@ where
                 Popped::Job(Job::Advance(now)) => self.advance(now)?,
                 Popped::Job(Job::Activate { rules, pins, carries, tell }) => {
                     match self.activate(rules, pins, &carries)? {
-                        Ok(activated) => self.acks.push(Ack::Activated(tell, activated)),
+                        Ok(activated) => {
+                            self.acks.push(Ack::Activated(tell, activated));
+                            self.unsynced = true;
+                        }
                         Err(error) => {
                             // Nobody waits for it where the caller has gone.
                             let _ = tell.send(Err(error));
@@ -364,7 +368,6 @@ where
             }
             patience = Duration::ZERO;
         }
-        self.taken += n as u64;
         Ok(false)
     }
 

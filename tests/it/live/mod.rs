@@ -257,7 +257,7 @@ impl Bench {
             let store = fineprint::store::Store::open(&self.db(), fineprint::store::Access::ReadOnly).await.unwrap();
             let mut out = Vec::new();
             let mut take = |row: &fineprint::store::Row| {
-                out.push(row.record_json.clone());
+                out.push(row.record.clone());
                 Ok(())
             };
             store.export(&fineprint::store::Filter::default(), &mut take).await.unwrap();
@@ -301,7 +301,7 @@ fn a_session_finds_what_an_evaluator_finds() {
     let status = live.status();
     assert_eq!((status.phase.word(), status.last_error.as_deref()), ("ended", None));
     assert!(status.books.balance() && status.books.received == 4_000, "{:?}", status.books);
-    assert!(status.commits > 2, "{status:?}");
+    assert!(status.commits > 0 && status.syncs > 0, "{status:?}");
     let expected = expected(&rules, &events(0..4_000));
     assert!(expected.len() > 200, "{}", expected.len());
     assert_eq!(bench.committed(), expected);
@@ -360,7 +360,9 @@ fn the_clock_of_the_caller_lets_time_pass() {
     assert!(before.unwrap() < Timestamp(START + 300 * SECOND));
     assert_eq!(live.status().watermark, Some(Timestamp(START + 3_300 * SECOND)));
     let mut evaluator = Evaluator::new(Arc::clone(&rules), EvalOptions::default());
-    events(0..600).iter().for_each(|e| drop(evaluator.observe(e, Origin::default())));
+    for e in events(0..600) {
+        evaluator.observe(&e, Origin::default());
+    }
     evaluator.advance(Timestamp(START + 3_300 * SECOND));
     let expected = told(&evaluator.take_violations());
     assert!(expected.iter().any(|v| v.contains("refused-then-silent")));

@@ -135,8 +135,10 @@ fn a_journal_that_fails_is_gone_back_to() {
     let started = Instant::now();
     while lost.is_none() && started.elapsed() < Duration::from_secs(20) {
         match live.submit(events(at..at + 50), "test", arrival(at + 50)) {
-            Ok(receipt) if receipt.wait().is_ok() => at += 50,
-            Ok(_) => lost = Some(at),
+            Ok(receipt) => match receipt.wait() {
+                Ok(()) => at += 50,
+                Err(_) => lost = Some(at),
+            },
             Err(Busy::Full { .. }) => std::thread::sleep(Duration::from_millis(1)),
             Err(other) => panic!("{other}"),
         }
