@@ -12,6 +12,8 @@
     reason = "tests fail by panicking"
 )]
 
+/// Alerts over real sockets: webhooks, chat, mail, and what cannot be delivered.
+mod alert;
 /// Bounds that no other test hits.
 mod bounds;
 /// Which violations are one case, and what a case comes to.
