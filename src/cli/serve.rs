@@ -202,7 +202,7 @@ fn new_key(name: &str, format: Format) -> anyhow::Result<Exit> {
         Format::Text => {
             writeln!(out, "{key}\n")?;
             writeln!(out, "Give it to the caller; it is kept nowhere. Into the configuration goes:\n")?;
-            writeln!(out, "keys:\n  - name: {name}\n    sha256: {sha256}\n    may: [decide, ingest]")?;
+            writeln!(out, "keys:\n  - name: {name}\n    sha256: \"{sha256}\"\n    may: [decide, ingest]")?;
         }
     }
     out.flush()?;

@@ -62,6 +62,8 @@ mod packs;
 mod plain;
 /// The server, over real sockets.
 mod serve;
+/// Limits at arrival: what is reserved and settled, and what findings say of the same calls.
+mod quota;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.

@@ -67,13 +67,13 @@ fn a_client_is_known_by_its_certificate_and_a_stranger_is_not_greeted() {
     let plain = server.connect().call_or_none("GET", "/healthz", &[], b"");
     assert!(plain.is_none(), "no plain text on this port");
 
-    let other = format!("{{name: other, sha256: {}, may: [decide]}}", "0".repeat(64));
+    let other = format!("{{name: other, sha256: '{}', may: [decide]}}", "0".repeat(64));
     let server = Server::start(&Options { config: &tls(&other), ..Options::default() });
     assert_eq!(ask(server.address, Some("client"), &decide).unwrap().status, 401, "another certificate is named");
 
     // With keys beside, a client may show neither, and is then told so.
     let both =
-        format!("{}\nkeys: [{{name: k, sha256: {}, may: [decide]}}]", tls("{name: any, may: [read]}"), "1".repeat(64));
+        format!("{}\nkeys: [{{name: k, sha256: '{}', may: [decide]}}]", tls("{name: any, may: [read]}"), "1".repeat(64));
     let server = Server::start(&Options { config: &both, ..Options::default() });
     assert_eq!(ask(server.address, None, &decide).unwrap().status, 401);
     assert_eq!(ask(server.address, Some("client"), &rules).unwrap().status, 200, "any certificate of the authority");
