@@ -55,6 +55,18 @@ pub(crate) fn measure(app: &App) {
     ] {
         m.gate.get_or_create(&Kind { kind }).set(int(n));
     }
+    let alerts = engine.alerts.counts();
+    for (kind, n) in [
+        ("queued", alerts.queued),
+        ("delivered", alerts.delivered),
+        ("retried", alerts.retried),
+        ("dead", alerts.dead),
+        ("lost", alerts.lost),
+        ("repeated", alerts.repeated),
+        ("unrouted", alerts.unrouted),
+    ] {
+        m.alerts.get_or_create(&Kind { kind }).set(int(n));
+    }
     let told = engine.gate.limits_told();
     for (kind, n) in [
         ("expired", told.expired),
