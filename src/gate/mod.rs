@@ -195,6 +195,11 @@ impl Gate {
         self.routed(|active, worker| self.take_in(active, worker, event));
     }
 
+    /// Looks at the actions; calls are answered meanwhile.
+    pub fn table<R>(&self, look: impl FnOnce(&Table) -> R) -> R {
+        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Changes which actions are in force.
     pub fn enforce<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
         change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))

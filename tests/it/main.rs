@@ -50,6 +50,8 @@ mod gate;
 mod golden;
 /// The borders between modules, and what each feature brings.
 mod layers;
+/// The evaluator behind a server: queue, journal, kills, rules that change.
+mod live;
 /// The false-positive suite: simulated honest work that no shipped rule accuses.
 mod negative;
 /// Packs from disk: what is wrong with rule, list, table and registry files.

@@ -26,3 +26,5 @@ mod reload;
 mod restart;
 /// Starting the command.
 mod server;
+/// Certificates of clients.
+mod tls;

@@ -40,8 +40,8 @@ pub const ENTRIES: [(&str, fn(&[u8])); 10] = [
     ("snapshot", snapshot),
     ("keyed", keyed),
     ("journal", journal),
-    ("gate", gate),
     ("gateway", gateway),
+    ("gate", gate),
 ];
 
 /// A rule file: lexer, parser, formatter, checker, and the plan where nothing was wrong.
