@@ -65,7 +65,7 @@ impl Table {
         Some(asks.entry(Actor::Rule(v.rule.clone()), Act::Alerted(Box::new(alert)), String::new()))
     }
 
-    fn act(&self, asks: &Asks<'_>, entries: &mut Vec<Entry>) {
+    pub(super) fn act(&self, asks: &Asks<'_>, entries: &mut Vec<Entry>) {
         let v = asks.v;
         let terms = asks.terms(self.options.approvals);
         let (named, mut members) = (members(v, terms.scope), Vec::new());
@@ -120,7 +120,7 @@ impl Table {
     }
 
     /// The action that asks the same of all of them, where one holds or waits. A group that may still grow is not covered.
-    fn covering(&self, asks: &Asks<'_>, terms: &Terms, members: &[String]) -> Option<ActionId> {
+    pub(super) fn covering(&self, asks: &Asks<'_>, terms: &Terms, members: &[String]) -> Option<ActionId> {
         if terms.scope == Scope::Group && asks.v.status == Status::Open {
             return None;
         }
@@ -137,14 +137,14 @@ impl Table {
 }
 
 /// One action of a finding.
-struct Asks<'a> {
-    v: &'a Violation,
-    action: &'a Action,
-    number: u16,
-    id: ActionId,
-    held: Option<Held>,
-    delay: Option<Duration>,
-    now: Timestamp,
+pub(super) struct Asks<'a> {
+    pub(super) v: &'a Violation,
+    pub(super) action: &'a Action,
+    pub(super) number: u16,
+    pub(super) id: ActionId,
+    pub(super) held: Option<Held>,
+    pub(super) delay: Option<Duration>,
+    pub(super) now: Timestamp,
 }
 
 impl Asks<'_> {
@@ -152,7 +152,7 @@ impl Asks<'_> {
         Entry { seq: 0, at: self.now, actor, action: self.id, act, reason }
     }
 
-    fn terms(&self, approvals: u8) -> Terms {
+    pub(super) fn terms(&self, approvals: u8) -> Terms {
         let (v, action) = (self.v, self.action);
         let clause = v.clauses.first();
         let (asked, rate) = match action.verb {
@@ -181,7 +181,7 @@ impl Asks<'_> {
 }
 
 /// Whom an action of a finding bears on, sorted.
-fn members(v: &Violation, scope: Scope) -> Vec<String> {
+pub(super) fn members(v: &Violation, scope: Scope) -> Vec<String> {
     let part = |names: &[&str]| -> Vec<String> {
         v.group
             .iter()

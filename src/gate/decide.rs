@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 use super::bear::{Bearing, reason, together};
 use super::{Active, Gate, Worker};
 use crate::decision::{Decision, Verdict};
-use crate::enforce::{Caller, Scope};
-use crate::eval::finding::id;
+use crate::enforce::{Caller, Scope, Strike, is_at_arrival};
+use crate::eval::finding::{clauses, id};
 use crate::eval::outcome::acts_on;
 use crate::event::{FieldId, Kind, UsageEvent};
 use crate::hir::{Mode, Rule};
@@ -18,6 +18,16 @@ use crate::plan::rule::RulePlan;
 use crate::time::Duration;
 use crate::value::Value;
 
+/// An answer, and what is to begin with it.
+#[derive(Debug, Default)]
+pub struct Decided {
+    /// The answer.
+    pub decision: Decision,
+    /// Rules that answer and whose actions outlast the call: whoever keeps the log writes what follows
+    /// ([`crate::enforce::Table::strike`]).
+    pub strikes: Vec<Strike>,
+}
+
 /// What is done for one call until its answer is known.
 #[derive(Default)]
 pub(super) struct Course {
@@ -26,6 +36,8 @@ pub(super) struct Course {
     tokens: Vec<Token>,
     /// Groups in which the call counts ahead.
     ahead: SmallVec<[u128; 2]>,
+    /// Rules that answer and whose actions outlast the call.
+    pub(super) strikes: Vec<Strike>,
     /// What limits hold for it.
     pub(super) reserved: Vec<Ask>,
 }
@@ -116,11 +128,11 @@ impl Gate {
         self.table.read().unwrap_or_else(PoisonError::into_inner).spares(rule, caller)
     }
 
-    pub(super) fn answer(&self, active: &Active, worker: &mut Worker, event: &UsageEvent<'_>) -> Decision {
+    pub(super) fn answer(&self, active: &Active, worker: &mut Worker, event: &UsageEvent<'_>) -> Decided {
         let asker = &mut worker.asker;
         if self.is_future(event) {
             self.refuse_future(asker, event, true);
-            return Decision::default();
+            return Decided::default();
         }
         let heard = self.hear(asker, event, true);
         asker.route(&active.rules, &active.plans, event);
@@ -133,7 +145,9 @@ impl Gate {
         }
         self.stand(asker, event, heard, &mut course);
         self.reserve(active, worker, event, heard, &mut course);
-        let Course { bearing, tokens, ahead, reserved } = course;
+        let Course { bearing, tokens, ahead, mut strikes, reserved } = course;
+        // What a rule has begun already is not begun again.
+        strikes.retain(|s| !bearing.iter().any(|b| b.action.is_some() && b.rule == s.rule()));
         let decision = together(bearing);
         let passes = decision.verdict.passes();
         if passes {
@@ -146,7 +160,7 @@ impl Gate {
         if heard.before.is_none() && (passes || event.kind() != Kind::Request) {
             self.settle_limits(active, worker, event);
         }
-        decision
+        Decided { decision, strikes }
     }
 
     /// Whether a rule's condition holds for a call, which counts where it is to.
@@ -212,6 +226,18 @@ impl Gate {
             }
             if verdict == Verdict::Allow && acts.throttles.is_empty() {
                 continue;
+            }
+            if acts.mode != Mode::Shadow && heard.before.is_none() && rule.actions.iter().any(is_at_arrival) {
+                let Caller { account, key, org } = caller(event);
+                let clauses = clauses(active.rules.program(), &rule.enforces, event.ts());
+                course.strikes.push(Strike::new(
+                    rule,
+                    &plan.hash,
+                    clauses,
+                    event.id(),
+                    event.ts(),
+                    [account, key, org],
+                ));
             }
             let effective = acts.effective(verdict);
             course.bearing.push(Bearing {

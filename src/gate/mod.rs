@@ -25,6 +25,7 @@ use crate::plan::RuleSet;
 use crate::time::{Duration, MINUTE_NS};
 use crate::value::Value;
 
+pub use decide::Decided;
 pub use saved::GateError;
 
 /// Parts of the memory, each behind a lock of its own.
@@ -186,6 +187,11 @@ impl Gate {
     /// A gateway asks with an event of kind `request` and later reports one of kind `completion`, both with the same `call`
     /// and ids of their own. The request is judged as the completion that it will become; see [`crate::inline`].
     pub fn decide(&self, event: &UsageEvent<'_>) -> Decision {
+        self.decide_and_act(event).decision
+    }
+
+    /// As [`Gate::decide`], with what is to begin: rules whose actions outlast the call.
+    pub fn decide_and_act(&self, event: &UsageEvent<'_>) -> Decided {
         self.routed(|active, worker| self.answer(active, worker, event))
     }
 

@@ -14,7 +14,7 @@ use crate::enforce::Caller;
 use crate::eval::{Carries, EvalOptions};
 use crate::event::decode::Reject;
 use crate::event::{FieldId, Kind, Slot, UsageEvent};
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
 use crate::gateway::Unready;
 use crate::plan::RuleSet;
 use crate::runtime::live::{Busy, KeptPacks, Live, Receipt};
@@ -81,7 +81,10 @@ impl Engine {
         let mut said = Vec::new();
         for (at, event) in events.iter_mut().enumerate() {
             arrived(event, now);
-            let decision = self.gate.decide(event);
+            let gate::Decided { decision, strikes } = self.gate.decide_and_act(event);
+            if !strikes.is_empty() {
+                self.inbox.strike(strikes);
+            }
             if let Some(given) = given(event, &decision, now, self.in_force.load().rules.bundle_hash()) {
                 said.push((at, given));
             }

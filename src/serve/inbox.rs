@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::enforce::Action;
+use crate::enforce::{Action, Strike};
 use crate::store::{Given, StoreError};
 use crate::time::{Duration as Span, Timestamp};
 use crate::violation::Violation;
 
 /// Most findings that wait. The evaluator commits no more at a time.
 pub(crate) const FINDINGS_WAITING_MAX: usize = 100_000;
+/// Most answers that wait for what is to begin with them.
+pub(crate) const STRIKES_WAITING_MAX: usize = 10_000;
 /// Most acts of people that wait.
 pub(crate) const ACTS_WAITING_MAX: usize = 1_000;
 
@@ -56,6 +58,7 @@ pub(crate) struct ActOf {
 pub(crate) struct Taken {
     pub(crate) given: Vec<Given>,
     pub(crate) findings: Vec<Violation>,
+    pub(crate) strikes: Vec<Strike>,
     pub(crate) acts: Vec<ActOf>,
     /// Nothing more will come.
     pub(crate) closed: bool,
@@ -92,6 +95,15 @@ impl Inbox {
         Ok(())
     }
 
+    /// How many found no room: they strike again with the next call.
+    pub(crate) fn strike(&self, strikes: Vec<Strike>) -> usize {
+        let mut inner = self.lock();
+        let (n, room) = (strikes.len(), STRIKES_WAITING_MAX.saturating_sub(inner.strikes.len()));
+        inner.strikes.extend(strikes.into_iter().take(room));
+        self.more.notify_one();
+        n.saturating_sub(room)
+    }
+
     /// How many found no room.
     pub(crate) fn find(&self, findings: &[Violation]) -> usize {
         let mut inner = self.lock();
@@ -119,7 +131,7 @@ impl Inbox {
     /// All that waits; waits so long for findings and acts.
     pub(crate) fn take(&self, patience: Duration) -> Taken {
         let inner = self.lock();
-        let idle = |t: &mut Taken| t.findings.is_empty() && t.acts.is_empty() && !t.closed;
+        let idle = |t: &mut Taken| t.findings.is_empty() && t.strikes.is_empty() && t.acts.is_empty() && !t.closed;
         let (mut inner, _) =
             self.more.wait_timeout_while(inner, patience, idle).unwrap_or_else(PoisonError::into_inner);
         let closed = inner.closed;

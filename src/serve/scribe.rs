@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 
 use super::clock;
 use super::engine::Engine;
-use super::inbox::{ActOf, FINDINGS_WAITING_MAX, Taken, Until, What};
+use super::inbox::{ActOf, FINDINGS_WAITING_MAX, STRIKES_WAITING_MAX, Taken, Until, What};
 use super::metrics::Kind;
 use super::state::App;
-use crate::enforce::{Action, ActionId, Entry, Table};
+use crate::enforce::{Action, ActionId, Entry, Strike, Table};
 use crate::store::{Given, Store, StoreError};
 use crate::time::Timestamp;
 use crate::violation::Violation;
@@ -43,6 +43,7 @@ pub(crate) struct Scribe {
     runtime: Runtime,
     /// What could not be written yet.
     findings: VecDeque<Violation>,
+    strikes: VecDeque<Strike>,
     given: Vec<Given>,
     /// Alerts that are delayed.
     later: Vec<Later>,
@@ -58,6 +59,7 @@ impl Scribe {
             log,
             runtime,
             findings: findings.into(),
+            strikes: VecDeque::new(),
             given: Vec::new(),
             later: Vec::new(),
             retry_at: None,
@@ -69,13 +71,15 @@ impl Scribe {
         let app = self.app.clone();
         let Some(engine) = app.engine_at_end() else { return };
         loop {
-            let Taken { given, findings, acts, closed } = engine.inbox.take(TURN);
+            let Taken { given, findings, strikes, acts, closed } = engine.inbox.take(TURN);
             let room = FINDINGS_WAITING_MAX.saturating_sub(self.findings.len());
             if findings.len() > room {
                 self.lost("finding", findings.len() - room);
             }
             self.findings.extend(findings.into_iter().take(room));
             self.keep(given);
+            let room = STRIKES_WAITING_MAX.saturating_sub(self.strikes.len());
+            self.strikes.extend(strikes.into_iter().take(room));
             for act in acts {
                 self.act(engine, act);
             }
@@ -128,6 +132,7 @@ impl Scribe {
     }
 
     fn turn(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        self.strike(engine)?;
         self.propose(engine)?;
         self.alert(engine);
         self.follow(engine)?;
@@ -135,6 +140,16 @@ impl Scribe {
         self.append(engine, &due)?;
         self.write_given()?;
         self.forget()
+    }
+
+    /// What begins with answers that were given.
+    fn strike(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        while let Some(strike) = self.strikes.front() {
+            let entries = engine.gate.enforce(|table| table.strike(strike, clock::now()));
+            self.append(engine, &entries)?;
+            self.strikes.pop_front();
+        }
+        Ok(())
     }
 
     /// What findings ask for. A finding is let go of once its entries are in the log.
