@@ -19,6 +19,7 @@ mod json;
 mod people;
 mod propose;
 mod snapshot;
+mod standing;
 mod table;
 mod target;
 
@@ -28,5 +29,6 @@ pub use json::{action_json, entry_json};
 pub use people::Refusal;
 pub use propose::public_reason;
 pub use snapshot::{SNAPSHOT_VERSION, Unreadable};
-pub use table::{Caller, DUE_MAX, InForce, Options, STANDING_MAX, Table};
+pub use standing::{Caller, InForce, STANDING_MAX};
+pub use table::{DUE_MAX, Options, Table};
 pub use target::{Held, Scope, Terms};
