@@ -21,6 +21,7 @@ mod propose;
 mod snapshot;
 mod strike;
 mod spare;
+mod standing;
 mod table;
 mod target;
 
@@ -31,5 +32,6 @@ pub use people::Refusal;
 pub use propose::public_reason;
 pub use snapshot::{SNAPSHOT_VERSION, Unreadable};
 pub use strike::{Strike, is_at_arrival};
-pub use table::{Caller, DUE_MAX, InForce, Options, STANDING_MAX, Table};
+pub use standing::{Caller, InForce, STANDING_MAX};
+pub use table::{DUE_MAX, Options, Table};
 pub use target::{Held, Scope, Terms};

@@ -53,7 +53,7 @@ pub enum Refusal {
         id: ActionId,
     },
     /// The same person approved it.
-    #[error("{by} approved action `{id}` already; another person has to")]
+    #[error("{} approved action `{id}` already; another person has to", inert(.by))]
     ApprovedAlready {
         /// Which.
         id: ActionId,
@@ -87,7 +87,7 @@ pub enum Refusal {
         id: ActionId,
     },
     /// It does not bear on whom it is to be released from.
-    #[error("action `{id}` does not bear on `{}`{}; `fineprint actions show {id}` lists whom it bears on", .member.escape_default(),
+    #[error("action `{id}` does not bear on `{}`{}; `fineprint actions show {id}` lists whom it bears on", inert(.member),
         if *.released { ", who was released from it" } else { "" })]
     NotAMember {
         /// Which.
@@ -247,5 +247,14 @@ impl Table {
 
 /// By whom and when it ended; the reason stays out, which may hold anything.
 fn how(action: &Action) -> String {
-    action.ended.as_ref().map_or_else(String::new, |e| format!("by {} on {}", e.by.name().escape_default(), e.at))
+    action.ended.as_ref().map_or_else(String::new, |e| format!("by {} on {}", inert(e.by.name()), e.at))
+}
+
+/// Text that cannot steer a terminal or reorder what is read: such characters as escapes.
+fn inert(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

@@ -5,57 +5,18 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::action::{Action, State, position};
 use super::entry::{Act, ActionId, Actor, Entry, Proposed};
 use super::target::{Scope, Terms};
-use crate::decision::Verdict;
-use crate::hir::Mode;
 use crate::time::{DAY_NS, Duration, Timestamp};
-
-/// Most actions that are told of one caller; the strictest are.
-pub const STANDING_MAX: usize = 32;
 
 /// Most entries that one call of [`Table::due`] returns; the rest comes with the next.
 pub const DUE_MAX: usize = 10_000;
 
-/// Who sends a call, as the event says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Caller<'a> {
-    /// `account` of the event.
-    pub account: Option<&'a str>,
-    /// `api_key_id` of the event.
-    pub key: Option<&'a str>,
-    /// `org` of the event.
-    pub org: Option<&'a str>,
-}
-
-/// One action in force that bears on a caller, or one of a rule in shadow mode that would be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InForce {
-    /// Its id.
-    pub action: String,
-    /// What takes effect: at most a flag in mode `flag`, [`Verdict::Allow`] in mode `shadow`.
-    pub verdict: Verdict,
-    /// What the rule asks for, whatever its mode.
-    pub would: Verdict,
-    /// Mode of the rule.
-    pub mode: Mode,
-    /// Whom it bears on: calls of a throttled group count together, those of accounts, keys and organisations each by itself.
-    pub scope: Scope,
-    /// Calls that may pass in each span, where it throttles.
-    pub rate: Option<(u64, Duration)>,
-    /// The violation it rests on.
-    pub violation: String,
-    /// The rule.
-    pub rule: String,
-    /// For the caller.
-    pub reason: String,
-    /// When it ends; `None` until somebody releases it.
-    pub until: Option<Timestamp>,
-}
+/// Terms that are kept at least, in use or not, before those that are not are let go of.
+const TERMS_SWEEP: usize = 1_024;
 
 /// How a table works. Each bound is one of memory: what goes stays in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +49,8 @@ impl Default for Options {
     }
 }
 
-type Fast<K, V> = HashMap<K, V, FixedState>;
-type Index = Fast<Arc<str>, SmallVec<[ActionId; 1]>>;
+pub(super) type Fast<K, V> = HashMap<K, V, FixedState>;
+pub(super) type Index = Fast<Arc<str>, SmallVec<[ActionId; 1]>>;
 
 /// By rule: accounts (of groups too), keys and organisations.
 pub(super) type Spared = BTreeMap<String, BTreeSet<(Scope, String)>>;
@@ -103,9 +64,9 @@ pub struct Table {
     pub(super) options: Options,
     pub(super) seq: u64,
     pub(super) actions: Fast<ActionId, Action>,
-    accounts: Index,
-    keys: Index,
-    orgs: Index,
+    pub(super) accounts: Index,
+    pub(super) keys: Index,
+    pub(super) orgs: Index,
     clock: BTreeSet<(Timestamp, ActionId)>,
     terms: HashSet<Arc<Terms>, FixedState>,
     /// Ended actions that are still told, and those of which only the id is known.
@@ -234,6 +195,9 @@ impl Table {
             self.clock.insert((next, id));
         }
         self.actions.insert(id, action);
+        if self.terms.len() >= TERMS_SWEEP.max(2 * self.actions.len()) {
+            self.terms.retain(|t| Arc::strong_count(t) > 1);
+        }
     }
 
     fn index(&mut self, scope: Scope) -> &mut Index {
@@ -375,52 +339,6 @@ impl Table {
         self.actions.contains_key(&id) || self.is_settled.contains(&id)
     }
 
-    /// The actions that bear on a caller and have not ended: by account, key and organisation.
-    fn bearing(&self, caller: Caller<'_>) -> impl Iterator<Item = &Action> {
-        let each = [(&self.accounts, caller.account), (&self.keys, caller.key), (&self.orgs, caller.org)];
-        let ids = each.into_iter().filter_map(|(index, name)| index.get(name?));
-        ids.flatten().filter_map(|id| self.actions.get(id))
-    }
-
-    /// Those of one scope that bear on a member and have not ended.
-    pub(super) fn bearing_on(&self, scope: Scope, member: &str) -> impl Iterator<Item = &Action> {
-        let caller = match scope {
-            Scope::Account | Scope::Group => Caller { account: Some(member), ..Caller::default() },
-            Scope::Key => Caller { key: Some(member), ..Caller::default() },
-            Scope::Org => Caller { org: Some(member), ..Caller::default() },
-        };
-        self.bearing(caller)
-    }
-
-    /// Whether anything at all could be said of a caller: three questions to hash maps, and nothing is allocated.
-    pub fn is_known(&self, caller: Caller<'_>) -> bool {
-        self.bearing(caller).next().is_some()
-    }
-
-    /// What is in force for a caller, the strictest first, at most [`STANDING_MAX`]; what rules in shadow mode would have in
-    /// force too, with [`Verdict::Allow`]. Of a caller on whom nothing bears nothing is allocated.
-    pub fn standing(&self, caller: Caller<'_>, now: Timestamp) -> Vec<InForce> {
-        let mut found: Vec<(&Action, Verdict)> =
-            self.bearing(caller).filter_map(|a| Some((a, a.effect(now)?))).collect();
-        found.sort_unstable_by(|(a, x), (b, y)| (y, b.terms.asked, a.id).cmp(&(x, a.terms.asked, b.id)));
-        found.truncate(STANDING_MAX);
-        found
-            .into_iter()
-            .map(|(a, verdict)| InForce {
-                action: a.id.to_string(),
-                verdict,
-                would: a.terms.asked,
-                mode: a.terms.mode,
-                scope: a.terms.scope,
-                rate: a.terms.rate,
-                violation: a.violation.to_string(),
-                rule: a.terms.rule.clone(),
-                reason: a.terms.reason.clone(),
-                until: a.until,
-            })
-            .collect()
-    }
-
     /// What has become due, the earliest first, at most [`DUE_MAX`] entries: delays that have passed and ends that were
     /// reached. The same again until the entries are applied.
     pub fn due(&self, now: Timestamp) -> Vec<Entry> {
@@ -468,5 +386,43 @@ fn forget(index: &mut Index, member: &str, id: ActionId) {
     ids.retain(|known| *known != id);
     if ids.is_empty() {
         index.remove(member);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Verdict;
+    use crate::enforce::Held;
+    use crate::hir::{Mode, Severity};
+
+    /// Rules that are changed again and again leave no terms behind.
+    #[test]
+    fn terms_that_no_action_has_any_more_are_let_go_of() {
+        let mut table = Table::new(Options { ended_max: 3, ..Options::default() });
+        for n in 0..3 * TERMS_SWEEP as u64 {
+            let terms = Terms {
+                rule: "changed".into(),
+                rule_hash: n.to_string(),
+                clause: String::new(),
+                severity: Severity::Low,
+                mode: Mode::Enforce,
+                number: 0,
+                written: "flag".into(),
+                asked: Verdict::Flag,
+                rate: None,
+                scope: Scope::Account,
+                duration: None,
+                approvals: 1,
+                reason: String::new(),
+            };
+            let (violation, held) = (n.to_string(), Some(Held::NoTarget));
+            let action = ActionId::new(&violation, 0);
+            let proposed = Proposed { violation, terms, members: vec![], review: false, delay: None, held };
+            let (act, actor, at) = (Act::Proposed(Box::new(proposed)), Actor::Fineprint, Timestamp(0));
+            table.apply(&Entry { seq: n + 1, at, actor, action, act, reason: String::new() });
+            assert!(table.terms.len() <= TERMS_SWEEP, "{n}");
+        }
+        assert_eq!(table.len(), 3);
     }
 }

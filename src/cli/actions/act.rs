@@ -142,7 +142,7 @@ pub(super) struct Extend {
     /// To this time: 2026-03-02 or 2026-03-02T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// To so long from now: 12h, 7d
+    /// By so long, counted from the present end: 12h, 7d
     #[arg(long = "for", id = "length", value_name = "DURATION", value_parser = duration)]
     length: Option<Duration>,
     /// Until somebody releases them
@@ -159,7 +159,8 @@ impl Extend {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let (until, length) = (self.until, self.length);
         self.act.run(|table, id, p| {
-            let until = until.or(length.map(|l| p.now.saturating_add(l)));
+            let ends = table.get(id).and_then(|action| action.until).map_or(p.now, |ends| ends.max(p.now));
+            let until = until.or(length.map(|l| ends.saturating_add(l)));
             table.extend(id, until, &p.by, &p.reason, p.now)
         })
     }
