@@ -254,6 +254,16 @@ rule s {
   }
   because  "s"
 }
+limit q {
+  enforces a.terms.d
+  on       completion
+  per      account
+  over     each 2h
+  reserve  max_tokens
+  settle   output_tokens
+  at most  500
+  because  "q"
+}
 link ring of account {
   tied by payment_fingerprint within 30d, ignoring values shared by more than 25 accounts
   tied by ip                  within 7d, used at least 3 times, ignoring values in gates
@@ -488,6 +498,20 @@ fn a_change_says_what_it_means() {
             "used at least 3 times",
             &["wider By ring, values of ip in the list gates may tie again"],
         ),
+        // Limits.
+        (
+            "  reserve  max_tokens\n",
+            "",
+            &["milder It holds nothing for a call until it is over, before its max_tokens"],
+        ),
+        (
+            "reserve  max_tokens",
+            "reserve  max_tokens or default 400",
+            &[
+                "unclear It holds its max_tokens (where it is missing, 400) for a call until it is over, before its max_tokens",
+            ],
+        ),
+        ("at most  500", "at most  900", &["narrower For a violation, settled must be above 900, before above 500"]),
         // What is no change.
         ("severity medium", "severity    medium # as agreed", &[]),
         ("let answered = status < 400", "let answered_well = status < 400", &[]),
