@@ -245,15 +245,6 @@ rule p {
   except   events where tools = 3
   because  "p"
 }
-rule s {
-  enforces a.terms.d
-  on       sequence per tls_fp within 60s {
-    first completion where status in [403, 429]
-    then completion where account != first.account within 30s at least 2 times
-    then no account where account exists within 60s
-  }
-  because  "s"
-}
 limit q {
   enforces a.terms.d
   on       completion
@@ -263,6 +254,15 @@ limit q {
   settle   output_tokens
   at most  500
   because  "q"
+}
+rule s {
+  enforces a.terms.d
+  on       sequence per tls_fp within 60s {
+    first completion where status in [403, 429]
+    then completion where account != first.account within 30s at least 2 times
+    then no account where account exists within 60s
+  }
+  because  "s"
 }
 link ring of account {
   tied by payment_fingerprint within 30d, ignoring values shared by more than 25 accounts
@@ -511,7 +511,11 @@ fn a_change_says_what_it_means() {
                 "unclear It holds its max_tokens (where it is missing, 400) for a call until it is over, before its max_tokens",
             ],
         ),
-        ("at most  500", "at most  900", &["narrower For a violation, settled must be above 900, before above 500"]),
+        (
+            "at most  500",
+            "at most  900",
+            &["narrower For a violation, the bound on settled grows: it must be above 900, before above 500"],
+        ),
         // What is no change.
         ("severity medium", "severity    medium # as agreed", &[]),
         ("let answered = status < 400", "let answered_well = status < 400", &[]),

@@ -5,6 +5,7 @@ use fineprint::hir::Shape;
 use fineprint::time::Timestamp;
 use fineprint::violation::{Observed, Scalar, Violation, Withheld};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::{cases, difference, fast, plain, rule_set, told, violations_differ};
 use crate::plain::generate::{Coming, Numbers, Setting, arranged, comings, numbers, setting};
