@@ -31,8 +31,8 @@ const fn aggregate(name: &'static str, shown: &'static str) -> Signature {
     Signature { name, aggregate: true, shown }
 }
 
-/// Functions that this version evaluates.
-const EVALUATED: &[Signature] = &[
+/// All functions.
+const SIGNATURES: &[Signature] = &[
     event("network", "network(ip, v4 24, v6 48)"),
     event("lower", "lower(model)"),
     event("length", "length(prompt)"),
@@ -58,20 +58,9 @@ const EVALUATED: &[Signature] = &[
     aggregate("cohort", "cohort(count(), by plan, over 7d)"),
 ];
 
-/// Functions of the language that this version only names.
-const LATER: &[Signature] = &[
-    event("fingerprint", "fingerprint(prompt)"),
-    event("network_class", "network_class(ip)"),
-    event("distance", "distance(ip)"),
-];
-
-fn signatures() -> impl Iterator<Item = &'static Signature> {
-    EVALUATED.iter().chain(LATER)
-}
-
 /// Whether a word is a function, so that nothing else may have its name. Fields of the same name stay fields.
 pub(super) fn is_function(word: &str) -> bool {
-    signatures().any(|s| s.name == word)
+    SIGNATURES.iter().any(|s| s.name == word)
 }
 
 /// The first aggregate within an expression as written, if any.
@@ -79,7 +68,7 @@ pub(super) fn first_aggregate(e: &ast::Expr) -> Option<&ast::Name> {
     use ast::ExprKind as K;
     match &e.kind {
         K::Call(c) => {
-            if signatures().any(|s| s.aggregate && s.name == c.name.text) {
+            if SIGNATURES.iter().any(|s| s.aggregate && s.name == c.name.text) {
                 return Some(&c.name);
             }
             c.args.iter().find_map(|a| match a {
@@ -104,24 +93,17 @@ pub(super) fn first_aggregate(e: &ast::Expr) -> Option<&ast::Name> {
 
 /// Lowers a call.
 pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Span) -> Option<Expr> {
-    let Some(signature) = signatures().find(|s| s.name == c.name.text) else {
-        let known: Vec<&str> = signatures().map(|s| s.name).collect();
+    let Some(signature) = SIGNATURES.iter().find(|s| s.name == c.name.text) else {
+        let known: Vec<&str> = SIGNATURES.iter().map(|s| s.name).collect();
         let unknown =
             Diagnostic::new(Code::UNKNOWN_FUNCTION, c.name.span, format!("there is no function `{}`", c.name.text))
                 .label("unknown function");
         let unknown = match nearest(&c.name.text, known.iter().copied()) {
             Some(meant) => unknown.help(format!("did you mean `{meant}`?")).fix(c.name.span, meant),
-            None => {
-                let known: Vec<&str> = EVALUATED.iter().map(|s| s.name).collect();
-                unknown.help(format!("functions are {}", names::quoted(&known)))
-            }
+            None => unknown.help(format!("functions are {}", names::quoted(&known))),
         };
         return cx.fail(unknown);
     };
-    if LATER.iter().any(|s| s.name == signature.name) {
-        check_arguments(cx, scope, c);
-        return cx.fail(later::diagnostic(span, &format!("`{}(…)`", signature.name)));
-    }
     if link::is_call(c) {
         return link::tied_share(cx, scope, c, span);
     }
@@ -167,29 +149,6 @@ pub(super) fn lower(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, span: Spa
 
 fn wrong(signature: &Signature, span: Span, message: String) -> Diagnostic {
     Diagnostic::new(Code::WRONG_ARGUMENTS, span, message).help(format!("write it as `{}`", signature.shown))
-}
-
-/// Names within the arguments of a call that is not evaluated.
-fn check_arguments(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call) {
-    scope.within(Place::Aggregate, |scope| {
-        for arg in &c.args {
-            match arg {
-                Arg::Value(e) | Arg::Named(_, e) => {
-                    expr::value(cx, scope, e);
-                }
-                Arg::OnePer { key, condition, .. } => {
-                    expr::value(cx, scope, key);
-                    if let Some(condition) = condition {
-                        expr::condition(cx, scope, condition);
-                    }
-                }
-                Arg::Over(_) => {}
-            }
-        }
-        if let Some(filter) = &c.filter {
-            expr::condition(cx, scope, filter);
-        }
-    });
 }
 
 /// The values among the arguments; anything else is reported.

@@ -51,11 +51,18 @@ pub(super) fn lower(
 fn part(cx: &mut Checker<'_>, scope: &mut Scope, written: &ast::Expr) -> Option<Expr> {
     let e = expr::value(cx, scope, written).and_then(|e| call::single(cx, e))?;
     let shown = wording::text(written);
-    if scope.place == Place::Window || expr::is_constant(&e) {
+    if e.is_of_step() {
+        let message = format!("memory is asked about the event at hand, but `{shown}` is a value of another step");
+        let help = "ask in the `where` of that step, of its own event";
+        return cx.fail(Diagnostic::new(Code::EVENT_VALUE_HERE, e.span, message).help(help));
+    }
+    if scope.is_whole() || expr::is_constant(&e) {
         let message = format!("memory is asked about values of events, but `{shown}` is not one");
-        return cx.fail(Diagnostic::new(Code::EVENT_VALUE_HERE, e.span, message).help(
-            "ask in the filter: `on completion where … seen before within 1d`, or behind `where` of an aggregate",
-        ));
+        let help = match scope.place {
+            Place::Match => "ask in the `where` of a step: `then completion where … seen before within 1d`",
+            _ => "ask in the filter: `on completion where … seen before within 1d`, or behind `where` of an aggregate",
+        };
+        return cx.fail(Diagnostic::new(Code::EVENT_VALUE_HERE, e.span, message).help(help));
     }
     if e.asks_memory() {
         let message = format!("`{shown}` asks memory itself");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scope::{Place, Scope};
 use super::{
-    Checker, actions, because, call, clause, cost, expr, growing, keys, later, limit, limits, link, lints, memory,
-    names, order, sequence, tests, window, wording,
+    Checker, actions, because, call, clause, cost, expr, growing, keys, limit, limits, link, lints, memory, names,
+    order, sequence, tests, window, wording,
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
@@ -454,9 +454,6 @@ pub(super) fn lower(cx: &mut Checker<'_>, rule: &ast::Rule, what: &str) -> Optio
     kept_text(cx, rule, &lowered);
     affordable(cx, rule, &lowered);
     memory::check_rule(cx, rule, &lowered);
-    if matches!(lowered.shape, Shape::Sequence(_)) && lowered.asks_memory() {
-        cx.report(later::diagnostic(rule.name.span, "a question to memory in a rule on sequences"));
-    }
     let wrong = cx.out.get(before..).is_some_and(crate::diagnostic::has_errors);
     (lets && !wrong).then_some(lowered)
 }

@@ -2,7 +2,7 @@
 
 use super::names::Meaning;
 use super::scope::{Place, Scope};
-use super::{Checker, call, expr, later, limits, rule, window, wording};
+use super::{Checker, call, expr, limits, rule, window, wording};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::hir::{self, Const, Expr, ExprKind, SeriesId, WindowOutage};
 use crate::source::Span;
@@ -143,8 +143,12 @@ pub(super) fn outage(cx: &mut Checker<'_>, scope: &mut Scope, name: &ast::Name, 
     }
     let id = SeriesId(u32::try_from(number).unwrap_or(u32::MAX));
     match scope.place {
-        Place::Event | Place::Aggregate => Some(expr::node(Type::Bool, ExprKind::Outage(id), span)),
-        Place::Step(_) | Place::Match => cx.fail(later::diagnostic(span, "`during outage of` in a rule on sequences")),
+        Place::Event | Place::Aggregate | Place::Step(_) => Some(expr::node(Type::Bool, ExprKind::Outage(id), span)),
+        Place::Match => {
+            let message = "an outage is asked of an event, but a match of several is described here";
+            let help = "ask in the `where` of a step, or in `except events where …`";
+            cx.fail(Diagnostic::new(Code::EVENT_VALUE_HERE, span, message).help(help))
+        }
         Place::Window => within(cx, scope, series, id, span),
     }
 }

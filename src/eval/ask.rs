@@ -35,7 +35,7 @@ impl Answers {
 pub(crate) struct Pending {
     asks: Vec<Ask>,
     forks: Vec<Fork>,
-    /// The records of windowed rules, once the answers are known.
+    /// The records of rules over windows and on sequences, once the answers are known.
     answered: Option<Vec<u64>>,
 }
 
@@ -168,7 +168,7 @@ impl Pending {
         (!part.asks.is_empty() || !part.forks.is_empty()).then(|| Box::new(part))
     }
 
-    /// Records of windowed rules, once [`Answering::answer`] was called.
+    /// Records of rules over windows and on sequences, once [`Answering::answer`] was called.
     pub(crate) fn words(&self) -> &[u64] {
         self.answered.as_deref().unwrap_or(&[])
     }
@@ -186,13 +186,28 @@ impl Row {
         let answers = router.answers;
         let holds = {
             let env = EventEnv { event, answers, wordings: Some((rules, &router.wordings)) };
-            plan.filter.map_or(Truth::True, |node| truth(rules, &mut router.memo, &env, node))
+            plan.filter_of(event.kind()).map_or(Truth::True, |node| truth(rules, &mut router.memo, &env, node))
         };
         match (holds, &plan.shape) {
             (Truth::False, _) => Row::Nothing,
+            // Which steps it may be is asked of each by itself, also where that is unknown.
+            (_, ShapePlan::Sequence(s)) => {
+                let words = std::mem::take(&mut router.words);
+                let undecided = router.undecided.len();
+                router.sequence_record(rules, number, plan, s, event, symbols);
+                let key_is_known = router.undecided.len() == undecided;
+                // Counted when the answer is known.
+                router.undecided.truncate(undecided);
+                let record = std::mem::replace(&mut router.words, words);
+                match key_is_known {
+                    false => Row::Undecided,
+                    true if record.is_empty() => Row::Nothing,
+                    true => Row::Record(record.into()),
+                }
+            }
             (Truth::Unknown, _) => Row::Undecided,
-            // The checker refuses questions in sequences.
-            (Truth::True, ShapePlan::Sequence(_) | ShapePlan::Series(_)) => Row::Nothing,
+            // A series asks nothing.
+            (Truth::True, ShapePlan::Series(_)) => Row::Nothing,
             (Truth::True, ShapePlan::Single { values }) => {
                 let exceptions = router.exceptions(rules, plan, event);
                 let env = EventEnv { event, answers, wordings: Some((rules, &router.wordings)) };
@@ -236,7 +251,7 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Answering<'_> {
-    /// Asks memory, once: what the rules on single events find goes to `found`, the records of windowed rules stay with
+    /// Asks memory, once: what the rules on single events find goes to `found`, the records of the other rules stay with
     /// the event.
     pub(crate) fn answer(&mut self, event: Asking<'_>, pending: &mut Pending, found: &mut Vec<Violation>) {
         if pending.answered.is_some() {

@@ -478,13 +478,14 @@ impl Evaluator {
         self.applying = Applying::AtOnce;
         self.watermark = self.watermark.max(max);
         self.settle(self.watermark);
-        self.follow_last_moment();
         // No step that has been judged holds the events of the last moment; they wait on, should more of that time follow.
         self.advance_series(self.watermark);
-        let Evaluator { rules, memories, series, undecided, interner, options, stage, .. } = self;
+        let Evaluator { rules, memories, series, undecided, interner, options, stage, finished, .. } = self;
         let sightings_max = options.memory_sightings;
         let mut answering = Answering { rules, memories, series, sightings_max, undecided };
-        let told = stage.tell(|id, e, pending, found| answering.answer(asking(id, e, interner), pending, found));
+        stage.answer(|id, e, pending| answering.answer(asking(id, e, interner), pending, finished));
+        self.follow_last_moment();
+        let told = self.stage.tell();
         self.finished.extend(told);
     }
 

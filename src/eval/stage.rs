@@ -231,6 +231,21 @@ impl Stage {
         });
     }
 
+    /// Answers what the waiting events ask memory, in order of (time, id); they go on waiting, and are not told.
+    pub(crate) fn answer(&mut self, mut answer: impl FnMut(&str, &Waiting, &mut Pending)) {
+        for bucket in self.buckets.values_mut() {
+            bucket.events = bucket.take_sorted();
+            let text = &bucket.text;
+            for e in bucket.events.iter_mut().filter(|e| !e.displaced) {
+                let id = text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
+                if let Some(mut pending) = e.pending.take() {
+                    answer(id, e, &mut pending);
+                    e.pending = Some(pending);
+                }
+            }
+        }
+    }
+
     /// The waiting events that were not told yet, with id and words, in order of (time, id).
     pub(crate) fn untold(&self) -> Vec<(&Waiting, &str, &[u64])> {
         let all = self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.id(e), b.words(e))));
@@ -239,27 +254,16 @@ impl Stage {
         untold
     }
 
-    /// Hands out the violations of all waiting events, which go on waiting. What they ask memory is answered, in order.
-    pub(crate) fn tell(
-        &mut self,
-        mut answer: impl FnMut(&str, &Waiting, &mut Pending, &mut Vec<Violation>),
-    ) -> Vec<Violation> {
+    /// Hands out the violations of all waiting events, which go on waiting.
+    pub(crate) fn tell(&mut self) -> Vec<Violation> {
         let mut out = Vec::new();
         for bucket in self.buckets.values_mut() {
-            let sorted = bucket.take_sorted();
-            bucket.events = sorted;
-            let text = &bucket.text;
             for e in bucket.events.iter_mut().filter(|e| !e.displaced) {
                 e.told = true;
-                let id = text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
                 if let Some(known) = self.known.get_mut(&e.key) {
                     known.told = true;
                 }
                 out.append(&mut e.singles);
-                if let Some(mut pending) = e.pending.take() {
-                    answer(id, e, &mut pending, &mut out);
-                    e.pending = Some(pending);
-                }
             }
         }
         out

@@ -81,14 +81,15 @@ impl Questions {
     }
 
     /// What the rule asks; `None` for nothing.
-    pub(crate) fn end(&mut self, filter: Option<&hir::Expr>) -> Option<RuleMemory> {
+    /// `filters` are the conditions that say whether it looks at an event.
+    pub(crate) fn end<'e>(&mut self, filters: impl Iterator<Item = &'e hir::Expr>) -> Option<RuleMemory> {
         self.asked.sort_unstable();
         self.asked.dedup();
         self.nodes.sort_unstable();
         self.nodes.dedup();
         let (questions, nodes) = (self.asked.as_slice().into(), std::mem::take(&mut self.nodes));
         let mut turns = false;
-        if let Some(filter) = filter {
+        for filter in filters {
             filter.walk(&mut |e| {
                 let looks = matches!(e.kind, hir::ExprKind::OrDefault(..) | hir::ExprKind::Exists(_));
                 turns |= looks && e.asks_memory();

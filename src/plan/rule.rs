@@ -336,7 +336,11 @@ impl RulePlan {
         if let ShapePlan::Sequence(s) = &shape {
             bound("different values that steps hold against each other", s.slots.len(), SLOTS_MAX);
         }
-        let memory = cx.questions.end(rule.filter.as_ref());
+        let steps = match &rule.shape {
+            Shape::Sequence(s) => s.steps.as_slice(),
+            Shape::Single | Shape::Windowed(_) => &[],
+        };
+        let memory = cx.questions.end(rule.filter.iter().chain(steps.iter().filter_map(|step| step.filter.as_ref())));
         let questions = memory.as_ref().map_or(0, |m| m.questions.len());
         if questions > hir::QUESTIONS_PER_RULE_MAX {
             let message = format!("rule `{}` asks memory {questions} questions", rule.name);

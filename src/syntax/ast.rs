@@ -69,6 +69,7 @@ pub struct File {
 
 /// A top-level block.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a file has few items, and most are rules")]
 pub enum Item {
     /// `policy anthropic.usage version 2025-09-15 { … }`
     Policy(Policy),

@@ -245,6 +245,16 @@ rule p {
   except   events where tools = 3
   because  "p"
 }
+limit q {
+  enforces a.terms.d
+  on       completion
+  per      account
+  over     each 2h
+  reserve  max_tokens
+  settle   output_tokens
+  at most  500
+  because  "q"
+}
 rule s {
   enforces a.terms.d
   on       sequence per tls_fp within 60s {
@@ -487,6 +497,24 @@ fn a_change_says_what_it_means() {
             "used at least 3 times, ignoring values in gates",
             "used at least 3 times",
             &["wider By ring, values of ip in the list gates may tie again"],
+        ),
+        // Limits.
+        (
+            "  reserve  max_tokens\n",
+            "",
+            &["milder It holds nothing for a call until it is over, before its max_tokens"],
+        ),
+        (
+            "reserve  max_tokens",
+            "reserve  max_tokens or default 400",
+            &[
+                "unclear It holds its max_tokens (where it is missing, 400) for a call until it is over, before its max_tokens",
+            ],
+        ),
+        (
+            "at most  500",
+            "at most  900",
+            &["narrower For a violation, the bound on settled grows: it must be above 900, before above 500"],
         ),
         // What is no change.
         ("severity medium", "severity    medium # as agreed", &[]),

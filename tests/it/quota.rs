@@ -79,7 +79,7 @@ fn a_used_up_limit_says_when_its_window_ends() {
 #[test]
 fn a_limit_that_reserves_nothing_refuses_once_it_is_used_up() {
     let mut q = quotas();
-    let mut ask = |q: &mut Quotas, call, now| q.reserve(0, name("k"), name(call), Want::Nothing, MOST, at(now));
+    let ask = |q: &mut Quotas, call, now| q.reserve(0, name("k"), name(call), Want::Nothing, MOST, at(now));
     assert_eq!(ask(&mut q, "a", 0), Answer::Reserved { held: 0 });
     assert_eq!(ask(&mut q, "b", 0), Answer::Reserved { held: 0 });
     settle(&mut q, "a", 99, 1);

@@ -22,7 +22,7 @@ impl Router {
         event: &UsageEvent<'_>,
         symbols: &mut impl Symbols,
     ) {
-        let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
+        let env = EventEnv { event, answers: self.answers, wordings: Some((rules, &self.wordings)) };
         let (mut steps, mut known) = (0u64, 0u64);
         for (i, step) in s.steps.iter().enumerate().filter(|(_, step)| step.kinds.contains(&event.kind())) {
             match step.alone.map_or(Truth::True, |node| truth(rules, &mut self.memo, &env, node)) {
@@ -36,7 +36,7 @@ impl Router {
         }
         let start = self.words.len();
         let exceptions = self.exceptions(rules, plan, event);
-        let env = EventEnv { wordings: Some((rules, &self.wordings)), ..EventEnv::new(event) };
+        let env = EventEnv { event, answers: self.answers, wordings: Some((rules, &self.wordings)) };
         self.words.extend([u64::from(rule) | (u64::from(exceptions) << 32), steps, 0]);
         for part in &s.per {
             match part.word.and_then(|word| self.taken.word(rules, word, &env, symbols)) {

@@ -19,7 +19,8 @@ impl Evaluator {
         }
         let rules = Arc::clone(&self.rules);
         for (e, id, words) in self.stage.untold() {
-            for (rule, record) in records(&rules, words) {
+            let answered = e.pending.as_ref().map_or(&[][..], |pending| pending.words());
+            for (rule, record) in records(&rules, words).chain(records(&rules, answered)) {
                 let Some(plan) = rules.rules.get(rule as usize) else { continue };
                 let ShapePlan::Sequence(s) = &plan.shape else { continue };
                 let applied = Applied { ts: e.ts, id, content: e.content, account: e.account, record };

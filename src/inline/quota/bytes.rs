@@ -25,12 +25,15 @@ pub enum QuotaError {
     Damaged(&'static str),
 }
 
+/// What is kept of a key: its windows, its calls under way, the limit that was last asked for.
+type Saved = (At, Vec<Window>, Vec<(Name, Held)>, i64);
+
 #[derive(Serialize, Deserialize)]
 struct State {
     limits: Vec<Kept>,
     clock: Timestamp,
     next: u64,
-    keys: Vec<(At, Vec<Window>, Vec<(Name, Held)>, i64)>,
+    keys: Vec<Saved>,
     settled: Vec<(Timestamp, At, Name)>,
     told: Told,
 }
@@ -38,7 +41,7 @@ struct State {
 impl Quotas {
     /// All of it as bytes; the same state gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut keys: Vec<_> =
+        let mut keys: Vec<Saved> =
             self.keys.iter().map(|(at, key)| (*at, key.windows.clone(), open(key), key.most)).collect();
         keys.sort_unstable_by_key(|(at, ..)| *at);
         let known = |(when, at, call): &&(Timestamp, At, Name)| self.settled.get(&(*at, *call)) == Some(when);

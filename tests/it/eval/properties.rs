@@ -5,6 +5,7 @@ use fineprint::hir::Shape;
 use fineprint::time::Timestamp;
 use fineprint::violation::{Observed, Scalar, Violation, Withheld};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::{cases, difference, fast, plain, rule_set, told, violations_differ};
 use crate::plain::generate::{Coming, Numbers, Setting, arranged, comings, numbers, setting};
@@ -22,6 +23,30 @@ fn course(numbers: &Numbers, within_lateness: bool) -> (PlainEvaluator, Vec<Arri
     let Setting { scale, options, .. } = &setting(&numbers.setting);
     let arrivals = file(comings(numbers, *scale, within_lateness), options);
     (plain(&setting(&numbers.setting)), arrivals)
+}
+
+/// The rules of the cases below ask memory and series in sequences too; else they would say nothing of them.
+#[test]
+fn random_sequences_ask_memory_and_series() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut memory, mut series) = (0, 0);
+    for _ in 0..300 {
+        let tree = numbers(EVENTS).new_tree(&mut runner).unwrap();
+        for rule in setting(&tree.current().setting).program.rules {
+            let mut asks = (false, false);
+            fineprint::hir::each_expr(&rule, &mut |e| {
+                e.walk(&mut |e| {
+                    asks.0 |= matches!(e.kind, fineprint::hir::ExprKind::Memory(_));
+                    asks.1 |= matches!(e.kind, fineprint::hir::ExprKind::Outage(_));
+                });
+            });
+            if matches!(rule.shape, Shape::Sequence(_)) {
+                memory += usize::from(asks.0);
+                series += usize::from(asks.1);
+            }
+        }
+    }
+    assert!(memory >= 20 && series >= 3, "{memory} {series}");
 }
 
 /// The same events, each with another delay within the lateness.

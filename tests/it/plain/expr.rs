@@ -236,14 +236,14 @@ impl<'a> Interpreter<'a> {
                 _ => Val::Unknown,
             },
             ExprKind::Memory(m) => match scope {
-                Scope::Event(event) => {
+                Scope::Event(event) | Scope::Step { event, .. } => {
                     let kinds = self.kinds.borrow().clone();
                     Val::from(memory::answer(self, m, event, &kinds, &self.history))
                 }
                 _ => Val::Unknown,
             },
             ExprKind::Outage(id) => match scope {
-                Scope::Event(event) => {
+                Scope::Event(event) | Scope::Step { event, .. } => {
                     let s = &self.program.series[id.0 as usize];
                     let key: Vec<Val> = s.per.iter().map(|part| self.value(part, scope)).collect();
                     let step = event.ts().0.div_euclid(s.every.0);

@@ -266,7 +266,7 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
         3 | 4 => (false, true),
         _ => (true, false),
     };
-    c.asks = if sequence { 0 } else { 3 };
+    c.asks = 3;
     let filter = (!sequence && (!windowed || c.once_in(3))).then(|| condition(c, 2));
     let mut made = rule(&format!("r{number}"), filter);
     if c.once_in(3) {
