@@ -261,12 +261,7 @@ pub struct Reload {
 
 impl Default for Reload {
     fn default() -> Self {
-        Reload {
-            watch: true,
-            settle: Span::millis(500),
-            changed_rules: ChangedRule::Reset,
-            rules: BTreeMap::new(),
-        }
+        Reload { watch: true, settle: Span::millis(500), changed_rules: ChangedRule::Reset, rules: BTreeMap::new() }
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::engine::InForce;
-use super::opening::{carries, pins};
 use super::metrics::Kind;
+use super::opening::{carries, pins};
 use super::state::App;
 use crate::diagnostic::{has_errors, to_text};
 use crate::pack::{self, Pack, PackOptions};

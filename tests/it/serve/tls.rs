@@ -72,8 +72,11 @@ fn a_client_is_known_by_its_certificate_and_a_stranger_is_not_greeted() {
     assert_eq!(ask(server.address, Some("client"), &decide).unwrap().status, 401, "another certificate is named");
 
     // With keys beside, a client may show neither, and is then told so.
-    let both =
-        format!("{}\nkeys: [{{name: k, sha256: '{}', may: [decide]}}]", tls("{name: any, may: [read]}"), "1".repeat(64));
+    let both = format!(
+        "{}\nkeys: [{{name: k, sha256: '{}', may: [decide]}}]",
+        tls("{name: any, may: [read]}"),
+        "1".repeat(64)
+    );
     let server = Server::start(&Options { config: &both, ..Options::default() });
     assert_eq!(ask(server.address, None, &decide).unwrap().status, 401);
     assert_eq!(ask(server.address, Some("client"), &rules).unwrap().status, 200, "any certificate of the authority");
