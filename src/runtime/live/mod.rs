@@ -32,7 +32,7 @@ pub use status::{Phase, Recovered, Status};
 use self::queue::{Bounds, Queue};
 use super::checkpoint::CheckpointOptions;
 use super::run::RunError;
-use super::sink::{Sink, SinkError};
+use super::sink::{Sink, SinkError, Standing};
 use crate::eval::{Carries, EvalOptions, Fate, SuccessionError};
 use crate::event::decode::Reject;
 use crate::event::{FieldId, Slot, UsageEvent};
@@ -402,6 +402,11 @@ impl Drop for Live {
             tracing::error!(%error, "the session ended");
         }
     }
+}
+
+/// Whether a log is that of a live session.
+pub fn is_live(standing: &Standing) -> bool {
+    standing.inputs.iter().any(|input| input.content_hash == keeper::LIVE_SOURCE)
 }
 
 /// What an event takes in the queue, roughly.

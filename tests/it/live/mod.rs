@@ -52,7 +52,7 @@ rule many-calls {
   per      account
   over     10m every 1m
   let      calls = count()
-  when     calls >= 12
+  when     calls >= 40
   action   alert "volume"
   budget   3 per day
   because  "{calls} calls in ten minutes"

@@ -40,7 +40,7 @@ fn closed_at(record: &str) -> Option<String> {
 /// the journal finds all of it again.
 #[test]
 fn rules_change_while_events_come() {
-    let (old, new) = (rules(RULES), rules(&format!("{MORE}{}", RULES.replace("calls >= 12", "calls >= 9"))));
+    let (old, new) = (rules(RULES), rules(&format!("{MORE}{}", RULES.replace("calls >= 40", "calls >= 37"))));
     let known = Known::of(&[&old, &new]);
     let bench = Bench::new();
     let mut options = bench.options();
@@ -171,7 +171,7 @@ fn rules_that_cannot_take_over_leave_those_in_force() {
 /// A threshold that was lowered finds what was counted before.
 #[test]
 fn what_is_kept_counts_on() {
-    let (old, new) = (rules(RULES), rules(&RULES.replace("calls >= 12", "calls >= 9")));
+    let (old, new) = (rules(RULES), rules(&RULES.replace("calls >= 40", "calls >= 37")));
     let bench = Bench::new();
     let mut options = bench.options();
     options.library = Known::of(&[&old, &new]) as Arc<dyn Library>;
