@@ -320,6 +320,11 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
         }
     }
     program.series.iter().for_each(|series| crate::hir::each_expr_of_series(series, &mut see));
+    // Whom the findings of rules on single events bear on.
+    let singles = || program.rules.iter().filter(|rule| matches!(rule.shape, Shape::Single));
+    for (scope, field) in [("key", FieldId::KEY), ("org", FieldId::ORG)] {
+        fields.extend(singles().any(|rule| rule.acts_on(scope)).then_some(field));
+    }
     fields.sort_unstable();
     fields.dedup();
     fields
