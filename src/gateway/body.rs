@@ -13,8 +13,9 @@ use crate::gateway::Secret;
 use crate::gateway::caller::{PARTIAL_BODY, UNREADABLE_BODY, mark, put_short, text, user_id};
 use crate::time::Timestamp;
 
-/// Longest line of a streamed answer that is looked at for token counts, in bytes: 256 KiB. Longer ones are passed over.
-pub const STREAM_LINE_BYTES_MAX: usize = 256 << 10;
+/// Longest line of a streamed answer, and longest answer that comes whole, of which tokens are read, in bytes: 1 MiB. Longer
+/// ones are passed over.
+pub const STREAM_LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Puts what a call asks for into its event. Envoy says in a header whether it cut the body off.
 pub fn put_request(event: &mut UsageEvent<'static>, headers: &HeaderMap, body: &[u8], secret: &Secret) {

@@ -2,13 +2,15 @@
 //! headers, perhaps the body, then those of the answer. The call is decided upon when all of it that will come is there; when
 //! the exchange ends, the completion is observed with the tokens that the answer names.
 
-use axum::http::HeaderMap;
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, HeaderValue as Text};
 
 use crate::decision::Decision;
 use crate::event::{FieldId, Kind, Slot, UsageEvent};
 use crate::gateway::answer::{Answer, DECISION, Refusing};
 use crate::gateway::body::{self, Chunks};
-use crate::gateway::caller::put_headers;
+use crate::gateway::caller::{address, put_headers};
 use crate::gateway::envoy_grpc::metadata;
 use crate::gateway::forward::put_path;
 use crate::gateway::proto::{
@@ -17,7 +19,7 @@ use crate::gateway::proto::{
     ProcessingResponse, Reply, Struct, TrailersResponse,
 };
 use crate::gateway::{Decide, Edge, Unready};
-use crate::time::Timestamp;
+use crate::value::Value;
 
 /// The method of the service.
 pub const PATH: &str = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
@@ -37,9 +39,10 @@ pub struct Exchange {
     modes: (i32, i32),
     headers: HeaderMap,
     path: String,
-    peer: Option<std::net::IpAddr>,
+    peer: Option<IpAddr>,
     body: Vec<u8>,
-    /// The call as it was decided upon, which its completion repeats; `None` before, and once it was observed.
+    is_decided: bool,
+    /// The call as it was let pass, which its completion repeats; `None` once it was observed.
     call: Option<UsageEvent<'static>>,
     status: Option<i64>,
     chunks: Chunks,
@@ -53,6 +56,7 @@ impl Default for Exchange {
             path: String::new(),
             peer: None,
             body: Vec::new(),
+            is_decided: false,
             call: None,
             status: None,
             chunks: Chunks::default(),
@@ -83,15 +87,15 @@ impl Exchange {
         match message.part {
             Some(Part::RequestHeaders(part)) => self.request_headers(edge, decide, &part),
             Some(Part::RequestBody(part)) => self.request_body(edge, decide, &part),
-            Some(Part::RequestTrailers(_)) => {
-                // A call with trailers ends with these, not with its body.
-                let decided = if self.call.is_none() { Some(self.decide(edge, decide)?) } else { None };
-                Ok(decided.filter(|d| !d.verdict.passes()).map_or_else(
-                    || plain(Reply::RequestTrailers(TrailersResponse { header_mutation: None })),
-                    |d| immediate(&d),
-                ))
-            }
+            // A call with trailers ends with these, not with its body.
+            Some(Part::RequestTrailers(_)) => Ok(self
+                .refused_at_last(edge, decide)?
+                .unwrap_or_else(|| plain(Reply::RequestTrailers(TrailersResponse { header_mutation: None })))),
             Some(Part::ResponseHeaders(part)) => {
+                // A model may answer before a streamed call has ended.
+                if let Some(refused) = self.refused_at_last(edge, decide)? {
+                    return Ok(refused);
+                }
                 let status = part.headers.as_ref().and_then(|h| h.value(":status")?.parse().ok());
                 self.status = status;
                 if part.end_of_stream || self.modes.1 == BODY_NONE {
@@ -143,14 +147,23 @@ impl Exchange {
         }
         self.body.extend_from_slice(&part.body);
         // A buffered part may be all there is to come, without being the end of the body.
-        if self.call.is_some() || (!part.end_of_stream && self.modes.0 != BODY_BUFFERED_PARTIAL) {
+        if self.is_decided || (!part.end_of_stream && self.modes.0 != BODY_BUFFERED_PARTIAL) {
             return Ok(plain(Reply::RequestBody(Common::default())));
         }
         if !part.end_of_stream {
-            self.headers.insert("x-envoy-auth-partial-body", axum::http::HeaderValue::from_static("true"));
+            self.headers.insert("x-envoy-auth-partial-body", Text::from_static("true"));
         }
         let decision = self.decide(edge, decide)?;
         Ok(reply(&decision, Reply::RequestBody))
+    }
+
+    /// What is said where the end of a call was never told: nothing if it was decided upon before, or passes now.
+    fn refused_at_last<D: Decide>(&mut self, edge: &Edge, decide: &D) -> Result<Option<ProcessingResponse>, Stopped> {
+        if self.is_decided {
+            return Ok(None);
+        }
+        let decision = self.decide(edge, decide)?;
+        Ok((!decision.verdict.passes()).then(|| immediate(&decision)))
     }
 
     fn decide<D: Decide>(&mut self, edge: &Edge, decide: &D) -> Result<Decision, Stopped> {
@@ -164,6 +177,7 @@ impl Exchange {
         }
         self.body = Vec::new();
         let decision = decide.decide(event.clone()).map_err(Stopped::Unready)?;
+        self.is_decided = true;
         if decision.verdict.passes() {
             self.call = Some(event);
         }
@@ -204,7 +218,7 @@ impl Exchange {
         }
         if let Some(status) = self.status {
             let now = event.ts();
-            body::put_status(&mut event, status, call_time(&call), now);
+            body::put_status(&mut event, status, call.ts(), now);
         }
         std::mem::take(&mut self.chunks).end().put(&mut event);
         // What could not be taken in is counted by who refused it; the caller has its answer already.
@@ -212,12 +226,7 @@ impl Exchange {
     }
 }
 
-fn call_time(call: &UsageEvent<'static>) -> Timestamp {
-    call.ts()
-}
-
 fn copy(from: &UsageEvent<'static>, to: &mut UsageEvent<'static>, field: FieldId) {
-    use crate::value::Value;
     match from.get(field) {
         Value::Text(text) => to.set(field, Slot::Text(text.to_owned().into())),
         Value::Num(n) => to.set(field, Slot::Num(n)),
@@ -227,9 +236,9 @@ fn copy(from: &UsageEvent<'static>, to: &mut UsageEvent<'static>, field: FieldId
 }
 
 /// `source.address` among the attributes that Envoy was told to send.
-fn peer(message: &ProcessingRequest) -> Option<std::net::IpAddr> {
+fn peer(message: &ProcessingRequest) -> Option<IpAddr> {
     let of = |s: &Struct| s.fields.get("source.address").and_then(|v| v.text.clone());
-    message.attributes.values().find_map(of).and_then(|text| super::caller::address(&text))
+    message.attributes.values().find_map(of).and_then(|text| address(&text))
 }
 
 fn plain(reply: Reply) -> ProcessingResponse {

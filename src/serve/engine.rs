@@ -113,7 +113,9 @@ impl Engine {
             arrived(event, now);
             self.gate.observe(event);
             if let (Some(call), Kind::Completion) = (text(event, FieldId::CALL), event.kind()) {
-                self.gaps.note(call, Half::Record, text(event, FieldId::SOURCE).unwrap_or(source), now);
+                let failed = matches!(event.get(FieldId::STATUS), Value::Num(status) if status >= 400);
+                let half = if failed { Half::FailedRecord } else { Half::Record };
+                self.gaps.note(call, half, text(event, FieldId::SOURCE).unwrap_or(source), now);
             }
         }
         self.live.submit_records(records, source, now).map_err(unready)

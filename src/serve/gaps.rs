@@ -27,6 +27,14 @@ pub(crate) enum Half {
     Refused,
     /// A record of it.
     Record,
+    /// A record that it was not answered: LiteLLM logs the calls that a guardrail refused, too.
+    FailedRecord,
+}
+
+impl Half {
+    fn is_record(self) -> bool {
+        matches!(self, Half::Record | Half::FailedRecord)
+    }
 }
 
 /// What happened in one minute, or in all of them.
@@ -100,7 +108,7 @@ impl Gaps {
         let mut inner = self.lock();
         inner.expire(now.saturating_sub(self.within));
         let source = inner.source(source);
-        let is_record = half == Half::Record;
+        let is_record = half.is_record();
         inner.asked |= !is_record;
         inner.logged |= is_record;
         let minute = inner.minute(now, source);
@@ -116,12 +124,12 @@ impl Gaps {
         };
         match inner.open.get(&call).copied() {
             // A call that is asked about again keeps its first moment, and what was said last.
-            Some(known) if (known.half == Half::Record) == is_record => {
+            Some(known) if known.half.is_record() == is_record => {
                 inner.open.insert(call, Known { half, ..known });
             }
             Some(known) => {
                 inner.open.remove(&call);
-                if known.half == Half::Refused || half == Half::Refused {
+                if matches!((known.half, half), (Half::Refused, Half::Record) | (Half::Record, Half::Refused)) {
                     inner.count(known, |c| c.answered_though_refused += 1);
                 }
             }
@@ -199,7 +207,7 @@ impl Inner {
             }
             match known.half {
                 Half::Passed => self.count(known, |c| c.without_record += 1),
-                Half::Record => self.count(known, |c| c.without_decision += 1),
+                Half::Record | Half::FailedRecord => self.count(known, |c| c.without_decision += 1),
                 Half::Refused => {}
             }
         }
@@ -244,9 +252,11 @@ mod tests {
         gaps.note("refused", Half::Refused, "gw", at(3));
         gaps.note("ignored", Half::Refused, "gw", at(3));
         gaps.note("ignored", Half::Record, "gw", at(4));
+        gaps.note("blocked", Half::Refused, "gw", at(4));
+        gaps.note("blocked", Half::FailedRecord, "gw", at(5));
         let (total, forgotten) = gaps.total(at(30)).unwrap();
         let expected =
-            Counts { calls: 6, records: 4, without_record: 1, without_decision: 1, answered_though_refused: 1 };
+            Counts { calls: 7, records: 5, without_record: 1, without_decision: 1, answered_though_refused: 1 };
         assert_eq!((total, forgotten), (expected, 0));
         let all = gaps.minutes(at(30)).iter().fold(Counts::default(), |a, l| Counts {
             calls: a.calls + l.counts.calls,

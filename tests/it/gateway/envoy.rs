@@ -4,8 +4,8 @@ use fineprint::decision::{Decision, Verdict};
 use fineprint::gateway::body::{Chunks, STREAM_LINE_BYTES_MAX};
 use fineprint::gateway::ext_proc::{Exchange, Stopped};
 use fineprint::gateway::proto::{
-    AttributeContext, AttributeRequest, CheckRequest, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpRequest, Part,
-    Peer, ProcessingRequest, ProtocolConfiguration, Reply, SocketAddress,
+    AttributeContext, AttributeRequest, CheckRequest, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpRequest,
+    HttpTrailers, Part, Peer, ProcessingRequest, ProtocolConfiguration, Reply, SocketAddress,
 };
 use fineprint::gateway::{GatewayOptions, Unready, envoy_grpc};
 use prost::Message;
@@ -135,6 +135,26 @@ fn a_refused_exchange_is_answered_at_once_and_never_observed() {
     assert!(body.contains("Refused under section 3.1.") && !body.contains("probing"), "{body}");
     exchange.finish(&edge, &decide);
     assert_eq!(decide.asked().len(), 1);
+}
+
+/// With a streamed call the end of its body may come after the answer, as trailers, or never.
+#[test]
+fn no_answer_reaches_a_caller_undecided() {
+    let edge = edge_with(GatewayOptions::default());
+    for (last, refused) in [(Verdict::Block, true), (Verdict::Allow, false)] {
+        for end in
+            [Part::ResponseHeaders(head(&[(":status", "200")], false)), Part::RequestTrailers(HttpTrailers::default())]
+        {
+            let decide = Scripted::new(Ok(decided(last)));
+            let mut exchange = Exchange::default();
+            exchange.take(&edge, &decide, part(Part::RequestHeaders(head(ASKED, false)), Some((1, 0)))).unwrap();
+            exchange.take(&edge, &decide, part(Part::RequestBody(body(b"{\"n\":1}", false)), None)).unwrap();
+            assert_eq!(decide.asked(), []);
+            let told = exchange.take(&edge, &decide, part(end, None)).unwrap();
+            assert_eq!(matches!(told.reply, Some(Reply::Immediate(_))), refused);
+            assert_eq!(decide.asked()[0].1[2], "endpoint=/v1/chat/completions");
+        }
+    }
 }
 
 #[test]
