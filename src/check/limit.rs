@@ -29,9 +29,8 @@ pub(super) fn lower(cx: &mut Checker<'_>, limit: &ast::Limit) -> Option<Rule> {
     }
     let lowered = rule::lower(cx, &as_rule(limit, settle.is_some()), "limit")?;
     let most = most(cx, limit, &lowered);
-    let (settle, reserve, most) = (settle?, reserve?, most?);
-    let told = hir::Limit { reserve, settle, most };
-    at_arrival(cx, &lowered, &told);
+    at_arrival(cx, &lowered, settle.iter().chain(reserve.iter().flatten()));
+    let told = hir::Limit { reserve: reserve?, settle: settle?, most: most? };
     let wrong = cx.out.get(before..).is_some_and(crate::diagnostic::has_errors);
     (!wrong).then_some(Rule { limit: Some(told), ..lowered })
 }
@@ -162,10 +161,10 @@ fn of_key(e: &Expr, per: &[Expr]) -> Option<Expr> {
 
 /// Refuses what nobody knows when a call arrives: answers of memory, the group of a link, and a key of which a call has
 /// several.
-fn at_arrival(cx: &mut Checker<'_>, lowered: &Rule, told: &hir::Limit) {
+fn at_arrival<'e>(cx: &mut Checker<'_>, lowered: &'e Rule, amounts: impl Iterator<Item = &'e Expr>) {
     let Shape::Windowed(w) = &lowered.shape else { return };
     let written = lowered.filter.iter().chain(&w.per).chain(lowered.exceptions.iter().map(|e| &e.filter));
-    for e in written.chain(&told.reserve).chain([&told.settle]).filter(|e| e.asks_memory()) {
+    for e in written.chain(amounts).filter(|e| e.asks_memory()) {
         let message = "a limit is asked when a call arrives, and memory answers later".to_string();
         cx.report(bad(e.span, message, "ask by what the call says itself, or write a rule"));
     }

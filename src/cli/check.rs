@@ -18,6 +18,7 @@ use crate::check::cost::{RuleCost, cost, cost_of_series, link_cost};
 use crate::counsel::blind;
 use crate::diagnostic::{has_errors, to_json};
 use crate::hir::{Family, Link, PARTIALS_PER_KEY_MAX, PARTIALS_PER_RULE_MAX, Program, Rule, Shape, Windowed};
+use crate::inline::{Answer, Answers};
 use crate::pack::{self, Pack, PackError, PackOptions};
 use crate::time::Timestamp;
 
@@ -47,6 +48,9 @@ pub(super) struct Check {
     /// Shows what each rule keeps: window, steps per window, aggregates, keys
     #[arg(long)]
     cost: bool,
+    /// Shows which rules answer a gateway while a call waits, and why the others do not
+    #[arg(long)]
+    arrival: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -64,6 +68,7 @@ impl Check {
             (Some(rules), Some(feed)) => Some(blind(rules.program(), rules.data(), feed)),
             _ => None,
         };
+        let answers = pack.rules.as_ref().filter(|_| self.arrival).map(Answers::of);
         let mut out = output();
         match self.format {
             Format::Json => {
@@ -79,6 +84,9 @@ impl Check {
                 if let (Some(blind), Some(report)) = (&blind, report.as_object_mut()) {
                     report.insert("feed".into(), feed::to_json(blind));
                 }
+                if let (Some(answers), Some(report)) = (&answers, report.as_object_mut()) {
+                    report.insert("arrival".into(), answers.rules.iter().map(answer_json).collect());
+                }
                 serde_json::to_writer_pretty(&mut out, &report)?;
                 writeln!(out)?;
             }
@@ -90,6 +98,9 @@ impl Check {
                         if !program.links.is_empty() {
                             writeln!(out, "{}", link_costs(program))?;
                         }
+                    }
+                    if let Some(answers) = &answers {
+                        writeln!(out, "{}", arrival(answers))?;
                     }
                     if let Some(blind) = &blind {
                         write!(out, "{}", feed::to_text(blind, program.rules.len()))?;
@@ -142,6 +153,33 @@ fn summary(pack: &Pack, program: &Program) -> String {
         plural(program.lists.len(), "list", "lists"),
         diagnostics::count(&pack.diagnostics),
     )
+}
+
+/// What each rule says while a call waits.
+fn arrival(answers: &Answers) -> comfy_table::Table {
+    let mut table = table(&["RULE", "AT ARRIVAL", "AT MOST", "IN MODE ENFORCE"]);
+    for answer in &answers.rules {
+        let (said, most, would) = match answer.form {
+            Ok(form) => (form.word().to_string(), answer.verdict.word(), answer.would.word()),
+            Err(silent) => (format!("not: {}", silent.why()), "-", "-"),
+        };
+        table.add_row([printable(&answer.rule).into_owned(), said, most.into(), would.into()]);
+    }
+    table
+}
+
+fn answer_json(answer: &Answer) -> serde_json::Value {
+    let (form, why) = match answer.form {
+        Ok(form) => (Some(form.word()), None),
+        Err(silent) => (None, Some(silent.why())),
+    };
+    json!({
+        "rule": answer.rule,
+        "answers": form,
+        "why_not": why,
+        "verdict": answer.verdict.word(),
+        "would": answer.would.word(),
+    })
 }
 
 fn costs(program: &Program) -> comfy_table::Table {

@@ -1,5 +1,6 @@
 //! `fineprint replay`: two rule sets over the same events, and whom the one flags that the other does not.
 
+mod journal;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,7 @@ use crate::value::Value as Field;
 const HELP: &str = "\
 Example: the rules in force lie in `rules`, and a copy with other thresholds in `tuned`
   fineprint replay --rules tuned --against rules --accounts accounts.jsonl events/
+  fineprint replay --journal v.db
 
 Exit codes:
   0  both find the same
@@ -58,6 +60,10 @@ pub(super) struct Replay {
     /// What is in force: directory of rule files, or one file
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
+    /// Instead of two rule sets: the log of a server. Its journal is run again under the rules that were in force, and held
+    /// against the log
+    #[arg(long, value_name = "DB", conflicts_with_all = ["rules", "against", "events", "accounts", "lists", "against_lists", "mapping", "as_of"])]
+    journal: Option<PathBuf>,
     /// The account registry, JSON lines, for both sides
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
@@ -129,6 +135,11 @@ struct Who {
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        if let Some(db) = &self.journal {
+            let options = EvalOptions { lateness: self.lateness, ..EvalOptions::within(self.state_budget) };
+            let exit = journal::run(db, self.key.read()?, &options, self.format)?;
+            return Ok(if self.exit_zero && exit == Exit::Findings { Exit::Fine } else { exit });
+        }
         let (change, in_force) = self.sides()?;
         if self.events.is_empty() {
             return Err(

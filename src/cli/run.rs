@@ -24,9 +24,10 @@ use crate::feed::{Format, Mapping};
 use crate::hir::{Program, Rule, Severity};
 use crate::journal::{Journal, JournalOptions, Position};
 use crate::pack::PackOptions;
+use crate::runtime::live::is_live;
 use crate::runtime::{
-    self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunOptions, Sink, SqliteSink, Summary, expand,
-    stop_on_signal,
+    self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunError, RunOptions, Sink, SqliteSink,
+    Summary, expand, stop_on_signal,
 };
 use crate::store::{Pinned, Pins, RulesChanged, Tally};
 use crate::template::FingerprintKey;
@@ -328,7 +329,12 @@ fn tally(violations: &[Violation]) -> Vec<Tally> {
 fn journal(db: &Path, sink: &mut SqliteSink) -> anyhow::Result<Journal> {
     let mut directory = db.as_os_str().to_owned();
     directory.push(".journal");
-    let position = match sink.resume()?.and_then(|r| r.standing.journal) {
+    let resumed = sink.resume()?;
+    // A run would drop what the server's journal holds behind its last commit.
+    if resumed.as_ref().is_some_and(|r| is_live(&r.standing)) {
+        return Err(RunError::Live.into());
+    }
+    let position = match resumed.and_then(|r| r.standing.journal) {
         Some(text) => text.parse::<Position>()?,
         None => Position::START,
     };

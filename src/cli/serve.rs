@@ -12,6 +12,7 @@ use super::fingerprints::KeyFile;
 use super::terminal::{grouped, note, output};
 use super::wrong::Wrong;
 use super::{Format, check, diagnostics};
+use crate::alert::Channels;
 use crate::pack::PackOptions;
 use crate::serve::{Config, Files, Start, Summary, Told, serve};
 
@@ -43,6 +44,9 @@ pub(super) struct Serve {
     /// Where gRPC is answered, for Envoy
     #[arg(long, value_name = "ADDRESS:PORT")]
     grpc_listen: Option<SocketAddr>,
+    /// Which channel of alerts goes where, YAML; docs/alerts.md describes it
+    #[arg(long, value_name = "FILE")]
+    alerts: Option<PathBuf>,
     #[command(flatten)]
     key: KeyFile,
     /// Reads configuration and rules, says what is wrong, and ends
@@ -89,7 +93,15 @@ impl Serve {
             let count = diagnostics::count(&pack.diagnostics);
             note(format!("{count} in the rules: `fineprint check {}` shows them", files.rules.display()));
         }
-        let start = Start { config, pack, files, db };
+        let env = |name: &str| std::env::var_os(name)?.into_string().ok();
+        let channels = match &config.alerts {
+            Some(path) => Channels::open(path, &env)?,
+            None => Channels::default(),
+        };
+        if let (Some(_), Some(rules)) = (&config.alerts, &pack.rules) {
+            channels.unrouted(rules.program()).iter().for_each(|unrouted| note(format!("warning: {unrouted}")));
+        }
+        let start = Start { config, pack, files, channels, db };
         if self.check_only {
             start.check()?;
             writeln!(output(), "configuration and rules can be used")?;
@@ -114,6 +126,7 @@ impl Serve {
             (&self.accounts, &mut config.accounts),
             (&self.lists, &mut config.lists),
             (&self.db, &mut config.db),
+            (&self.alerts, &mut config.alerts),
         ];
         for (given, configured) in paths {
             if given.is_some() {
@@ -202,7 +215,7 @@ fn new_key(name: &str, format: Format) -> anyhow::Result<Exit> {
         Format::Text => {
             writeln!(out, "{key}\n")?;
             writeln!(out, "Give it to the caller; it is kept nowhere. Into the configuration goes:\n")?;
-            writeln!(out, "keys:\n  - name: {name}\n    sha256: {sha256}\n    may: [decide, ingest]")?;
+            writeln!(out, "keys:\n  - name: {name}\n    sha256: \"{sha256}\"\n    may: [decide, ingest]")?;
         }
     }
     out.flush()?;

@@ -10,10 +10,11 @@ use super::merkle::Tree;
 use super::merkle::{hex, leaf};
 use super::route::{EventEnv, part_text};
 use super::window::{Merge, because, recorded};
+use crate::event::FieldId;
 use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
 use crate::plan::rule::{Key, RulePlan, ShapePlan, ValuePlan, WindowPlan};
 use crate::time::Timestamp;
-use crate::value::Type;
+use crate::value::{Type, Value};
 use crate::violation::{
     Bound, Considered, Enforced, Estimate, EventRef, Evidence, Observed, Proposal, Role, Scalar, Status, Violation,
 };
@@ -105,12 +106,20 @@ pub(crate) struct Single {
     because: String,
     /// Which exceptions take the event out, as bits.
     exceptions: u32,
+    /// API key and organisation of the event.
+    key: Option<Box<str>>,
+    org: Option<Box<str>>,
 }
 
 impl Single {
     pub(crate) fn new(plan: &RulePlan, values: &[ValuePlan], env: &EventEnv<'_, '_>, exceptions: u32) -> Single {
         let values = values.iter().map(|p| recorded(&p.scalar.eval(env))).collect();
-        Single { values, because: because(plan, env), exceptions }
+        let text = |field| match env.event.get(field) {
+            Value::Text(text) => Some(Box::from(text)),
+            _ => None,
+        };
+        let (key, org) = (text(FieldId::KEY), text(FieldId::ORG));
+        Single { values, because: because(plan, env), exceptions, key, org }
     }
 }
 
@@ -160,6 +169,10 @@ impl Subject<'_> {
         if let Some(account) = event.account {
             v.group = vec![("account".to_string(), account.to_string())];
             v.accounts = vec![account.to_string()];
+        }
+        for (scope, name, value) in [("key", "api_key_id", &single.key), ("org", "org", &single.org)] {
+            let asked = value.as_ref().filter(|_| self.rule.acts_on(scope));
+            v.group.extend(asked.map(|value| (name.to_string(), value.to_string())));
         }
         if let ShapePlan::Single { values } = &self.plan.shape {
             let each = values.iter().zip(&single.values);

@@ -256,6 +256,11 @@ impl Memories {
         answers
     }
 
+    /// Takes the memory of a question out.
+    pub(crate) fn take(&mut self, question: usize) -> Option<Store> {
+        self.stores.get_mut(question).map(|store| std::mem::replace(store, Store::new()))
+    }
+
     /// The memory of a question.
     pub(crate) fn get(&self, question: u16) -> Option<&Store> {
         self.stores.get(usize::from(question))

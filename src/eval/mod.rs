@@ -33,6 +33,7 @@ mod series;
 mod session;
 mod snapshot;
 mod stage;
+mod succession;
 mod trail;
 mod watch;
 mod window;
@@ -47,7 +48,8 @@ pub use outcome::{SECRET_BYTES_MIN, Secret};
 pub use recall::{Recalled, TestNames};
 pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
-pub use snapshot::Frozen;
+pub use snapshot::{Frozen, bundle_of};
+pub use succession::{Carries, Carry, Fate, SUCCESSORS_MAX, SuccessionError, fates};
 pub use watch::{Look, Part};
 
 use self::ask::{Answering, Asking, Pending};
@@ -62,6 +64,7 @@ use self::route::{Router, records};
 use self::sequence::{Applied, Sequences};
 use self::series::Series;
 use self::stage::{Arrival, Seen, Stage};
+use self::succession::Successor;
 use self::watch::Watch;
 use self::window::{Bench, Ended, LinkedEpisodes, Windows};
 use smallvec::SmallVec;
@@ -248,6 +251,10 @@ pub struct Evaluator {
     late: VecDeque<(i64, Vec<Violation>)>,
     outcomes: Outcomes,
     refused: Vec<Refused>,
+    /// Rules that take over, by their time.
+    next: VecDeque<Successor>,
+    /// Found and settled under rules that are not in force any more.
+    handed: Vec<Violation>,
     /// Every judgement of a window, while somebody looks on.
     watch: Option<Watch>,
     /// Where events go that wait no more, in an evaluator that only keeps them waiting.
@@ -294,6 +301,8 @@ impl Evaluator {
             finished: Vec::new(),
             late: VecDeque::new(),
             refused: Vec::new(),
+            next: VecDeque::new(),
+            handed: Vec::new(),
             watch: None,
             outlet: None,
         }
@@ -306,15 +315,16 @@ impl Evaluator {
             Ok(late) => late,
             Err(outcome) => return outcome,
         };
-        let rules = Arc::clone(&self.rules);
-        let singles = self.router.route(&rules, event, late, &mut self.interner);
-        let mut router = std::mem::take(&mut self.router);
+        let generation = self.generation(head.ts);
+        let rules = Arc::clone(self.rules_of(generation));
+        let mut router = std::mem::take(self.router_of(generation));
+        let singles = router.route(&rules, event, late, &mut self.interner);
         let outcome = if late {
-            self.count_undecided(&router.undecided);
-            self.take_late(singles)
+            self.count_undecided(generation, &router.undecided);
+            self.take_late(&rules, singles)
         } else {
             let pending = Pending::of(&rules, &mut router, event, &mut self.interner);
-            self.count_undecided(&router.undecided);
+            self.count_undecided(generation, &router.undecided);
             router.take_ties(&rules, event, &mut self.interner);
             let account = match router.account(event, pending.is_some()) {
                 Some(account) => self.interner.intern(account.as_bytes()),
@@ -323,7 +333,7 @@ impl Evaluator {
             let taken = Taken { account, words: &router.words, tied: &router.tied, singles, pending };
             self.take_in(&head, event.id(), origin, taken)
         };
-        self.router = router;
+        self.return_router(&rules, router);
         outcome
     }
 
@@ -361,9 +371,9 @@ impl Evaluator {
     }
 
     /// Takes in an event behind the watermark.
-    fn take_late(&mut self, singles: Vec<Violation>) -> Outcome {
+    fn take_late(&mut self, rules: &RuleSet, singles: Vec<Violation>) -> Outcome {
         self.books.late += 1;
-        self.finish_late(singles);
+        self.finish_late(rules, singles);
         Outcome::Late
     }
 
@@ -380,17 +390,22 @@ impl Evaluator {
         Outcome::Evaluated
     }
 
-    fn count_undecided(&mut self, rules: &[u32]) {
+    fn count_undecided(&mut self, generation: usize, rules: &[u32]) {
+        let counts = match generation.checked_sub(1).and_then(|at| self.next.get_mut(at)) {
+            Some(successor) => &mut successor.undecided,
+            None => &mut self.undecided,
+        };
         for rule in rules {
-            if let Some(n) = self.undecided.get_mut(*rule as usize) {
+            if let Some(n) = counts.get_mut(*rule as usize) {
                 *n += 1;
             }
         }
     }
 
     /// Violations of an event behind the watermark: what a budget of its day had to give is given away.
-    fn finish_late(&mut self, mut singles: Vec<Violation>) {
-        let budgeted = |v: &Violation| self.outcomes.rule(&self.rules, v).is_some_and(|rule| rule.budget.is_some());
+    fn finish_late(&mut self, rules: &RuleSet, mut singles: Vec<Violation>) {
+        let rule = |v: &Violation| rules.program().rules.iter().find(|rule| rule.name == v.rule);
+        let budgeted = |v: &Violation| rule(v).is_some_and(|rule| rule.budget.is_some());
         for v in singles.iter_mut().filter(|v| budgeted(v)) {
             v.actions.iter_mut().for_each(|p| p.withheld = Some(Withheld::Late));
         }
@@ -404,7 +419,7 @@ impl Evaluator {
     fn look(&mut self, event: &UsageEvent<'_>) {
         self.router.matches(&self.rules, event);
         let undecided = std::mem::take(&mut self.router.undecided);
-        self.count_undecided(&undecided);
+        self.count_undecided(0, &undecided);
         self.router.undecided = undecided;
     }
 
@@ -478,8 +493,19 @@ impl Evaluator {
         self.settle_part(until, usize::MAX);
     }
 
-    /// Does so for about so many events; whether those were all.
+    /// Does so for about so many events; whether those were all. Where rules take over on the way, they do.
     fn settle_part(&mut self, until: i64, most: usize) -> bool {
+        while let Some(at) = self.succession().filter(|at| *at <= until) {
+            if !self.settle_stretch(at, most) {
+                return false;
+            }
+            self.take_over();
+        }
+        self.settle_stretch(until, most)
+    }
+
+    /// Does so under the rules in force.
+    fn settle_stretch(&mut self, until: i64, most: usize) -> bool {
         loop {
             let before_late = self.late.front().map_or(until, |(passed, _)| until.min(*passed));
             if !self.apply_until(before_late, most) {
@@ -686,7 +712,7 @@ impl Evaluator {
             tied.iter().for_each(|word| mark(*word));
             mark(e.account);
             e.pending.iter().for_each(|p| p.mark(&mut mark));
-            for (_, record) in records(&self.rules, words) {
+            for (_, record) in records(self.rules_of(self.generation(e.ts)), words) {
                 // Numbers among them mark symbols that they happen to equal; those then live until the next sweep.
                 record.iter().skip(route::HEADER).for_each(|word| mark(*word));
             }
@@ -700,10 +726,17 @@ impl Evaluator {
         if self.applying == Applying::Frozen {
             return Vec::new();
         }
+        let mut out = std::mem::take(&mut self.handed);
+        out.append(&mut self.take_violations_settled());
+        in_order(out)
+    }
+
+    /// Violations since the last call, settled under the rules in force, in no order.
+    fn take_violations_settled(&mut self) -> Vec<Violation> {
         let mut out = self.hand_out();
         let rules = Arc::clone(&self.rules);
         self.outcomes.settle(&rules, &self.memories, self.options.delay_secret.as_ref(), &mut out);
-        in_order(out)
+        out
     }
 
     /// Violations since the last call, not settled, in no order.

@@ -152,6 +152,18 @@ impl Outcomes {
         self
     }
 
+    /// With the budgets that go on under other rules: by the name of their rule.
+    pub(crate) fn carried(mut self, old: &RuleSet, new: &RuleSet) -> Outcomes {
+        let mut next = Outcomes::new(new);
+        for (number, rule) in (0u32..).zip(&old.program().rules) {
+            let goes_on = next.by_name.get(&rule.name).copied();
+            if let (Some(to), Some(budget)) = (goes_on, self.budgets.remove(&number)) {
+                next.budgets.insert(to, budget);
+            }
+        }
+        next
+    }
+
     /// The rule of a finding.
     pub(crate) fn rule<'r>(&self, rules: &'r RuleSet, v: &Violation) -> Option<&'r Rule> {
         rules.program().rules.get(*self.by_name.get(&v.rule)? as usize)

@@ -25,7 +25,8 @@ impl Evaluator {
     /// it directly after [`Evaluator::observe`] of the same event, whose evaluation it reports. What is left out is covered
     /// by the commitment under `salt`.
     pub fn project(&self, event: &UsageEvent<'_>, salt: &Salt, out: &mut Vec<u8>) {
-        project(&self.rules, &self.router, event, salt, out);
+        let generation = self.generation(event.ts().0);
+        project(self.rules_of(generation), self.router_at(generation), event, salt, out);
     }
 }
 

@@ -1,7 +1,10 @@
 //! Events that come back from a journal: what the rules read of them, without the texts that are kept back. Of those stands
 //! there which tests held, how long they were, and their fingerprints, so that rules find again what they found.
 
+use std::sync::Arc;
+
 use super::project::{PROJECTION_VERSION, is_content};
+use super::route::Router;
 use super::{Evaluator, Origin, Outcome};
 use crate::event::{FIELDS, FieldId, Kind, Slot, UsageEvent};
 use crate::plan::RuleSet;
@@ -209,15 +212,16 @@ impl TestNames {
 impl Evaluator {
     /// Takes in an event that comes back from a journal. `names` are those of the rule set that wrote it.
     pub fn observe_recalled(&mut self, recalled: &Recalled, names: &TestNames, origin: Origin) -> Outcome {
-        self.tell(recalled, names);
+        let rules = Arc::clone(self.rules_at(recalled.event.ts()));
+        self.tell(self.generation(recalled.event.ts().0), recalled, names);
         let outcome = self.observe(&recalled.event, origin);
-        self.untell();
+        self.untell_of(&rules);
         outcome
     }
 
     /// Names of the rules whose filter holds for an event, as [`Evaluator::matching`].
     pub fn matching_recalled(&mut self, recalled: &Recalled, names: &TestNames) -> Vec<String> {
-        self.tell(recalled, names);
+        self.tell(0, recalled, names);
         let matching = self.matching(&recalled.event).map(str::to_string).collect();
         self.untell();
         matching
@@ -226,22 +230,36 @@ impl Evaluator {
     /// The groups of the only rule, over windows, that an event belongs to, each as the texts of its parts; `None` where a
     /// part is unknown. An event that the rule does not look at is in none.
     pub fn groups_of(&mut self, recalled: &Recalled, names: &TestNames) -> Option<Vec<Vec<String>>> {
-        self.tell(recalled, names);
+        self.tell(0, recalled, names);
         self.router.route(&self.rules, &recalled.event, false, &mut self.interner);
         self.untell();
         self.router.undecided.is_empty().then(|| self.routed_groups())
     }
 
-    fn tell(&mut self, recalled: &Recalled, names: &TestNames) {
+    fn tell(&mut self, generation: usize, recalled: &Recalled, names: &TestNames) {
         let Some(kept) = &recalled.kept_back else { return };
         let own = |test: &u32| names.0.get(*test as usize).copied().flatten();
         let tests = kept.tests.iter().filter_map(own).collect();
-        self.router.told = Some(Told { texts: kept.texts.clone(), wordings: kept.wordings.clone(), tests });
+        self.router_of(generation).told =
+            Some(Told { texts: kept.texts.clone(), wordings: kept.wordings.clone(), tests });
     }
 
     fn untell(&mut self) {
-        if self.router.told.take().is_some() {
-            self.router.wordings.kept_back.clear();
+        untell(&mut self.router);
+    }
+
+    /// The same where rules may have taken over meanwhile.
+    fn untell_of(&mut self, rules: &Arc<RuleSet>) {
+        let mut routers = self.next.iter_mut().rev().filter(|s| Arc::ptr_eq(&s.rules, rules)).map(|s| &mut s.router);
+        match routers.next() {
+            Some(router) => untell(router),
+            None => untell(&mut self.router),
         }
+    }
+}
+
+fn untell(router: &mut Router) {
+    if router.told.take().is_some() {
+        router.wordings.kept_back.clear();
     }
 }

@@ -59,6 +59,11 @@ impl EventRouter {
         EventRouter { rules, router: Router::default() }
     }
 
+    /// Its rules.
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
     /// Appends what the rules take from an event and, with a salt, its projection as [`Evaluator::project`] gives it.
     pub fn route(&mut self, event: &UsageEvent<'_>, salt: Option<&Salt>, into: &mut RoutedEvents) {
         let (rules, router) = (&*self.rules, &mut self.router);
@@ -230,7 +235,8 @@ pub(super) fn renumber(rules: &RuleSet, record: &mut [u64], number: &mut impl Fn
 }
 
 impl Evaluator {
-    /// Takes in an event of `events`, as [`Evaluator::observe`] does.
+    /// Takes in an event of `events`, as [`Evaluator::observe`] does. It was routed under the rules of its time
+    /// ([`Evaluator::rules_at`]).
     pub fn observe_routed(&mut self, events: &mut RoutedEvents, at: usize, origin: Origin) -> Outcome {
         let Some(e) = events.events.get_mut(at) else { return Outcome::Duplicate };
         let id = events.ids.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
@@ -238,13 +244,14 @@ impl Evaluator {
             Ok(late) => late,
             Err(outcome) => return outcome,
         };
-        let rules = Arc::clone(&self.rules);
+        let generation = self.generation(e.head.ts);
+        let rules = Arc::clone(self.rules_of(generation));
         let (symbols, interner) = (&mut events.symbols, &mut self.interner);
         let undecided = range(&events.undecided, e.undecided);
         let singles = std::mem::take(&mut e.singles);
         if late {
-            self.count_undecided(undecided.get(..e.undecided_filters as usize).unwrap_or_default());
-            return self.take_late(singles);
+            self.count_undecided(generation, undecided.get(..e.undecided_filters as usize).unwrap_or_default());
+            return self.take_late(&rules, singles);
         }
         let both = events.words.get_mut(e.words.0 as usize..e.tied.1 as usize).unwrap_or_default();
         let (words, tied) = both.split_at_mut((e.words.1 - e.words.0) as usize);
@@ -261,7 +268,7 @@ impl Evaluator {
             pending.number_in_state(&rules, symbols, interner);
         }
         let account = e.account.map_or(NO_ACCOUNT, |local| symbols.in_state(local, interner));
-        self.count_undecided(undecided);
+        self.count_undecided(generation, undecided);
         let taken = Taken { account, words, tied, singles, pending };
         self.take_in(&e.head, id, origin, taken)
     }

@@ -13,16 +13,18 @@ use super::intern::{Interner, Texts};
 use super::link::Link;
 use super::memory::Memories;
 use super::outcome::Outcomes;
+use super::route::Router;
 use super::sequence::Sequences;
 use super::series::Series;
 use super::stage::Stage;
+use super::succession::{SavedSuccessor, Successor};
 use super::window::{LinkedEpisodes, Windows};
 use super::{Applying, Books, EvalOptions, Evaluator, Refused};
 use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 7;
+pub(crate) const SNAPSHOT_VERSION: u16 = 8;
 
 /// Bytes handed out at a time.
 const PART_BYTES: usize = 64 << 10;
@@ -88,6 +90,8 @@ struct Tail<'a> {
     finished: &'a [Violation],
     outcomes: &'a Outcomes,
     refused: Vec<(super::Origin, &'a str)>,
+    next: Vec<SavedSuccessor>,
+    handed: &'a [Violation],
 }
 
 /// Head, body and tail, one behind the other.
@@ -111,6 +115,8 @@ struct Loaded {
     finished: Vec<Violation>,
     outcomes: Outcomes,
     refused: Vec<(super::Origin, String)>,
+    next: Vec<SavedSuccessor>,
+    handed: Vec<Violation>,
 }
 
 impl Evaluator {
@@ -167,6 +173,8 @@ impl Evaluator {
             finished: &self.finished,
             outcomes: &self.outcomes,
             refused: self.refused.iter().map(|r| (r.origin, r.id.as_str())).collect(),
+            next: self.next.iter().map(Successor::saved).collect(),
+            handed: &self.handed,
         }
     }
 
@@ -231,17 +239,26 @@ impl Evaluator {
     /// # Errors
     /// A text that says why the bytes do not fit: another version, another rule set, damaged.
     pub fn restore(rules: Arc<RuleSet>, options: EvalOptions, snapshot: &[u8]) -> Result<Self, String> {
+        Evaluator::restore_among(
+            &mut |hash| (hash == rules.bundle_hash()).then(|| Arc::clone(&rules)),
+            options,
+            snapshot,
+        )
+    }
+
+    /// The same where rules are taking over: `rules_of` gives the rule set of each bundle hash that the state names.
+    ///
+    /// # Errors
+    /// As [`Evaluator::restore`], also where a rule set is not there.
+    pub fn restore_among(
+        rules_of: &mut dyn FnMut(&str) -> Option<Arc<RuleSet>>,
+        options: EvalOptions,
+        snapshot: &[u8],
+    ) -> Result<Self, String> {
+        let other_rules = || "the saved state belongs to other rules, lists or registry".to_string();
         let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
-        let (version, rest) = postcard::take_from_bytes::<u16>(snapshot).map_err(damaged)?;
-        if version != SNAPSHOT_VERSION {
-            return Err(format!(
-                "the saved state has version {version}, this program reads version {SNAPSHOT_VERSION}"
-            ));
-        }
-        let (bundle, rest) = postcard::take_from_bytes::<String>(rest).map_err(damaged)?;
-        if bundle != rules.bundle_hash() {
-            return Err("the saved state belongs to other rules, lists or registry".to_string());
-        }
+        let (bundle, rest) = head_of(snapshot)?;
+        let rules = rules_of(&bundle).ok_or_else(other_rules)?;
         let mut s: Loaded = postcard::from_bytes(rest).map_err(damaged)?;
         s.stage.rebuild();
         s.windows.iter_mut().for_each(Windows::rebuild);
@@ -257,6 +274,12 @@ impl Evaluator {
         if !same {
             return Err("the saved state belongs to other rules".to_string());
         }
+        let next = s.next.into_iter().map(|saved| {
+            let SavedSuccessor { at, bundle, undecided, keeps } = saved;
+            let rules = rules_of(&bundle).ok_or_else(other_rules)?;
+            Ok(Successor { at, rules, router: Router::default(), undecided, keeps })
+        });
+        let next: std::collections::VecDeque<Successor> = next.collect::<Result<_, String>>()?;
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };
         let mut restored = Evaluator {
             books: s.books,
@@ -277,11 +300,31 @@ impl Evaluator {
             finished: s.finished,
             outcomes: s.outcomes.named(&evaluator.rules),
             refused: s.refused.into_iter().map(conflicting).collect(),
+            next,
+            handed: s.handed,
             ..evaluator
         };
         restored.account_all();
         Ok(restored)
     }
+}
+
+/// The bundle hash of the rules under which a snapshot was written: those in force then.
+///
+/// # Errors
+/// A text, where it is of another version, or damaged.
+pub fn bundle_of(snapshot: &[u8]) -> Result<String, String> {
+    head_of(snapshot).map(|(bundle, _)| bundle)
+}
+
+/// The bundle hash, and what follows.
+fn head_of(snapshot: &[u8]) -> Result<(String, &[u8]), String> {
+    let damaged = |e: postcard::Error| format!("the saved state is damaged: {e}");
+    let (version, rest) = postcard::take_from_bytes::<u16>(snapshot).map_err(damaged)?;
+    if version != SNAPSHOT_VERSION {
+        return Err(format!("the saved state has version {version}, this program reads version {SNAPSHOT_VERSION}"));
+    }
+    postcard::take_from_bytes::<String>(rest).map_err(damaged)
 }
 
 /// The state of an evaluator at one moment. It is the state itself, no copy: dropping it loses it.

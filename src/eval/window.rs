@@ -435,6 +435,41 @@ impl Windows {
         }
     }
 
+    /// Every violation under way is news.
+    pub(crate) fn tell_again(&mut self) {
+        self.clusters.each(|cluster, _| cluster.episode.handed_out = None);
+        self.with_episodes(|group| {
+            let more = group.more.as_mut();
+            let both = more.into_iter().flat_map(|m| m.open.iter_mut().chain(&mut m.exempted));
+            both.for_each(|e| e.handed_out = None);
+        });
+    }
+
+    /// A copy, for a rule that keeps what another has counted; `None` where it cannot be written down.
+    pub(crate) fn copy(&self) -> Option<Windows> {
+        let mut copy: Windows = postcard::from_bytes(&postcard::to_stdvec(self).ok()?).ok()?;
+        copy.rebuild();
+        Some(copy)
+    }
+
+    /// What was counted goes on under another condition: nothing is under way, and all groups are judged at a step.
+    pub(crate) fn begin_anew(&mut self, step: i64) {
+        self.clusters = Clusters::default();
+        self.with_episode.clear();
+        self.due.clear();
+        for (slot, group) in (0u32..).zip(&mut self.groups) {
+            let Some(group) = group else { continue };
+            if let Some(more) = &mut group.more {
+                (more.open, more.exempted) = (None, None);
+            }
+            if group.more.as_ref().is_some_and(|m| m.raw.is_none()) {
+                group.more = None;
+            }
+            (group.holding, group.due) = (false, step);
+            self.due.entry(step).or_default().push(slot);
+        }
+    }
+
     pub(crate) fn has_episodes(&self) -> bool {
         !self.with_episode.is_empty() || !self.clusters.is_empty()
     }

@@ -53,6 +53,9 @@ pub struct GateOptions {
     pub future: Duration,
     /// For how long events are remembered by their ids, and calls under way; at most twice that.
     pub remember: Duration,
+    /// How long a group stays of which nothing counts any more, by the events of others: threads and sources whose clocks are
+    /// no further apart never see each other in an answer.
+    pub idle: Duration,
     /// Most groups; above it the least promising of a few go first.
     pub groups_max: usize,
     /// Most events remembered by their ids; above it the oldest are forgotten earlier.
@@ -70,6 +73,7 @@ impl Default for GateOptions {
             lateness: Duration(5 * MINUTE_NS),
             future: Duration(5 * MINUTE_NS),
             remember: Duration(10 * MINUTE_NS),
+            idle: Duration(10 * MINUTE_NS),
             groups_max: GROUPS_MAX,
             ids_max: IDS_MAX,
             calls_max: CALLS_MAX,
@@ -191,6 +195,11 @@ impl Gate {
         self.routed(|active, worker| self.take_in(active, worker, event));
     }
 
+    /// Looks at the actions; calls are answered meanwhile.
+    pub fn table<R>(&self, look: impl FnOnce(&Table) -> R) -> R {
+        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Changes which actions are in force.
     pub fn enforce<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
         change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
@@ -294,7 +303,7 @@ impl Shard {
         let of = |all: usize| (all / SHARDS).max(1);
         let remember = options.remember.0.max(0);
         Shard {
-            panes: Panes::new(of(options.groups_max)),
+            panes: Panes::new(of(options.groups_max), options.idle.0.max(0)),
             heard: Heard::new(remember, of(options.ids_max)),
             calls: Calls::new(remember, of(options.calls_max)),
             throttles: Throttles::new(of(options.targets_max)),

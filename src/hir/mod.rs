@@ -274,6 +274,13 @@ pub struct Rule {
     pub definition: Span,
 }
 
+impl Rule {
+    /// Whether an action is asked for of an `account`, `key`, `org` or `group`.
+    pub fn acts_on(&self, scope: &str) -> bool {
+        self.actions.iter().any(|a| a.scope == scope)
+    }
+}
+
 /// Single events, windows or sequences.
 #[derive(Debug, Clone)]
 pub enum Shape {

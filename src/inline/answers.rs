@@ -62,6 +62,17 @@ pub enum Form {
     Limit,
 }
 
+impl Form {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Form::Single => "event",
+            Form::Window => "window",
+            Form::Limit => "limit",
+        }
+    }
+}
+
 /// What one rule says at arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {

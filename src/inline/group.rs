@@ -7,9 +7,13 @@ use super::distinct::Sightings;
 use super::plan::{Kept, WindowAnswer};
 use super::rows::{self, Rows};
 use crate::eval::route::HEADER;
+use crate::time::Duration;
 
 /// Calls under way that count ahead in one group; more are judged, and the oldest count when their completion comes.
 pub const AHEAD_MAX: usize = 256;
+
+/// How long a call counts ahead whose completion does not come: as long as limits hold for it.
+pub const AHEAD_LIFE: Duration = super::quota::RESERVATION_LIFE;
 
 /// What a rule took from an event: its filters that are true, its inputs that are known, and the inputs.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,8 @@ impl<'a> Taken<'a> {
 struct Ahead {
     call: u64,
     step: i64,
+    /// Event time from which on it counts no more.
+    until: i64,
     filters: u64,
     known: u64,
     inputs: SmallVec<[u64; 1]>,
@@ -138,9 +144,11 @@ impl Group {
     }
 
     /// Lets a call count ahead; false where the oldest had to go for it.
-    pub(super) fn add_ahead(&mut self, w: &WindowAnswer, step: i64, call: u64, taken: Taken<'_>) -> bool {
+    pub(super) fn add_ahead(&mut self, w: &WindowAnswer, ts: i64, call: u64, taken: Taken<'_>) -> bool {
+        let step = w.step_of(ts);
         self.advance(w, step);
         let ahead = self.ahead.get_or_insert_default();
+        ahead.retain(|a| a.until > ts);
         if ahead.iter().any(|a| a.call == call) {
             return true;
         }
@@ -149,7 +157,8 @@ impl Group {
             ahead.remove(0);
         }
         let Taken { filters, known, inputs } = taken;
-        ahead.push(Ahead { call, step, filters, known, inputs: inputs.into() });
+        let until = ts.saturating_add(AHEAD_LIFE.0);
+        ahead.push(Ahead { call, step, until, filters, known, inputs: inputs.into() });
         !full
     }
 
@@ -161,14 +170,16 @@ impl Group {
         self.ahead.take_if(|ahead| ahead.is_empty());
     }
 
-    /// What the window of a step comes to, with an event that is not counted.
-    pub(super) fn values(&self, w: &WindowAnswer, step: i64, with: Option<Taken<'_>>) -> Values {
+    /// What the window of an event's step comes to; `with` that event where it is not counted.
+    pub(super) fn values(&self, w: &WindowAnswer, ts: i64, with: Option<Taken<'_>>) -> Values {
+        let step = w.step_of(ts);
         let mut row = self.rows.window(w, step, self.newest);
         if row.len() != w.words {
             row = rows::blank(w);
         }
         let ahead = self.ahead.iter().flat_map(|all| all.iter());
-        let ahead = ahead.filter(|a| a.step > step - w.panes && a.step <= step).map(Ahead::taken);
+        let within = |a: &&Ahead| a.step > step - w.panes && a.step <= step && a.until > ts;
+        let ahead = ahead.filter(within).map(Ahead::taken);
         let further: SmallVec<[Taken<'_>; 4]> = ahead.chain(with).collect();
         further.iter().for_each(|taken| rows::count(w, &mut row, |slot| taken.value(w, slot)));
         let slots = w.slots.iter().enumerate().map(|(number, slot)| match slot.kept {

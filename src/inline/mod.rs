@@ -10,7 +10,8 @@
 //! completions. A request is judged as the completion that it will become: by the rules on completions that do not look at
 //! requests themselves, with the fields that are known so far; what is missing is unknown, and unknown never fires. If it
 //! passes, it counts *ahead* under its `call` until the completion of that call comes and takes its place, so that calls under way
-//! see each other and none counts twice. A request without `call` is judged and not kept.
+//! see each other and none counts twice; what is never reported counts for [`AHEAD_LIFE`]. A request without `call` is judged and
+//! not kept.
 
 mod answers;
 mod distinct;
@@ -26,7 +27,7 @@ mod symbols;
 mod throttle;
 
 pub use answers::{Answer, Answers, Form, Silent};
-pub use group::AHEAD_MAX;
+pub use group::{AHEAD_LIFE, AHEAD_MAX};
 pub use plan::DISTINCT_MAX;
 
 pub(crate) use heard::{Calls, Heard};

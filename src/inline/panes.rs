@@ -53,19 +53,22 @@ pub(crate) struct Panes {
     free: Vec<u32>,
     hand: usize,
     groups_max: usize,
+    /// How long a group stays of which nothing counts any more, nanoseconds.
+    idle: i64,
     /// The latest event time.
     newest: i64,
     pub(crate) lost: Lost,
 }
 
 impl Panes {
-    pub(crate) fn new(groups_max: usize) -> Panes {
+    pub(crate) fn new(groups_max: usize, idle: i64) -> Panes {
         Panes {
             table: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
             hand: 0,
             groups_max: groups_max.max(1),
+            idle,
             newest: i64::MIN,
             lost: Lost::default(),
         }
@@ -97,8 +100,8 @@ impl Panes {
         let with = (part == Part::Ask).then_some(taken);
         match self.put(w, id, step, ts, taken, part) {
             Some(group) if group.is_late(w, step) => Touched::Late,
-            Some(group) => Touched::Window(group.values(w, step, with)),
-            None if part == Part::Ask => Touched::Window(Group::new(w, step).values(w, step, with)),
+            Some(group) => Touched::Window(group.values(w, ts, with)),
+            None if part == Part::Ask => Touched::Window(Group::new(w, step).values(w, ts, with)),
             None => Touched::Window(Values::default()),
         }
     }
@@ -122,7 +125,7 @@ impl Panes {
                 call.into_iter().for_each(|call| group.take_ahead(call));
                 group.add(w, step, taken);
             }
-            Part::Ahead(call) => self.lost.ahead += u64::from(!group.add_ahead(w, step, call, taken)),
+            Part::Ahead(call) => self.lost.ahead += u64::from(!group.add_ahead(w, ts, call, taken)),
             Part::Ask | Part::Known => {}
         }
         Some(group)
@@ -182,8 +185,9 @@ impl Panes {
 
     /// Lets groups go that are over.
     fn sweep(&mut self) {
+        let over = self.newest.saturating_sub(self.idle);
         for place in self.next(SWEEP) {
-            if self.slots.get(place).is_some_and(|s| s.as_ref().is_some_and(|(_, g)| g.ends() <= self.newest)) {
+            if self.slots.get(place).is_some_and(|s| s.as_ref().is_some_and(|(_, g)| g.ends() <= over)) {
                 self.remove(place);
             }
         }

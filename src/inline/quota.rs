@@ -378,8 +378,8 @@ impl Quotas {
             self.told.out_of_time += 1;
             return Settled::default();
         }
-        // What was held after that window was not held in it.
-        let was_held = held.filter(|h| h.window <= number).map_or(0, |h| h.amount);
+        // What was held after that window was not held in it, nor is it held in one that is to come.
+        let was_held = held.filter(|h| (h.window..=present).contains(&number)).map_or(0, |h| h.amount);
         let beyond = amount.saturating_sub(was_held).max(0);
         self.told.beyond += u64::from(beyond > 0);
         self.make_room(place);

@@ -1,6 +1,7 @@
 //! A directory of rule files, its lists and the account registry, made into rules that are ready to run. The only reader of
 //! rule files. Whatever is wrong with a file becomes a diagnostic; only a directory that cannot be read is an error.
 
+mod kept;
 mod reference;
 mod sources;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+pub use kept::load_kept;
 pub use sources::{DEPTH_MAX, FILES_MAX, PackError, TOTAL_BYTES_MAX, read_sources};
 
 use crate::compile;

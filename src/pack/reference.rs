@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{PackError, PackOptions};
+use super::{Pack, PackError, PackOptions};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::feed::{ColumnRef, FileError, ListFile, TableFile, read_accounts, read_list, read_table};
 use crate::hir::{Column, List, Program, Table};
@@ -42,6 +42,23 @@ pub(super) fn load(
         data.tables.push(Arc::new(loaded));
     }
     Ok(data)
+}
+
+/// The files of all lists and tables of a pack: as each is written, the rule file that declares it, and where it was found.
+/// What is not there is left out: it has been said when the pack was read.
+pub(super) fn found<'p>(pack: &'p Pack, options: &PackOptions<'_>) -> Vec<(String, Option<&'p Path>, PathBuf)> {
+    let Some(rules) = &pack.rules else { return Vec::new() };
+    let files = Files { paths: &pack.paths, lists: options.lists, key: options.fingerprint_key };
+    let program = rules.program();
+    let lists = program.lists.iter().map(|l| (&l.path, l.span));
+    let tables = program.tables.iter().skip(1).map(|t| (&t.path, t.span));
+    let mut found = Vec::new();
+    for (written, span) in lists.chain(tables) {
+        let Some(written) = written else { continue };
+        let rule_file = pack.paths.get(span.source.0 as usize).map(PathBuf::as_path);
+        found.extend(files.find(written, span).ok().map(|path| (written.clone(), rule_file, path)));
+    }
+    found
 }
 
 fn registry(path: Option<&Path>) -> Result<TableData, PackError> {

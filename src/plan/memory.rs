@@ -68,6 +68,11 @@ pub(crate) struct Questions {
 }
 
 impl Questions {
+    /// All questions, and what each is called: those that ask the same of the same kinds of events have one name.
+    pub(crate) fn into_parts(self) -> (Vec<QuestionPlan>, Vec<String>) {
+        (self.all, self.names)
+    }
+
     /// Begins a rule that looks at events of these kinds.
     pub(crate) fn begin(&mut self, kinds: &[Kind]) {
         self.kinds = kinds.into();

@@ -66,6 +66,8 @@ pub struct RuleSet {
     pub(crate) words: Vec<WordPlan>,
     /// Questions to memory; their number is an index.
     pub(crate) questions: Vec<QuestionPlan>,
+    /// What each question is called: the same in every rule set that asks it.
+    pub(crate) question_names: Vec<String>,
     /// Per kind of event.
     pub(crate) indexes: [Index; 5],
     /// Per text field that tests look at.
@@ -125,7 +127,7 @@ impl RuleSet {
             members.push(Vec::new());
         }
         let Lower { nodes, words, wordings, questions, links, mut diagnostics, .. } = cx;
-        let questions = questions.all;
+        let (questions, question_names) = questions.into_parts();
         if questions.len() > crate::hir::QUESTIONS_MAX
             && let Some(last) = program.rules.last()
         {
@@ -158,6 +160,7 @@ impl RuleSet {
             nodes,
             words: words.all,
             questions,
+            question_names,
             indexes,
             prefilters,
             n_windowed: n_windowed as usize,
@@ -317,6 +320,11 @@ fn fields_read(program: &Program) -> Vec<FieldId> {
         }
     }
     program.series.iter().for_each(|series| crate::hir::each_expr_of_series(series, &mut see));
+    // Whom the findings of rules on single events bear on.
+    let singles = || program.rules.iter().filter(|rule| matches!(rule.shape, Shape::Single));
+    for (scope, field) in [("key", FieldId::KEY), ("org", FieldId::ORG)] {
+        fields.extend(singles().any(|rule| rule.acts_on(scope)).then_some(field));
+    }
     fields.sort_unstable();
     fields.dedup();
     fields

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::checkpoint::{CheckpointOptions, Checkpoints, now};
 use super::input::{InputError, InputSpec, ReadSoFar};
+use super::live::is_live;
 use super::pipeline::{Next, Pipeline, PipelineError};
 use super::rejects::RejectFile;
 use super::running::{Ended, Running};
@@ -110,6 +111,12 @@ pub enum RunError {
         "{0}; `--rules-changed reset` reads the inputs again from their beginning, and keeps the records there are"
     )]
     State(String),
+    /// The log is that of a server.
+    #[error(
+        "the log was written by a server, and goes on with it; name another `--db`. `fineprint replay --journal DB` runs over \
+         its journal again"
+    )]
+    Live,
     /// What was read of an input is not there any more.
     #[error(
         "`{name}` has changed: its first {offset_bytes} bytes are not those that were read before. An input may be appended to, \
@@ -161,6 +168,9 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let start = now();
     let resumed = outputs.sink.resume()?;
+    if resumed.as_ref().is_some_and(|r| is_live(&r.standing)) {
+        return Err(RunError::Live);
+    }
     let session = session(rules, options, resumed.as_ref(), pinned)?;
     let Outputs { sink, journal, rejects } = outputs;
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;

@@ -259,6 +259,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
             syncing,
             synced: None,
             watermark: self.session.watermark(),
+            pins: Vec::new(),
         })
     }
 

@@ -11,7 +11,10 @@ use super::pieces::{self, unpack};
 use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
-use crate::eval::{Books, EvalOptions, Evaluator, Frozen, Origin, Outcome, Recalled, RoutedEvents, TestNames};
+use crate::eval::{
+    Books, Carries, EvalOptions, Evaluator, Fate, Frozen, Origin, Outcome, Recalled, RoutedEvents, SuccessionError,
+    TestNames,
+};
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
 use crate::store::PieceId;
@@ -167,6 +170,43 @@ impl Session {
             reject_file: saved.reject_file,
             rejected: Vec::new(),
         })
+    }
+
+    /// Goes on from saved bytes, under the rules that the state names.
+    ///
+    /// # Errors
+    /// A text that says why the bytes do not fit.
+    pub(super) fn restore_among(
+        rules_of: &mut dyn FnMut(&str) -> Option<Arc<RuleSet>>,
+        options: EvalOptions,
+        pieces: &[Vec<u8>],
+    ) -> Result<Self, String> {
+        let (saved, evaluator) = load(pieces)?;
+        Ok(Session {
+            evaluator: Evaluator::restore_among(rules_of, options, &evaluator)?,
+            inputs: saved.inputs,
+            before: saved.before,
+            provisional: saved.provisional,
+            reject_file: saved.reject_file,
+            rejected: Vec::new(),
+        })
+    }
+
+    /// The evaluator, to be asked.
+    pub(super) fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    /// Hands in rules that take over.
+    ///
+    /// # Errors
+    /// Those of [`Evaluator::succeed`].
+    pub(super) fn succeed(
+        &mut self,
+        rules: Arc<RuleSet>,
+        carries: &Carries,
+    ) -> Result<(Timestamp, BTreeMap<String, Fate>), SuccessionError> {
+        self.evaluator.succeed(rules, carries)
     }
 
     /// Goes on under other rules: the books, and how far inputs were read, stay; windows begin empty.

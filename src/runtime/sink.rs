@@ -97,6 +97,15 @@ pub trait Sink: Send {
     /// Where the log cannot be written.
     fn put_piece(&mut self, bytes: &[u8]) -> Result<PieceId, SinkError>;
 
+    /// Notes under which rules the log is written from now on; the next commit is the first under them. A log that keeps no
+    /// such note need not.
+    ///
+    /// # Errors
+    /// Where the log cannot be written.
+    fn note_pins(&mut self, _: &crate::store::Pins) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Writes, and returns once it is safe. The same again changes nothing.
     ///
     /// # Errors

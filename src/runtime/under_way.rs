@@ -13,7 +13,7 @@ use super::session::Saved;
 use super::sink::{Commit, Sink, Standing};
 use crate::eval::Frozen;
 use crate::journal::{Synced, Syncing};
-use crate::store::PieceId;
+use crate::store::{PieceId, Pins};
 use crate::time::Timestamp;
 use crate::violation::Violation;
 
@@ -30,6 +30,8 @@ pub(super) struct Due {
     pub(super) syncing: Option<Syncing>,
     pub(super) synced: Option<Synced>,
     pub(super) watermark: Option<Timestamp>,
+    /// What the log's rules are from this commit on, where they have changed.
+    pub(super) pins: Vec<Pins>,
 }
 
 impl Due {
@@ -39,6 +41,9 @@ impl Due {
             let synced = syncing.wait()?;
             self.standing.journal = Some(synced.position().to_string());
             self.synced = Some(synced);
+        }
+        for pins in &self.pins {
+            sink.note_pins(pins)?;
         }
         let Due { violations, retracted, rejects, standing: state, .. } = self;
         Ok(sink.commit(&Commit { violations, retracted, rejects, state })?)

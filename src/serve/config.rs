@@ -1,6 +1,7 @@
 //! The configuration of the server: one YAML file, every key with its default. Unknown keys are refused. Paths are relative to
 //! the file they stand in. `docs/serve.md` describes each key.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub fingerprint_key: Option<PathBuf>,
     /// The secret from which random delays of actions are drawn.
     pub delay_secret: Option<PathBuf>,
+    /// Which channel of alerts goes where, a file of its own.
+    pub alerts: Option<PathBuf>,
     /// Who may call, by API key.
     pub keys: Vec<Key>,
     /// TLS, and who may call by certificate.
@@ -60,6 +63,7 @@ impl Default for Config {
             db: None,
             fingerprint_key: None,
             delay_secret: None,
+            alerts: None,
             keys: Vec::new(),
             tls: None,
             gateways: GatewayOptions::default(),
@@ -230,34 +234,34 @@ impl Default for Stream {
     }
 }
 
-/// What becomes of the windows of a rule that has changed.
+/// What becomes of what a rule has counted, where the rule has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ChangedRules {
-    /// They go on where the rule counts the same as before, and begin empty where it does not.
+pub enum ChangedRule {
+    /// It begins with nothing.
     #[default]
-    Keep,
-    /// They begin empty.
     Reset,
-    /// They are filled from the journal.
-    Backfill,
+    /// It goes on under the new condition, where it counts the same; a rule that does not refuses the change.
+    Keep,
 }
 
 /// What happens where files change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reload {
     /// Whether the directories of rules and lists and the registry are watched.
     pub watch: bool,
     /// How long files must be left alone before they are read.
     pub settle: Span,
-    /// What becomes of the windows of a rule that has changed.
-    pub changed_rules: ChangedRules,
+    /// What becomes of what rules have counted that have changed. Those that mean the same go on in any case.
+    pub changed_rules: ChangedRule,
+    /// The same for rules by name.
+    pub rules: BTreeMap<String, ChangedRule>,
 }
 
 impl Default for Reload {
     fn default() -> Self {
-        Reload { watch: true, settle: Span::millis(500), changed_rules: ChangedRules::Keep }
+        Reload { watch: true, settle: Span::millis(500), changed_rules: ChangedRule::Reset, rules: BTreeMap::new() }
     }
 }
 
@@ -313,6 +317,7 @@ impl Config {
             &mut config.db,
             &mut config.fingerprint_key,
             &mut config.delay_secret,
+            &mut config.alerts,
         ];
         for path in paths.into_iter().flatten() {
             *path = base.join(&path);

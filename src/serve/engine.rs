@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::config::ChangedRules;
 use super::gaps::{Gaps, Half};
 use super::inbox::Inbox;
 use super::scribe::given;
+use crate::alert::AlertHandle;
 use crate::decision::Decision;
 use crate::enforce::Caller;
+use crate::eval::{Carries, EvalOptions};
 use crate::event::decode::Reject;
 use crate::event::{FieldId, Kind, Slot, UsageEvent};
 use crate::gate::Gate;
 use crate::gateway::Unready;
-use crate::pack::PackPins;
 use crate::plan::RuleSet;
-use crate::runtime::live::{Busy, Live, Receipt};
-use crate::store::Store;
+use crate::runtime::live::{Busy, KeptPacks, Live, Receipt};
+use crate::store::{Pins, Store};
 use crate::time::{Duration, SECOND_NS, Timestamp};
 use crate::value::Value;
 
@@ -29,7 +29,7 @@ pub(crate) const DECIDE: &str = "decide";
 #[derive(Debug)]
 pub(crate) struct InForce {
     pub(crate) rules: Arc<RuleSet>,
-    pub(crate) pins: PackPins,
+    pub(crate) pins: Pins,
     pub(crate) since: Timestamp,
 }
 
@@ -43,6 +43,10 @@ pub(crate) struct Engine {
     /// For reading.
     pub(crate) log: Store,
     pub(crate) db: PathBuf,
+    /// Rules that the log was written under.
+    pub(crate) kept: KeptPacks,
+    pub(crate) eval: EvalOptions,
+    pub(crate) alerts: AlertHandle,
     pub(crate) gaps: Gaps,
 }
 
@@ -56,8 +60,10 @@ pub(crate) struct Decided {
 
 impl Engine {
     /// Other rules, lists or accounts from now on.
-    pub(crate) fn activate(&self, next: InForce, changed: ChangedRules) -> Result<(), String> {
-        let _ = changed;
+    /// The session takes them first: what it refuses does not decide either.
+    pub(crate) fn activate(&self, next: InForce, carries: Carries) -> Result<(), String> {
+        let activation = self.live.activate(Arc::clone(&next.rules), Some(next.pins.clone()), carries);
+        activation.map_err(|e| e.to_string())?.wait().map_err(|e| e.to_string())?;
         self.gate.reload(Arc::clone(&next.rules));
         self.in_force.store(Arc::new(next));
         Ok(())
@@ -119,7 +125,7 @@ impl Engine {
     pub(crate) fn standing(&self, event: &UsageEvent<'_>, now: Timestamp) -> Decision {
         let text = |field| text(event, field);
         let caller = Caller { account: text(FieldId::ACCOUNT), key: text(FieldId::KEY), org: text(FieldId::ORG) };
-        let standing = self.gate.enforce(|table| table.standing(caller, now));
+        let standing = self.gate.table(|table| table.standing(caller, now));
         let mut decision = Decision::default();
         // A rate counts calls, and this is none.
         for s in standing.into_iter().filter(|s| s.rate.is_none()) {

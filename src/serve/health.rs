@@ -14,6 +14,7 @@ use super::keys::Peer;
 use super::openapi::{Forbidden, Limited};
 use super::state::{App, Phase};
 use super::timer::measure;
+use crate::runtime::live::Phase as Session;
 
 /// The process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,7 +29,7 @@ pub(crate) struct Health {
 pub(crate) struct Readiness {
     /// Whether decisions are given.
     ready: bool,
-    /// `starting`, `ready`, `ending`.
+    /// `starting`, `ready`, `failing` (the journal cannot be written), `ending`.
     #[schema(example = "ready")]
     status: &'static str,
     /// What stands behind it, for callers that may read.
@@ -121,15 +122,18 @@ pub(crate) async fn healthz() -> Response {
     ),
 )]
 pub(crate) async fn readyz(State(app): State<App>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Response {
-    let phase = app.phase();
-    let status = match phase {
+    let session = app.engine_at_end().map(|e| e.live.status().phase);
+    let status = match app.phase() {
         Phase::Starting => "starting",
+        // Nothing is taken in while the journal cannot be written.
+        Phase::Ready if session == Some(Session::Failed) => "failing",
         Phase::Ready => "ready",
         Phase::Ending | Phase::Closed => "ending",
     };
+    let ready = status == "ready";
     let details = app.callers.may_read(&headers, peer.as_deref()).then(|| details(&app)).flatten();
-    let mut response = answer(&Readiness { ready: phase == Phase::Ready, status, details });
-    if phase != Phase::Ready {
+    let mut response = answer(&Readiness { ready, status, details });
+    if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }

@@ -71,6 +71,8 @@ pub(crate) struct Metrics {
     pub(crate) commits: Gauge,
     pub(crate) commits_failed: Gauge,
     pub(crate) gate: Family<Kind, Gauge>,
+    pub(crate) limits: Family<Kind, Gauge>,
+    pub(crate) alerts: Family<Kind, Gauge>,
     pub(crate) recorded: Family<Kind, Counter>,
     pub(crate) gaps: Family<Kind, Gauge>,
     pub(crate) actions: Family<Kind, Gauge>,
@@ -103,6 +105,8 @@ impl Metrics {
             commits: Gauge::default(),
             commits_failed: Gauge::default(),
             gate: Family::default(),
+            limits: Family::default(),
+            alerts: Family::default(),
             recorded: Family::default(),
             gaps: Family::default(),
             actions: Family::default(),
@@ -134,6 +138,8 @@ impl Metrics {
         let failed = self.commits_failed.clone();
         r.register("commits_failed", "Commits that could not be made since the last one that was", failed);
         r.register("gate", "What the memory of decisions holds, and what it lost for want of room", self.gate.clone());
+        r.register("limits", "What of limits went otherwise than it should", self.limits.clone());
+        r.register("alerts", "Alerts by what became of them", self.alerts.clone());
         let recorded = self.recorded.clone();
         r.register("decisions_recorded", "Decisions other than allow: recorded, or lost for want of room", recorded);
         r.register("gaps", "Calls of which a record is missing, by what is missing", self.gaps.clone());

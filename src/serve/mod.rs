@@ -24,6 +24,7 @@ mod opening;
 mod patient;
 mod quantity;
 mod query;
+mod recover;
 mod reload;
 mod routes;
 mod rules;
@@ -37,7 +38,7 @@ mod timer;
 mod tls;
 mod violations;
 
-pub use config::{ChangedRules, Client, Config, ConfigError, Gaps, KEYS_MAX, Key, Limits, Reload, Right, Stream, Tls};
+pub use config::{ChangedRule, Client, Config, ConfigError, Gaps, KEYS_MAX, Key, Limits, Reload, Right, Stream, Tls};
 pub use quantity::{Bytes, Digest, Span};
 pub use reload::Files;
 pub use secret::SecretError;

@@ -8,28 +8,37 @@ use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
 use super::clock;
+use super::config::{ChangedRule, Reload};
 use super::engine::{Engine, InForce};
 use super::gaps::Gaps;
-use super::inbox::Inbox;
+use super::inbox::{FINDINGS_WAITING_MAX, Inbox};
 use super::metrics::Kind;
+use super::recover;
+use super::reload::Files;
 use super::saved;
 use super::scribe::{self, Scribe};
 use super::secret::LogSecret;
 use super::server::ServeError;
 use super::state::App;
+use crate::alert::{Alerts, Channels};
 use crate::enforce::Options;
-use crate::eval::{EvalOptions, Secret};
+use crate::eval::{Carries, Carry, EvalOptions, Secret};
 use crate::gate::GateOptions;
-use crate::journal::Position;
 use crate::pack::{Pack, PackPins};
-use crate::runtime::live::{Live, LiveOptions, OnCommit};
-use crate::runtime::{CheckpointOptions, Sink, SqliteSink};
-use crate::store::{Access, Pins, RulesChanged, Store};
+use crate::runtime::live::{KeptPacks, Live, LiveOptions, OnCommit};
+use crate::runtime::{CheckpointOptions, SqliteSink};
+use crate::store::{Access, Filter, Pins, RulesChanged, Store};
+use crate::time::{Duration, SECOND_NS};
+
+/// How long alerts are still tried at the end.
+const ALERTS_TIME: Duration = Duration(5 * SECOND_NS);
 
 /// What is to be opened.
 pub(crate) struct Opening {
     pub(crate) app: App,
     pub(crate) pack: Pack,
+    pub(crate) files: Files,
+    pub(crate) channels: Channels,
     pub(crate) db: PathBuf,
     pub(crate) secret: LogSecret,
 }
@@ -37,12 +46,13 @@ pub(crate) struct Opening {
 /// What is to be closed.
 pub(crate) struct Opened {
     pub(crate) scribe: JoinHandle<()>,
+    pub(crate) alerts: Alerts,
 }
 
 /// Restores everything; decisions are given from here on.
 pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
-    let Opening { app, pack, db, secret } = opening;
-    let Some(rules) = pack.rules else { return Err(std::io::Error::other("there are no rules").into()) };
+    let Opening { app, pack, files, channels, db, secret } = opening;
+    let Some(rules) = pack.rules.clone() else { return Err(std::io::Error::other("there are no rules").into()) };
     let stream = app.config.stream;
     let delays = delay_secret(&app, &secret)?;
     let eval = EvalOptions {
@@ -50,9 +60,11 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
         delay_secret: Some(delays),
         ..EvalOptions::within(stream.state_budget.0)
     };
+    let kept = KeptPacks::new(beside(&db, ".rules"), files.fingerprint_key);
     let mut sink = SqliteSink::open(&db)?;
-    sink.pin(&pins(&pack.pins, &eval), RulesChanged::Keep)?;
-    let committed = sink.resume()?.and_then(|r| r.standing.journal).and_then(|text| text.parse().ok());
+    kept.keep(&pack, &files.options(clock::now())).map_err(|e| std::io::Error::other(e.to_string()))?;
+    let pins = pins(&pack.pins, &eval);
+    sink.pin(&pins, RulesChanged::Keep)?;
     let journal = beside(&db, ".journal");
     let mut options = LiveOptions::new(journal.clone());
     options.checkpoint = CheckpointOptions {
@@ -60,7 +72,9 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
         interval_ms: u64::try_from(stream.commit_time.std().as_millis()).unwrap_or(u64::MAX),
         ..CheckpointOptions::default()
     };
-    options.eval = eval;
+    options.eval = eval.clone();
+    options.library = Arc::new(kept.clone());
+    options.carries = carries(&app.config.reload);
     options.queue_records = usize::try_from(stream.queue_events).unwrap_or(usize::MAX);
     let inbox = Arc::new(Inbox::new(usize::try_from(stream.queue_decisions).unwrap_or(usize::MAX)));
     let live = Live::open(Arc::clone(&rules), Box::new(sink), options, on_commit(&app, &inbox))?;
@@ -70,19 +84,29 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
         groups_max: usize::try_from(stream.gate_groups).unwrap_or(usize::MAX),
         ..GateOptions::default()
     };
-    let gate = saved::read(&db, &journal, committed.unwrap_or(Position::START), &rules, gate);
+    let gate = saved::read(&db, &journal, &rules, gate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let writer = runtime.block_on(Store::open(&db, Access::Review))?;
     let table = runtime.block_on(writer.action_table(Options::default()))?;
     gate.enforce(|t| *t = table);
+    let alerts = Alerts::start(channels, Arc::new(clock::now))?;
+    let recent = Filter {
+        opened_from: Some(clock::now().saturating_sub(recover::RECENT)),
+        limit: Some(FINDINGS_WAITING_MAX as u64),
+        ..Filter::default()
+    };
+    let recent = runtime.block_on(writer.list(&recent))?.iter().filter_map(recover::finding).collect();
     let log = runtime.block_on(Store::open(&db, Access::ReadOnly))?;
     app.metrics.rules.set(i64::try_from(rules.program().rules.len()).unwrap_or(i64::MAX));
     let calls = usize::try_from(app.config.gaps.calls).unwrap_or(usize::MAX);
     let gaps = Gaps::new(app.config.gaps.within.0, calls);
-    let in_force = ArcSwap::from_pointee(InForce { rules, pins: pack.pins, since: clock::now() });
-    app.begin(Engine { gate, live, in_force, inbox, log, db, gaps });
-    let scribe = scribe::start(Scribe::new(app, writer, runtime))?;
-    Ok(Opened { scribe })
+    let in_force = ArcSwap::from_pointee(InForce { rules, pins, since: clock::now() });
+    let engine = Engine { gate, live, in_force, inbox, log, db, gaps, kept, eval, alerts: alerts.handle() };
+    // From here on there is always one to begin from, however soon a kill comes.
+    save_gate(&engine);
+    app.begin(engine);
+    let scribe = scribe::start(Scribe::new(app, writer, runtime, recent))?;
+    Ok(Opened { scribe, alerts })
 }
 
 fn on_commit(app: &App, inbox: &Arc<Inbox>) -> OnCommit {
@@ -97,13 +121,15 @@ fn on_commit(app: &App, inbox: &Arc<Inbox>) -> OnCommit {
 }
 
 /// Commits all, writes all that is to be written, and lets go of the log.
-pub(crate) fn close(app: &App, scribe: JoinHandle<()>) -> Result<(), ServeError> {
+pub(crate) fn close(app: &App, opened: Opened) -> Result<(), ServeError> {
+    let Opened { scribe, alerts } = opened;
     let Some(engine) = app.engine_at_end() else { return Ok(()) };
     let drained = engine.live.drain();
     engine.inbox.close();
     if scribe.join().is_err() {
         app.metrics.panics.inc();
     }
+    alerts.shutdown(ALERTS_TIME);
     save_gate(engine);
     drained.map_err(ServeError::from)
 }
@@ -131,7 +157,18 @@ fn delay_secret(app: &App, secret: &LogSecret) -> Result<Secret, ServeError> {
     Secret::new(&bytes).ok_or_else(|| std::io::Error::other("the secret of delays has too few bytes").into())
 }
 
-fn pins(pack: &PackPins, eval: &EvalOptions) -> Pins {
+/// What becomes of rules that have changed.
+pub(crate) fn carries(reload: &Reload) -> Carries {
+    let of = |changed: ChangedRule| match changed {
+        ChangedRule::Reset => Carry::Reset,
+        ChangedRule::Keep => Carry::Keep,
+    };
+    let rules = reload.rules.iter().map(|(name, changed)| (name.clone(), of(*changed))).collect();
+    Carries { rules, otherwise: of(reload.changed_rules) }
+}
+
+/// What the log is written under.
+pub(crate) fn pins(pack: &PackPins, eval: &EvalOptions) -> Pins {
     let delays = eval.delay_secret.as_ref().map(Secret::fingerprint).unwrap_or_default();
     let config = format!("serve lateness {} state {} delays {delays}", eval.lateness, eval.state_bytes);
     Pins {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::engine::InForce;
 use super::metrics::Kind;
+use super::opening::{carries, pins};
 use super::state::App;
 use crate::diagnostic::{has_errors, to_text};
 use crate::pack::{self, Pack, PackOptions};
@@ -39,13 +40,18 @@ impl Files {
     /// # Errors
     /// Where they cannot be read at all; what is wrong inside is in the pack.
     pub fn load(&self, as_of: Timestamp) -> Result<Pack, pack::PackError> {
-        pack::load(&PackOptions {
+        pack::load(&self.options(as_of))
+    }
+
+    /// As a pack is read by.
+    pub fn options(&self, as_of: Timestamp) -> PackOptions<'_> {
+        PackOptions {
             rules: &self.rules,
             lists: self.lists.as_deref(),
             accounts: self.accounts.as_deref(),
             as_of: Some(as_of),
             fingerprint_key: self.fingerprint_key,
-        })
+        }
     }
 
     fn watched(&self) -> impl Iterator<Item = (&PathBuf, RecursiveMode)> {
@@ -176,7 +182,7 @@ fn reload(app: &App, files: &Files) -> Outcome {
         Ok(pack) => pack,
         Err(e) => return failed(e.to_string()),
     };
-    let Some(rules) = pack.rules else {
+    let Some(rules) = pack.rules.clone() else {
         let errors: Vec<_> = pack.diagnostics.into_iter().filter(|d| has_errors(std::slice::from_ref(d))).collect();
         return failed(to_text(&errors, &pack.sources, false));
     };
@@ -184,7 +190,12 @@ fn reload(app: &App, files: &Files) -> Outcome {
         return Outcome { at, failed: None, changed: false };
     }
     let n_rules = rules.program().rules.len();
-    if let Err(why) = engine.activate(InForce { rules, pins: pack.pins, since: at }, app.config.reload.changed_rules) {
+    // A session that is killed goes on under the rules that its journal names, so they are kept first.
+    if let Err(e) = engine.kept.keep(&pack, &files.options(at)) {
+        return failed(e.to_string());
+    }
+    let next = InForce { rules, pins: pins(&pack.pins, &engine.eval), since: at };
+    if let Err(why) = engine.activate(next, carries(&app.config.reload)) {
         return failed(why);
     }
     app.metrics.rules.set(i64::try_from(n_rules).unwrap_or(i64::MAX));

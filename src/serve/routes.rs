@@ -103,3 +103,31 @@ fn panicked(app: &App) -> Response {
     )
     .into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use axum::{Router, routing};
+    use tower::ServiceExt;
+
+    use super::{CatchPanicLayer, panicked};
+    use crate::serve::Config;
+    use crate::serve::state::App;
+
+    #[test]
+    fn a_panic_is_counted_and_told_as_something_to_come_again_for() {
+        let app = App::new(Config::default());
+        let of_panics = app.clone();
+        let bug = routing::get(|| async {
+            let nothing: Option<&str> = None;
+            nothing.unwrap()
+        });
+        let router: Router =
+            Router::new().route("/", bug).layer(CatchPanicLayer::custom(move |_| panicked(&of_panics)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = runtime.block_on(router.oneshot(Request::get("/").body(Body::empty()).unwrap())).unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+        assert_eq!(app.metrics.panics.get(), 1);
+    }
+}

@@ -43,15 +43,15 @@ pub(crate) fn write(db: &Path, gate: &Gate, position: &Position) -> io::Result<(
     std::fs::rename(&new, &path)
 }
 
-/// The gate that was written down, with what the journal holds behind it; an empty one that takes in the journal from
-/// `otherwise` where none was, or where it cannot be used, which is told.
-pub(crate) fn read(db: &Path, journal: &Path, otherwise: Position, rules: &Arc<RuleSet>, options: GateOptions) -> Gate {
+/// The gate that was written down, with what the journal holds behind it; one that takes in the whole journal where none was,
+/// or where it cannot be used, which is told.
+pub(crate) fn read(db: &Path, journal: &Path, rules: &Arc<RuleSet>, options: GateOptions) -> Gate {
+    let anew = || (Gate::with(Arc::clone(rules), options.clone()), Position::START);
     let (gate, from) = match restore(db, rules, options.clone()) {
-        Ok(Some(restored)) => restored,
-        Ok(None) => (Gate::with(Arc::clone(rules), options), otherwise),
+        Ok(restored) => restored.unwrap_or_else(anew),
         Err(why) => {
-            tracing::warn!(why, "decisions begin with nothing counted");
-            (Gate::with(Arc::clone(rules), options), otherwise)
+            tracing::warn!(why, "what decisions were given from is lost; the journal is read instead");
+            anew()
         }
     };
     match again(&gate, journal, &from) {

@@ -26,6 +26,16 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Decisions that are written at once.
 const GIVEN_ROWS: usize = 4_096;
 
+/// Most alerts that are delayed at a time.
+const LATER_MAX: usize = 10_000;
+
+/// An alert that is to be sent.
+struct Later {
+    not_before: Timestamp,
+    channel: String,
+    finding: Violation,
+}
+
 /// Writes until the inbox is closed and worked off.
 pub(crate) struct Scribe {
     app: App,
@@ -34,18 +44,22 @@ pub(crate) struct Scribe {
     /// What could not be written yet.
     findings: VecDeque<Violation>,
     given: Vec<Given>,
+    /// Alerts that are delayed.
+    later: Vec<Later>,
     retry_at: Option<Duration>,
     forgot_at: Duration,
 }
 
 impl Scribe {
-    pub(crate) fn new(app: App, log: Store, runtime: Runtime) -> Scribe {
+    /// `findings` are those of the log whose actions may be missing.
+    pub(crate) fn new(app: App, log: Store, runtime: Runtime, findings: Vec<Violation>) -> Scribe {
         Scribe {
             app,
             log,
             runtime,
-            findings: VecDeque::new(),
+            findings: findings.into(),
             given: Vec::new(),
+            later: Vec::new(),
             retry_at: None,
             forgot_at: Duration::ZERO,
         }
@@ -88,15 +102,36 @@ impl Scribe {
     fn lost(&self, kind: &'static str, n: usize) {
         if n > 0 {
             tracing::error!(kind, n, "lost for want of room or of a log that can be written");
-            let kind = if kind == "decision" { "lost" } else { "findings_lost" };
+            let kind = match kind {
+                "decision" => "lost",
+                "alert" => "alerts_lost",
+                _ => "findings_lost",
+            };
             self.app.metrics.recorded.get_or_create(&Kind { kind }).inc_by(n as u64);
+        }
+    }
+
+    /// Tells channels what is due. Nothing here waits: each target has a queue of its own.
+    fn alert(&mut self, engine: &Engine) {
+        let now = clock::now();
+        self.later.retain(|later| {
+            let waits = later.not_before > now;
+            if !waits {
+                engine.alerts.send(&later.finding, &later.channel);
+            }
+            waits
+        });
+        if self.later.len() > LATER_MAX {
+            self.lost("alert", self.later.len() - LATER_MAX);
+            self.later.truncate(LATER_MAX);
         }
     }
 
     fn turn(&mut self, engine: &Engine) -> Result<(), StoreError> {
         self.propose(engine)?;
+        self.alert(engine);
         self.follow(engine)?;
-        let due = engine.gate.enforce(|table| table.due(clock::now()));
+        let due = engine.gate.table(|table| table.due(clock::now()));
         self.append(engine, &due)?;
         self.write_given()?;
         self.forget()
@@ -110,8 +145,19 @@ impl Scribe {
         while let Some(finding) = self.findings.front() {
             // The table is asked anew for each: what one finding asks for may cover the next.
             if let Some(actions) = rules.get(finding.rule.as_str()) {
-                let entries = engine.gate.enforce(|table| table.propose(finding, actions, clock::now()));
-                self.append(engine, &entries)?;
+                let entries = engine.gate.table(|table| table.propose(finding, actions, clock::now()));
+                let written = match entries.is_empty() {
+                    true => Vec::new(),
+                    false => self.runtime.block_on(self.log.append_actions(&entries))?,
+                };
+                self.later.extend(written.iter().filter_map(Entry::alert).map(|alert| Later {
+                    not_before: alert.not_before,
+                    channel: alert.channel.clone(),
+                    finding: finding.clone(),
+                }));
+                if !written.is_empty() {
+                    self.follow(engine)?;
+                }
             }
             self.findings.pop_front();
         }
@@ -130,7 +176,7 @@ impl Scribe {
     /// Does what the log says beyond what the table knows, in the order of the log.
     fn follow(&mut self, engine: &Engine) -> Result<(), StoreError> {
         loop {
-            let seq = engine.gate.enforce(|table| table.seq());
+            let seq = engine.gate.table(Table::seq);
             let entries = self.runtime.block_on(self.log.action_entries(seq))?;
             if entries.is_empty() {
                 return Ok(());

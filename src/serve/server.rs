@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::clock;
 use super::config::{Config, ConfigError};
 use super::listen::{Connections, Port, Protocol, accept};
-use super::opening::{self, Opened, Opening};
+use super::opening::{self, Opening};
 use super::reload::{self, Files};
 use super::routes;
 use super::secret::{LogSecret, SecretError, instance};
@@ -20,6 +20,7 @@ use super::state::{App, Phase};
 use super::summary::Summary;
 use super::timer;
 use super::tls;
+use crate::alert::Channels;
 use crate::gateway::{self, Edge};
 use crate::pack::Pack;
 use crate::runtime::SinkError;
@@ -89,6 +90,8 @@ pub struct Start {
     pub pack: Pack,
     /// Where the rules came from, to be read again.
     pub files: Files,
+    /// Where alerts go.
+    pub channels: Channels,
     /// The violation log.
     pub db: PathBuf,
 }
@@ -121,7 +124,7 @@ pub fn serve(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
 
 async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, ServeError> {
     start.check()?;
-    let Start { config, pack, files, db } = start;
+    let Start { config, pack, files, channels, db } = start;
     let stop = stop_on_signal()?;
     let secret = LogSecret::open(&db)?;
     let ids = gateway::Secret::new(secret.of("ids of keys"));
@@ -131,13 +134,14 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     let (end, ending) = watch::channel(false);
     let (http, grpc) = open_ports(&app, &edge, &connections, &ending).await?;
     tell(&Told::Listening { http, grpc });
-    let opening = Opening { app: app.clone(), pack, db, secret };
+    let opening = Opening { app: app.clone(), pack, files: files.clone(), channels, db, secret };
     let opened = tokio::task::spawn_blocking(move || opening::open(opening));
-    let Opened { scribe } = opened.await.map_err(std::io::Error::other)??;
+    let opened = opened.await.map_err(std::io::Error::other)??;
     let rules = app.engine_at_end().map_or(0, |e| e.in_force.load().rules.program().rules.len());
     app.set_reloader(reload::start(app.clone(), files)?);
     tell(&Told::Ready { rules });
     let timer = tokio::spawn(timer::run(app.clone()));
+    reload_on_signal(app.clone())?;
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(SIGNAL_EVERY).await;
     }
@@ -149,10 +153,30 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     app.end(Phase::Closed);
     timer.abort();
     let closing = app.clone();
-    let closed = tokio::task::spawn_blocking(move || opening::close(&closing, scribe));
+    let closed = tokio::task::spawn_blocking(move || opening::close(&closing, opened));
     let closed = closed.await.map_err(std::io::Error::other)?;
     let summary = Summary::of(&app, drained);
     closed.map(|()| summary)
+}
+
+/// SIGHUP reads rules, lists and registry again, as daemons do.
+#[cfg(unix)]
+fn reload_on_signal(app: App) -> std::io::Result<()> {
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Some(reloader) = app.reloader() {
+                // What came of it is told where every reload is.
+                let _ = reloader.ask().await;
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn reload_on_signal(_: App) -> std::io::Result<()> {
+    Ok(())
 }
 
 async fn open_ports(

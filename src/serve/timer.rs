@@ -6,6 +6,7 @@ use super::clock;
 use super::metrics::{Book, Kind};
 use super::opening::save_gate;
 use super::state::App;
+use crate::enforce::Table;
 
 /// How often is looked.
 const TURN: Duration = Duration::from_secs(1);
@@ -54,6 +55,31 @@ pub(crate) fn measure(app: &App) {
     ] {
         m.gate.get_or_create(&Kind { kind }).set(int(n));
     }
+    let alerts = engine.alerts.counts();
+    for (kind, n) in [
+        ("queued", alerts.queued),
+        ("delivered", alerts.delivered),
+        ("retried", alerts.retried),
+        ("dead", alerts.dead),
+        ("lost", alerts.lost),
+        ("repeated", alerts.repeated),
+        ("unrouted", alerts.unrouted),
+    ] {
+        m.alerts.get_or_create(&Kind { kind }).set(int(n));
+    }
+    let told = engine.gate.limits_told();
+    for (kind, n) in [
+        ("expired", told.expired),
+        ("beyond", told.beyond),
+        ("twice", told.twice),
+        ("unknown", told.unknown),
+        ("out_of_time", told.out_of_time),
+        ("dropped", told.dropped),
+        ("keys_forgotten", told.keys_forgotten),
+        ("calls_forgotten", told.calls_forgotten),
+    ] {
+        m.limits.get_or_create(&Kind { kind }).set(int(n));
+    }
     if let Some((gaps, forgotten)) = engine.gaps.total(clock::now()) {
         for (kind, n) in [
             ("calls", gaps.calls),
@@ -66,7 +92,7 @@ pub(crate) fn measure(app: &App) {
             m.gaps.get_or_create(&Kind { kind }).set(int(n));
         }
     }
-    for (state, n) in engine.gate.enforce(|table| table.tally()) {
+    for (state, n) in engine.gate.table(Table::tally) {
         m.actions.get_or_create(&Kind { kind: state }).set(int(n));
     }
 }

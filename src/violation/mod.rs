@@ -87,8 +87,8 @@ pub struct Violation {
     pub closed_at: Option<Timestamp>,
     /// The id of the violation that it became part of, where it is [`Status::Merged`] and there is one under way.
     pub merged_into: Option<String>,
-    /// The group: name of each part as the author wrote it, and its value. Empty for a rule over everything, or the
-    /// account for a single event.
+    /// The group: name of each part as the author wrote it, and its value. Empty for a rule over everything. For a single event
+    /// the account, and `api_key_id` and `org` where an action of the rule is asked for of a key or organisation.
     pub group: Vec<(String, String)>,
     /// `[start, end)` of the first true window; `None` for a single event or a sequence.
     pub window: Option<(Timestamp, Timestamp)>,

@@ -1,5 +1,7 @@
 //! The command as its user calls it: the built binary on small inputs that the tests write.
 
+/// What rules' actions do to whom, and what people do about it.
+mod actions;
 /// The log as cases.
 mod campaigns;
 /// Flags, messages and exit codes.

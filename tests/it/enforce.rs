@@ -771,3 +771,56 @@ proptest! {
         prop_assert_eq!(replayed.next_due(), bench.table.next_due());
     }
 }
+
+/// From the text of a rule to the key that it blocks: the finding of a single event names the key and the organisation where an
+/// action is asked for of them.
+#[test]
+fn a_rule_on_single_events_acts_on_the_key_of_its_event() {
+    let text = r#"
+policy acme.terms version 2025-01-01 {
+  clause keys at "3.1" "Keys are not to be probed."
+}
+
+rule probe {
+  enforces acme.terms.keys
+  severity high
+  mode     enforce
+  on       completion where max_tokens <= 0
+  action   block key for 1h
+  action   throttle org to 10 per 1m for 30m
+  action   flag account
+  because  "a call asked for {max_tokens} tokens"
+}
+"#;
+    let mut sources = fineprint::source::SourceMap::default();
+    sources.add("probe.tos", text);
+    let compiled = fineprint::compile::compile(&sources);
+    let actions = compiled.program.rules[0].actions.clone();
+    let rules = fineprint::plan::RuleSet::new(compiled.program, fineprint::plan::ReferenceData::default()).unwrap();
+    let mut evaluator = fineprint::eval::Evaluator::new(rules.into(), fineprint::eval::EvalOptions::default());
+    let line = format!(
+        r#"{{"id":"e1","ts":"{}","type":"completion","account":"a","api_key_id":"k","org":"o","max_tokens":-1}}"#,
+        at(0)
+    );
+    let event = fineprint::event::decode::Decoder::new().decode(line.as_bytes()).unwrap();
+    evaluator.observe(&event, fineprint::eval::Origin::default());
+    evaluator.finish();
+    let found = evaluator.take_violations();
+    let named = [("account", "a"), ("api_key_id", "k"), ("org", "o")].map(|(n, v)| (n.to_string(), v.to_string()));
+    assert_eq!(found[0].group, named);
+
+    let mut bench = Bench::default();
+    bench.propose(&found[0], &actions, at(1));
+    for (who, expected) in [
+        (Caller { account: Some("b"), key: Some("k"), org: None }, vec![Verdict::Block]),
+        (Caller { account: Some("b"), key: Some("k2"), org: Some("o") }, vec![Verdict::Throttle]),
+        (
+            Caller { account: Some("a"), key: Some("k"), org: Some("o") },
+            vec![Verdict::Block, Verdict::Throttle, Verdict::Flag],
+        ),
+        (Caller { account: Some("k"), key: Some("o"), org: Some("a") }, vec![]),
+    ] {
+        let told: Vec<Verdict> = bench.table.standing(who, at(2)).iter().map(|s| s.verdict).collect();
+        assert_eq!(told, expected, "{who:?}");
+    }
+}

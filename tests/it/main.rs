@@ -12,6 +12,8 @@
     reason = "tests fail by panicking"
 )]
 
+/// Alerts over real sockets: webhooks, chat, mail, and what cannot be delivered.
+mod alert;
 /// Bounds that no other test hits.
 mod bounds;
 /// Which violations are one case, and what a case comes to.
@@ -32,6 +34,8 @@ mod enforce;
 mod eval;
 /// Decoding of usage events and the field table.
 mod events;
+/// The examples, run.
+mod examples;
 /// Hostile bytes to every reader, and mutations of them.
 mod fuzz;
 /// Contracts of gateways: events from what they send, answers in their words.
@@ -46,6 +50,8 @@ mod gate;
 mod golden;
 /// The borders between modules, and what each feature brings.
 mod layers;
+/// The evaluator behind a server: queue, journal, kills, rules that change.
+mod live;
 /// The false-positive suite: simulated honest work that no shipped rule accuses.
 mod negative;
 /// Packs from disk: what is wrong with rule, list, table and registry files.
@@ -56,6 +62,8 @@ mod packs;
 mod plain;
 /// The server, over real sockets.
 mod serve;
+/// Limits at arrival: what is reserved and settled, and what findings say of the same calls.
+mod quota;
 /// The violation log: schema, batches, resume, export.
 mod store;
 /// Lexer, parser and formatter: trees, round trips, hostile input.

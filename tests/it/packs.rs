@@ -9,7 +9,7 @@ use fineprint::hir::Mode;
 use fineprint::pack::{self, Pack, PackOptions};
 use fineprint::source::SourceMap;
 use fineprint::syntax;
-use fineprint::syntax::ast::{ExpectWhat, Item};
+use fineprint::syntax::ast::{ExpectWhat, Item, Limit};
 use fineprint::template::FingerprintKey;
 
 fn root() -> &'static Path {
@@ -131,7 +131,7 @@ fn every_definition_has_a_firing_and_a_silent_test_a_reason_and_look_alikes() {
     let pack = load("rules", None);
     let mut definitions = 0;
     for item in pack.files.iter().flat_map(|f| &f.items) {
-        let Item::Rule(rule) = item else { continue };
+        let (Item::Rule(rule) | Item::Limit(Limit { sections: rule, .. })) = item else { continue };
         definitions += 1;
         let name = &rule.name.text;
         let expected: Vec<&ExpectWhat> = rule.tests.iter().flat_map(|t| &t.expect).map(|e| &e.what).collect();

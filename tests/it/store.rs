@@ -1,5 +1,6 @@
 #![cfg(feature = "runtime")]
 
+mod actions;
 mod decisions;
 mod journal;
 mod kill;

@@ -21,6 +21,7 @@ use crate::journal::{self, Position};
 use crate::pack::{Pack, PackOptions};
 use crate::plan::RuleSet;
 use crate::runtime::expand;
+use crate::runtime::live::is_entry;
 use crate::time::{Duration, Timestamp};
 use crate::violation::{Violation, to_json};
 
@@ -187,8 +188,11 @@ fn journaled(db: &Path, pack: &Pack) -> anyhow::Result<Vec<Recalled>> {
     let mut found = Vec::new();
     let mut progress = Progress::new(None);
     for projection in journal::read(&dir, Some(&position))? {
-        let recalled =
-            Recalled::read(&projection?.record).map_err(|why| Wrong::new(why, format!("run again, {events}")))?;
+        let record = projection?.record;
+        if is_entry(&record) {
+            continue;
+        }
+        let recalled = Recalled::read(&record).map_err(|why| Wrong::new(why, format!("run again, {events}")))?;
         found.push(recalled);
         if found.len().is_multiple_of(4_096) {
             progress.update(0, found.len() as u64);

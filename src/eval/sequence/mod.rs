@@ -228,6 +228,11 @@ impl Sequences {
         }
     }
 
+    /// Every violation under way is news.
+    pub(crate) fn tell_again(&mut self) {
+        self.with_violations(|_, found, _| found.fresh = true);
+    }
+
     /// Marks every symbol in use.
     pub(crate) fn mark(&self, s: &SequencePlan, mark: &mut impl FnMut(u64)) {
         let symbols: Vec<bool> =

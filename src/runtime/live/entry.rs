@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Recalled, Refusal};
+use crate::eval::{Carries, Carry, Recalled, Refusal};
 use crate::event::FIELDS;
 use crate::event::decode::RejectReason;
 use crate::runtime::Rejected;
@@ -30,6 +30,8 @@ pub(super) enum Entry {
     Refused { reason: String, field: Option<u8>, detail: String },
     /// No event before this time (nanoseconds since 1970) will come any more, as the clock says.
     Advance { watermark: i64 },
+    /// Rules take over from those that were handed in last; where they are the same, this says only which they are.
+    Rules { bundle: String, carries: Vec<(String, Carry)>, otherwise: Carry },
 }
 
 /// A record of the journal.
@@ -43,6 +45,15 @@ impl Entry {
     /// As a record.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         postcard::to_extend(self, vec![TAG]).map_err(|e| format!("an entry of the journal cannot be written down: {e}"))
+    }
+
+    /// Rules that take over.
+    pub(super) fn rules(bundle: &str, carries: &Carries) -> Entry {
+        Entry::Rules {
+            bundle: bundle.to_string(),
+            carries: carries.rules.iter().map(|(name, carry)| (name.clone(), *carry)).collect(),
+            otherwise: carries.otherwise,
+        }
     }
 
     /// A refused record, as it is journaled.

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 
 use super::entry::{Entry, TOO_LARGE};
 use super::queue::{Popped, Queue};
-use super::replay::{Sources, recover};
+use super::replay::{Replay, Sources, recover};
 use super::status::{Phase, Recovered};
-use super::{Job, LiveError, LiveOptions, OnCommit, Shared};
+use super::{ActivateError, Activated, Job, LiveError, LiveOptions, OnCommit, Shared};
 use crate::derive::not_derivable;
-use crate::eval::{EventRouter, Origin, Outcome, RoutedEvents, Salt};
+use crate::eval::{Carries, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
@@ -25,6 +25,7 @@ use crate::runtime::rejects::Rejected;
 use crate::runtime::session::Session;
 use crate::runtime::sink::{Consumed, Sink, Standing};
 use crate::runtime::under_way::{Due, UnderWay, Written};
+use crate::store::Pins;
 use crate::time::{Duration as Span, SECOND_NS, Timestamp};
 use crate::violation::Violation;
 
@@ -64,7 +65,7 @@ pub(super) fn work(
             };
             let (back, result) = match Keeper::begin(scope, shared, options, rules, held) {
                 Err((_, error)) if first => return Err(error),
-                Err((held, error)) => (Some(held), Err(error)),
+                Err((held, error)) => (held, Err(error)),
                 Ok(mut keeper) => {
                     if take(&mut first) {
                         // Nobody waits for it where the caller has gone.
@@ -103,8 +104,28 @@ pub(super) struct Outputs<'a> {
     on_commit: OnCommit,
 }
 
-/// Records that wait to be synced together.
-type Acks = Vec<oneshot::Sender<()>>;
+/// Who waits for a sync.
+pub(super) enum Ack {
+    Records(oneshot::Sender<()>),
+    Activated(oneshot::Sender<Result<Activated, ActivateError>>, Activated),
+}
+
+impl Ack {
+    /// Tells that it is safe. Whoever does not wait does not mind.
+    fn tell(self) {
+        match self {
+            Ack::Records(tell) => {
+                let _ = tell.send(());
+            }
+            Ack::Activated(tell, activated) => {
+                let _ = tell.send(Ok(activated));
+            }
+        }
+    }
+}
+
+/// Those that wait for one sync together.
+type Acks = Vec<Ack>;
 
 /// A session under way.
 pub(super) struct Keeper<'scope, 'env, 'a, 's> {
@@ -121,8 +142,11 @@ pub(super) struct Keeper<'scope, 'env, 'a, 's> {
     salt: Salt,
     /// Whose record the journal expects next.
     told: Option<(Arc<str>, u64)>,
-    router: EventRouter,
+    /// Per rule set in force or waiting.
+    routers: Vec<EventRouter>,
     routed: RoutedEvents,
+    /// What the log's rules are from the next commit on.
+    pins: Vec<Pins>,
     checkpoints: Checkpoints,
     /// After a commit that could not be made: not before.
     retry_at: Option<Instant>,
@@ -153,34 +177,31 @@ where
         options: &'s LiveOptions,
         rules: &Arc<RuleSet>,
         outputs: Outputs<'a>,
-    ) -> Result<Keeper<'scope, 'env, 'a, 's>, (Outputs<'a>, LiveError)> {
+    ) -> Result<Keeper<'scope, 'env, 'a, 's>, (Option<Outputs<'a>>, LiveError)> {
         shared.status(|s| s.phase = Phase::Recovering);
         let restored = match restore(outputs.sink, options, rules) {
             Ok(restored) => restored,
-            Err(error) => return Err((outputs, error)),
+            Err(error) => return Err((Some(outputs), error)),
         };
-        let Restored { session, sources, journal, recovered } = restored;
+        let Restored { session, sources, journal, recovered, changes } = restored;
         let (syncs, to_sync) = channel::<(Syncing, Acks)>();
         let (tell, synced) = channel();
         let acknowledge = move || acknowledge(&shared.queue, &to_sync, &tell);
         if let Err(e) = Builder::new().name("fineprint-synced".to_owned()).spawn_scoped(scope, acknowledge) {
-            return Err((outputs, LiveError::Thread(format!("cannot start a thread: {e}"))));
+            return Err((Some(outputs), LiveError::Thread(format!("cannot start a thread: {e}"))));
         }
         let mut checkpoints = Checkpoints::new(options.checkpoint);
         checkpoints.due(recovered.records);
-        let blind = |rule: &&crate::hir::Rule| not_derivable(rules.program(), rule).is_some();
-        let blind = rules.program().rules.iter().filter(blind).map(|rule| rule.name.clone()).collect();
         shared.status(|s| {
             s.phase = Phase::Running;
             s.recovered = recovered;
             s.last_error = None;
-            s.bundle = rules.bundle_hash().to_string();
-            s.not_derivable = blind;
+            s.changes += changes;
             s.books = session.books();
             s.watermark = session.watermark();
         });
         let Outputs { sink, on_commit } = outputs;
-        Ok(Keeper {
+        let mut keeper = Keeper {
             scope,
             shared,
             options,
@@ -192,13 +213,14 @@ where
             salt: Salt(*journal.salt()),
             journal,
             told: None,
-            router: EventRouter::new(Arc::clone(rules)),
+            routers: Vec::new(),
             routed: RoutedEvents::default(),
+            pins: Vec::new(),
             checkpoints,
             retry_at: None,
             pending: BTreeMap::new(),
             refused: Vec::new(),
-            journal_keep: Span(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
+            journal_keep: Span(0),
             taken: 0,
             unsynced: false,
             acks: Vec::new(),
@@ -207,7 +229,75 @@ where
             syncing: false,
             sync_began: now(),
             clock: i64::MIN,
-        })
+        };
+        match keeper.begin_under(rules) {
+            Ok(()) => Ok(keeper),
+            Err(error) => Err((keeper.end(), error)),
+        }
+    }
+
+    /// Says in the journal which rules are in force, and lets those take over that the session was opened with.
+    fn begin_under(&mut self, rules: &Arc<RuleSet>) -> Result<(), LiveError> {
+        self.tell_rules()?;
+        let carries = self.options.carries.clone();
+        self.activate(Arc::clone(rules), None, &carries)?.map_err(|error| match error {
+            ActivateError::Succession(error) => LiveError::Succession(error),
+            other => LiveError::Rules(other.to_string()),
+        })?;
+        self.look_at_rules();
+        Ok(())
+    }
+
+    /// Lets rules take over; the inner error leaves all as it was.
+    fn activate(
+        &mut self,
+        rules: Arc<RuleSet>,
+        pins: Option<Pins>,
+        carries: &Carries,
+    ) -> Result<Result<Activated, ActivateError>, LiveError> {
+        let latest = Arc::clone(self.session.evaluator().latest_rules());
+        if latest.bundle_hash() == rules.bundle_hash() {
+            let fates = latest.program().rules.iter().map(|r| (r.name.clone(), Fate::Unchanged)).collect();
+            let at = self.session.watermark().unwrap_or(Timestamp::MIN);
+            return Ok(Ok(Activated { at, fates, same: true }));
+        }
+        // The journal will name them, so they must be there when it is read again.
+        if let Err(why) = self.options.library.find(rules.bundle_hash()) {
+            return Ok(Err(ActivateError::NotKept(why)));
+        }
+        let entry = Entry::rules(rules.bundle_hash(), carries);
+        let (at, fates) = match self.session.succeed(rules, carries) {
+            Ok(succession) => succession,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        self.write(&entry)?;
+        self.pins.extend(pins);
+        (self.unsynced, self.taken) = (true, self.taken + 1);
+        self.look_at_rules();
+        self.shared.status(|s| s.changes += 1);
+        tracing::info!(at_ns = at.0, "rules take over");
+        Ok(Ok(Activated { at, fates, same: false }))
+    }
+
+    /// Says in the journal which rules were handed in last: a run over it may begin here.
+    fn tell_rules(&mut self) -> Result<(), LiveError> {
+        let entry = Entry::rules(self.session.evaluator().latest_rules().bundle_hash(), &Carries::default());
+        self.write(&entry)
+    }
+
+    /// What follows from the rules for the journal, and for those who ask how it stands.
+    fn look_at_rules(&mut self) {
+        let rules = Arc::clone(self.session.evaluator().latest_rules());
+        let keep = rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2);
+        self.journal_keep = Span(self.journal_keep.0.max(keep));
+        let blind = |rule: &&crate::hir::Rule| not_derivable(rules.program(), rule).is_some();
+        let blind = rules.program().rules.iter().filter(blind).map(|rule| rule.name.clone()).collect();
+        let waiting = self.session.evaluator().successors();
+        self.shared.status(|s| {
+            s.bundle = rules.bundle_hash().to_string();
+            s.changes_waiting = waiting;
+            s.not_derivable = blind;
+        });
     }
 
     /// Works until the queue is closed, and commits all.
@@ -253,19 +343,31 @@ where
             match self.shared.queue.pop(patience) {
                 Popped::Job(Job::Records { records, source, ack }) => {
                     n += records.len();
+                    self.taken += records.len() as u64;
                     for record in records {
                         self.take_record(record, &source)?;
                     }
-                    self.acks.push(ack);
+                    self.acks.push(Ack::Records(ack));
                     self.unsynced = true;
                 }
                 Popped::Job(Job::Advance(now)) => self.advance(now)?,
+                Popped::Job(Job::Activate { rules, pins, carries, tell }) => {
+                    match self.activate(rules, pins, &carries)? {
+                        Ok(activated) => {
+                            self.acks.push(Ack::Activated(tell, activated));
+                            self.unsynced = true;
+                        }
+                        Err(error) => {
+                            // Nobody waits for it where the caller has gone.
+                            let _ = tell.send(Err(error));
+                        }
+                    }
+                }
                 Popped::Nothing => break,
                 Popped::Closed => return Ok(true),
             }
             patience = Duration::ZERO;
         }
-        self.taken += n as u64;
         Ok(false)
     }
 
@@ -277,7 +379,7 @@ where
             Err(reject) => return self.refuse(Rejected::unread(source, origin.line, &reject)),
         };
         self.routed.clear();
-        self.router.route(&event, Some(&self.salt), &mut self.routed);
+        route(&mut self.routers, self.session.evaluator(), &event, &self.salt, &mut self.routed);
         let bytes = self.routed.projection(0).len();
         if bytes > RECORD_BYTES_MAX {
             let detail = format!(
@@ -416,6 +518,7 @@ where
         let syncing = self.journal.begin_sync()?;
         // Behind the position of the commit nothing is known of what stood before it.
         self.told = None;
+        self.tell_rules()?;
         let inputs = self.sources.0.iter().map(|(name, n)| Consumed {
             name: name.clone(),
             content_hash: LIVE_SOURCE.to_string(),
@@ -438,6 +541,7 @@ where
             syncing: Some(syncing),
             synced: None,
             watermark: self.session.watermark(),
+            pins: take(&mut self.pins),
         };
         let (saved, frozen) = (self.session.saved(), self.session.freeze()?);
         if let Some(sink) = self.sink.take() {
@@ -465,6 +569,7 @@ where
                     self.pending.entry(v.id.clone()).or_insert(v);
                 }
                 self.refused.splice(0..0, take(&mut due.rejects));
+                self.pins.splice(0..0, take(&mut due.pins));
                 if let Some(synced) = due.synced.take() {
                     self.note_position(synced);
                 }
@@ -506,9 +611,11 @@ where
         // While the log cannot be written, findings wait; beyond the bound nothing more is taken in.
         self.shared.queue.pause(waiting > self.options.findings_waiting);
         let (books, watermark) = (self.session.books(), self.session.watermark());
+        let changes_waiting = self.session.evaluator().successors();
         self.shared.status(|s| {
             s.held_back_bytes = held_back;
             s.findings_waiting = waiting;
+            s.changes_waiting = changes_waiting;
             s.books = books;
             s.watermark = watermark;
         });
@@ -525,10 +632,7 @@ where
             };
             self.note_position(synced);
             self.unsynced = false;
-            // Nobody waits for it where the caller has gone.
-            for ack in take(&mut self.acks) {
-                let _ = ack.send(());
-            }
+            take(&mut self.acks).into_iter().for_each(Ack::tell);
         }
         if !self.checkpoints.hold_all() || self.taken > 0 || self.retry_at.is_some() {
             self.checkpoint()?;
@@ -548,6 +652,7 @@ struct Restored {
     sources: Sources,
     journal: Journal,
     recovered: Recovered,
+    changes: u64,
 }
 
 fn restore(sink: &mut dyn Sink, options: &LiveOptions, rules: &Arc<RuleSet>) -> Result<Restored, LiveError> {
@@ -567,17 +672,45 @@ fn restore(sink: &mut dyn Sink, options: &LiveOptions, rules: &Arc<RuleSet>) -> 
         if let Some(text) = &resumed.standing.journal {
             position = text.parse().map_err(|e: crate::journal::NotAPosition| LiveError::State(e.to_string()))?;
         }
-        session =
-            Some(Session::restore(Arc::clone(rules), options.eval.clone(), &resumed.pieces).map_err(LiveError::State)?);
+        let mut missing = None;
+        let mut rules_of = |bundle: &str| match (bundle == rules.bundle_hash()).then(|| Arc::clone(rules)) {
+            Some(rules) => Some(rules),
+            None => options.library.find(bundle).map_err(|why| missing = Some(why)).ok(),
+        };
+        let restored = Session::restore_among(&mut rules_of, options.eval.clone(), &resumed.pieces);
+        session = Some(restored.map_err(|error| missing.map_or(LiveError::State(error), LiveError::Rules))?);
     }
     let mut session = session.unwrap_or_else(|| Session::new(rules_, eval));
-    let (end, recovered) = recover(&options.journal, &position, rules, &mut session, &mut sources)?;
+    let mut replay = Replay::new(&*options.library, vec![Arc::clone(rules)]);
+    let (end, recovered) = recover(&options.journal, &position, &mut replay, &mut session, &mut sources)?;
+    let changes = replay.changes;
     let journal = Journal::open(&options.journal, options.journal_options, &end)?;
     if recovered != Recovered::default() {
         let Recovered { records, cut_bytes } = recovered;
         tracing::info!(records, cut_bytes, "taken in again from the journal");
     }
-    Ok(Restored { session, sources, journal, recovered })
+    Ok(Restored { session, sources, journal, recovered, changes })
+}
+
+/// Routes an event under the rules of its time.
+fn route(
+    routers: &mut Vec<EventRouter>,
+    evaluator: &Evaluator,
+    event: &UsageEvent<'_>,
+    salt: &Salt,
+    into: &mut RoutedEvents,
+) {
+    let rules = evaluator.rules_at(event.ts());
+    let known = routers.iter().position(|router| Arc::ptr_eq(router.rules(), rules));
+    let at = known.unwrap_or_else(|| {
+        // Those that were in force before are of no use any more.
+        routers.retain(|router| evaluator.knows(router.rules()));
+        routers.push(EventRouter::new(Arc::clone(rules)));
+        routers.len() - 1
+    });
+    if let Some(router) = routers.get_mut(at) {
+        router.route(event, Some(salt), into);
+    }
 }
 
 /// Waits for syncs one after the other, and tells who waits for them.
@@ -585,10 +718,7 @@ fn acknowledge(queue: &Queue<Job>, syncs: &Receiver<(Syncing, Acks)>, tell: &Sen
     while let Ok((syncing, acks)) = syncs.recv() {
         let synced = syncing.wait();
         if synced.is_ok() {
-            // Whoever does not wait does not mind.
-            for ack in acks {
-                let _ = ack.send(());
-            }
+            acks.into_iter().for_each(Ack::tell);
         }
         if tell.send(synced).is_err() {
             return;

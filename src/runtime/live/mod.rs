@@ -10,10 +10,12 @@
 
 mod entry;
 mod keeper;
+mod library;
 mod queue;
 mod replay;
 mod status;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -23,17 +25,20 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use entry::{TOO_LARGE, is_entry};
+pub use library::{KeepError, KeptPacks, Library, NoLibrary};
+pub use replay::{Replayed, replay};
 pub use status::{Phase, Recovered, Status};
 
 use self::queue::{Bounds, Queue};
 use super::checkpoint::CheckpointOptions;
 use super::run::RunError;
-use super::sink::{Sink, SinkError};
-use crate::eval::EvalOptions;
+use super::sink::{Sink, SinkError, Standing};
+use crate::eval::{Carries, EvalOptions, Fate, SuccessionError};
 use crate::event::decode::Reject;
 use crate::event::{FieldId, Slot, UsageEvent};
 use crate::journal::{JournalError, JournalOptions};
 use crate::plan::RuleSet;
+use crate::store::Pins;
 use crate::time::Timestamp;
 use crate::value::Value;
 use crate::violation::Violation;
@@ -70,6 +75,10 @@ pub struct LiveOptions {
     pub findings_waiting: usize,
     /// How long after a failure it is tried again, in milliseconds.
     pub retry_ms: u64,
+    /// Where rules of before are found.
+    pub library: Arc<dyn Library>,
+    /// What becomes of rules that have changed since the last session.
+    pub carries: Carries,
 }
 
 impl LiveOptions {
@@ -85,6 +94,8 @@ impl LiveOptions {
             sync_interval_ms: SYNC_INTERVAL_MS,
             findings_waiting: FINDINGS_WAITING_MAX,
             retry_ms: RETRY_MS,
+            library: Arc::new(NoLibrary),
+            carries: Carries::default(),
         }
     }
 }
@@ -164,6 +175,12 @@ pub enum LiveError {
     /// The journal says something that cannot be taken in.
     #[error("{0}; restore the journal, or name another `--db`")]
     Replay(String),
+    /// Rules that the log was written under are not there.
+    #[error("{0}; name the rules that the log was written under, or another `--db`")]
+    Rules(String),
+    /// Rules that have changed since the last session cannot take over.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
     /// The log was written by runs over files.
     #[error("the log was written by `fineprint run` from `{0}`: a server keeps a log of its own, name another `--db`")]
     NotLive(String),
@@ -194,8 +211,65 @@ pub type OnCommit = Box<dyn FnMut(&[Violation]) + Send>;
 
 /// What goes to the thread.
 enum Job {
-    Records { records: Vec<Result<UsageEvent<'static>, Reject>>, source: Arc<str>, ack: oneshot::Sender<()> },
+    Records {
+        records: Vec<Result<UsageEvent<'static>, Reject>>,
+        source: Arc<str>,
+        ack: oneshot::Sender<()>,
+    },
     Advance(Timestamp),
+    Activate {
+        rules: Arc<RuleSet>,
+        pins: Option<Pins>,
+        carries: Carries,
+        tell: oneshot::Sender<Result<Activated, ActivateError>>,
+    },
+}
+
+/// Rules that take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activated {
+    /// From this event time on.
+    pub at: Timestamp,
+    /// What becomes of each rule, by name.
+    pub fates: BTreeMap<String, Fate>,
+    /// They mean the same as those before: nothing has changed.
+    pub same: bool,
+}
+
+/// Why rules do not take over; those in force stay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivateError {
+    /// A rule cannot keep what it is said to, or too many wait.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
+    /// The library does not have them: the session could not go on after a kill.
+    #[error("{0}; keep the rules before they take over")]
+    NotKept(String),
+    /// The session has failed or ended before they were safe in the journal. Hand them in again.
+    #[error("the session failed before the change was safe; hand the rules in again")]
+    Lost,
+}
+
+/// Tells when a change of rules is safe in the journal.
+#[derive(Debug)]
+pub struct Activation(oneshot::Receiver<Result<Activated, ActivateError>>);
+
+impl Activation {
+    /// Waits on a thread of no async runtime.
+    ///
+    /// # Errors
+    /// Where the rules do not take over.
+    pub fn wait(self) -> Result<Activated, ActivateError> {
+        self.0.blocking_recv().unwrap_or(Err(ActivateError::Lost))
+    }
+
+    /// Waits in an async task.
+    ///
+    /// # Errors
+    /// Where the rules do not take over.
+    pub async fn done(self) -> Result<Activated, ActivateError> {
+        self.0.await.unwrap_or(Err(ActivateError::Lost))
+    }
 }
 
 /// What the handle and the thread share.
@@ -291,6 +365,18 @@ impl Live {
         let _ = self.shared.queue.push(Job::Advance(now), 0, 0);
     }
 
+    /// Hands in rules that take over from those handed in last, from an event time on that no event has reached yet. What has
+    /// been counted goes on where a rule means the same; `carries` says what becomes of changed ones. The library must have
+    /// the rules ([`KeptPacks::keep`]). `pins` say in the log what its rules are from now on.
+    ///
+    /// # Errors
+    /// Where the session has ended.
+    pub fn activate(&self, rules: Arc<RuleSet>, pins: Option<Pins>, carries: Carries) -> Result<Activation, Busy> {
+        let (tell, told) = oneshot::channel();
+        self.shared.queue.push(Job::Activate { rules, pins, carries, tell }, 0, 0)?;
+        Ok(Activation(told))
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         let (queue_records, queue_bytes) = self.shared.queue.held();
@@ -316,6 +402,11 @@ impl Drop for Live {
             tracing::error!(%error, "the session ended");
         }
     }
+}
+
+/// Whether a log is that of a live session.
+pub fn is_live(standing: &Standing) -> bool {
+    standing.inputs.iter().any(|input| input.content_hash == keeper::LIVE_SOURCE)
 }
 
 /// What an event takes in the queue, roughly.

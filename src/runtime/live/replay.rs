@@ -1,16 +1,20 @@
 //! The journal read again: behind the last commit when a session begins, or as a whole beside it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::LiveError;
 use super::entry::{Entry, Read, field, read, reason};
+use super::library::Library;
 use super::status::Recovered;
-use crate::eval::{Origin, Outcome, TestNames};
+use crate::eval::{Carries, EvalOptions, Origin, Outcome, TestNames};
 use crate::journal::{self, Position};
 use crate::plan::RuleSet;
 use crate::runtime::Rejected;
-use crate::runtime::session::Session;
+use crate::runtime::session::{RunBooks, Session};
 use crate::time::Timestamp;
+use crate::violation::Violation;
 
 /// Where records come from: the number of a source, and how many of it there were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,14 +46,27 @@ impl Sources {
 }
 
 /// Takes in records of a journal, in their order.
-pub(super) struct Replay {
-    names: TestNames,
+pub(super) struct Replay<'l> {
+    /// What the tests of a rule set are called, by its hash.
+    names: BTreeMap<String, TestNames>,
     source: String,
+    library: &'l dyn Library,
+    /// Rules that are known beside the library.
+    given: Vec<Arc<RuleSet>>,
+    /// How often rules took over.
+    pub(super) changes: u64,
 }
 
-impl Replay {
-    pub(super) fn new(rules: &RuleSet) -> Self {
-        Replay { names: TestNames::between(rules, rules), source: String::new() }
+impl<'l> Replay<'l> {
+    pub(super) fn new(library: &'l dyn Library, given: Vec<Arc<RuleSet>>) -> Self {
+        Replay { names: BTreeMap::new(), source: String::new(), library, given, changes: 0 }
+    }
+
+    fn rules(&self, bundle: &str) -> Result<Arc<RuleSet>, LiveError> {
+        match self.given.iter().find(|rules| rules.bundle_hash() == bundle) {
+            Some(rules) => Ok(Arc::clone(rules)),
+            None => self.library.find(bundle).map_err(LiveError::Rules),
+        }
     }
 
     /// Takes in one record.
@@ -63,7 +80,15 @@ impl Replay {
         match read(record).map_err(LiveError::Replay)? {
             Read::Event(recalled) => {
                 let origin = sources.next(session, &self.source);
-                match session.observe_recalled(&recalled, &self.names, origin) {
+                let rules = session.evaluator().rules_at(recalled.event.ts());
+                let names = match self.names.get(rules.bundle_hash()) {
+                    Some(names) => names,
+                    None => {
+                        let names = TestNames::between(rules, rules);
+                        self.names.entry(rules.bundle_hash().to_string()).or_insert(names)
+                    }
+                };
+                match session.observe_recalled(&recalled, names, origin) {
                     Outcome::Evaluated | Outcome::Late => {}
                     other => {
                         return Err(damaged(&format!("an event of the journal is taken otherwise now: {other:?}")));
@@ -85,6 +110,14 @@ impl Replay {
                 session.count_refused(Rejected { input, line, reason, field, detail });
             }
             Read::Entry(Entry::Advance { watermark }) => session.advance(Timestamp(watermark)),
+            Read::Entry(Entry::Rules { bundle, carries, otherwise }) => {
+                if session.evaluator().latest_rules().bundle_hash() != bundle {
+                    let carries = Carries { rules: carries.into_iter().collect(), otherwise };
+                    let rules = self.rules(&bundle)?;
+                    session.succeed(rules, &carries).map_err(|e| LiveError::Replay(e.to_string()))?;
+                    self.changes += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -94,12 +127,11 @@ impl Replay {
 pub(super) fn recover(
     dir: &Path,
     from: &Position,
-    rules: &RuleSet,
+    replay: &mut Replay<'_>,
     session: &mut Session,
     sources: &mut Sources,
 ) -> Result<(Position, Recovered), LiveError> {
     let mut tail = journal::tail(dir, from)?;
-    let mut replay = Replay::new(rules);
     let mut recovered = Recovered::default();
     while let Some(projection) = tail.next_record()? {
         replay.take(session, sources, &projection.record)?;
@@ -108,3 +140,64 @@ pub(super) fn recover(
     recovered.cut_bytes = tail.cut_bytes();
     Ok((tail.end(), recovered))
 }
+
+/// What a run over a journal finds.
+#[derive(Debug)]
+pub struct Replayed {
+    /// Violations in their last state, sorted by (opened_at, id).
+    pub violations: Vec<Violation>,
+    /// What became of all records that the journal tells of.
+    pub books: RunBooks,
+    /// How often rules took over.
+    pub changes: u64,
+    /// Records of the journal.
+    pub records: u64,
+}
+
+/// Runs over the whole journal of a live session, under the rules that were in force, up to a position or its end: what a
+/// session finds that was never disturbed. `options` are those of the session.
+///
+/// Of a journal whose beginning was dropped, since no window reaches it any more, what is found in the first windows after
+/// that is not complete.
+///
+/// # Errors
+/// Where the journal cannot be read, or rules are not kept.
+pub fn replay(
+    dir: &Path,
+    until: Option<&Position>,
+    library: &dyn Library,
+    options: &EvalOptions,
+) -> Result<Replayed, LiveError> {
+    let mut reader = journal::read(dir, until)?.peekable();
+    let mut first = None;
+    let mut skipped = Vec::new();
+    // The rules stand at the beginning of each segment that a session wrote, a few records in at most.
+    while let Some(Ok(projection)) = reader.peek() {
+        if let Read::Entry(Entry::Rules { bundle, .. }) = read(&projection.record).map_err(LiveError::Replay)? {
+            first = Some(bundle);
+            break;
+        }
+        skipped.extend(reader.next());
+    }
+    let mut replay = Replay::new(library, Vec::new());
+    let Some(bundle) = first else {
+        return Err(LiveError::Replay("the journal does not say under which rules it was written".to_string()));
+    };
+    let mut session = Session::new(replay.rules(&bundle)?, EvalOptions { as_of: None, ..options.clone() });
+    let (mut sources, mut records) = (Sources::default(), 0);
+    let mut found = BTreeMap::new();
+    for projection in skipped.into_iter().chain(reader) {
+        replay.take(&mut session, &mut sources, &projection?.record)?;
+        records += 1;
+        if records % FOUND_EVERY == 0 {
+            found.extend(session.take_violations().into_iter().map(|v| (v.id.clone(), v)));
+        }
+    }
+    found.extend(session.take_violations().into_iter().map(|v| (v.id.clone(), v)));
+    let mut violations: Vec<Violation> = found.into_values().collect();
+    violations.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
+    Ok(Replayed { violations, books: session.books(), changes: replay.changes, records })
+}
+
+/// Records after which findings are taken, so that those that are told often do not pile up.
+const FOUND_EVERY: u64 = 100_000;

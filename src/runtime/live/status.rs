@@ -63,10 +63,12 @@ pub struct Status {
     pub findings_waiting: usize,
     /// Everything before it is judged; `None` before the first event.
     pub watermark: Option<Timestamp>,
-    /// The rules in force, as [`crate::plan::RuleSet::bundle_hash`].
+    /// The rules that were handed in last, as [`crate::plan::RuleSet::bundle_hash`].
     pub bundle: String,
-    /// How often rules were changed since the log began.
-    pub generation: u64,
+    /// How often rules took over in this session, those included that wait for their time.
+    pub changes: u64,
+    /// How many rule sets wait for their time: events up to it are still judged under those before.
+    pub changes_waiting: usize,
     /// What this session found when it began.
     pub recovered: Recovered,
     /// The last thing that went wrong, and has not gone right since.

@@ -90,6 +90,10 @@ impl Sink for SqliteSink {
         true
     }
 
+    fn note_pins(&mut self, pins: &Pins) -> Result<(), SinkError> {
+        self.pin(pins, RulesChanged::Keep).map(|_| ())
+    }
+
     fn put_piece(&mut self, bytes: &[u8]) -> Result<PieceId, SinkError> {
         self.runtime.block_on(self.store.put_piece(bytes)).map_err(SinkError::new)
     }

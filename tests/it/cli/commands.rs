@@ -56,6 +56,8 @@ fn exit_codes() {
         ("run --help", 0),
         ("check rules", 0),
         ("check rules --cost", 0),
+        ("check rules --arrival", 0),
+        ("check rules --arrival --format json", 0),
         ("check broken", 2),
         ("check broken --format json", 2),
         ("test rules", 0),
@@ -302,6 +304,27 @@ fn fields_and_codes_are_printed_for_people_and_machines() {
     assert!(fields.iter().any(|f| f["name"] == "latency" && f["json"] == "latency_ms" && f["type"] == "duration"));
     assert!(bench.call("fields").out.contains("latency_ms"));
     assert!(bench.call("explain TOS0302").out.contains("TOS0302"));
+}
+
+/// Which rules answer while a call waits, and why the others do not.
+#[test]
+fn arrival_tells_which_rules_answer() {
+    let bench = Bench::new();
+    let rule = |name: &str, when: &str| {
+        format!(
+            "rule {name} {{ enforces acme.terms.volume mode enforce on completion per account over 1h when {when} action flag \
+             account because \"x\" }}\n"
+        )
+    };
+    let policy = "policy acme.terms version 2025-09-15 { clause volume \"No.\" }\n";
+    std::fs::create_dir(bench.path("two")).unwrap();
+    bench.write("two/a.tos", [policy, &rule("a", "count() >= 10"), &rule("b", "share(refused) > 10%")].concat());
+    let told = bench.call("check two --arrival");
+    assert!(told.out.contains("not: its condition may become false again"), "{}", told.out);
+    let json: Value = serde_json::from_str(&bench.call("check two --arrival --format json").out).unwrap();
+    let words = |key: &str| [0, 1].map(|i| json["arrival"][i][key].as_str());
+    assert_eq!(words("answers"), [Some("window"), None]);
+    assert_eq!(words("verdict"), [Some("flag"), Some("allow")]);
 }
 
 /// A key of which an event has several values is said to be one, with how many groups an event may belong to.

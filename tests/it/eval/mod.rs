@@ -20,6 +20,7 @@ mod remembered;
 mod routed;
 mod sequences;
 mod sessions;
+mod succession;
 mod templates;
 mod widening;
 
@@ -88,6 +89,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// The last state of each violation, by id.
+    pub fn into_violations(self) -> BTreeMap<String, Violation> {
+        self.violations
+    }
+
     /// Takes what there is; a later state of a violation replaces the earlier.
     pub fn take(&mut self, evaluator: &mut Evaluator) {
         let taken = evaluator.take_violations();

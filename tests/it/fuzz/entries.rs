@@ -17,6 +17,7 @@ use fineprint::feed::{
     AccountsFile, ColumnRef, EventReader, Feed, Format, ListFile, Mapping, TableFile, parse_prices, read_accounts,
     read_list, read_table,
 };
+use fineprint::gate::{Gate, GateOptions};
 use fineprint::gateway::proto::{CheckRequest, ProcessingRequest};
 use fineprint::gateway::{self, Arrival, Decide, Edge, GatewayOptions, Secret, Unready};
 use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, read};
@@ -30,7 +31,7 @@ use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Every entry by the name of its target and its folder of inputs.
-pub const ENTRIES: [(&str, fn(&[u8])); 9] = [
+pub const ENTRIES: [(&str, fn(&[u8])); 10] = [
     ("rules", rules),
     ("event", event),
     ("mapping", mapping),
@@ -40,6 +41,7 @@ pub const ENTRIES: [(&str, fn(&[u8])); 9] = [
     ("keyed", keyed),
     ("journal", journal),
     ("gateway", gateway),
+    ("gate", gate),
 ];
 
 /// A rule file: lexer, parser, formatter, checker, and the plan where nothing was wrong.
@@ -396,6 +398,32 @@ fn mend(segment: &mut [u8]) {
         header[28..].copy_from_slice(&right);
         rest = after;
     }
+}
+
+/// Calls to a gate, one a line: each is asked about, told and asked about again; then the gate is written down and read.
+/// The bytes are read as a gate that was written down as well.
+pub fn gate(bytes: &[u8]) {
+    static RULES: OnceLock<Arc<RuleSet>> = OnceLock::new();
+    let rules = RULES.get_or_init(|| {
+        let mut sources = SourceMap::default();
+        sources.add("inline.tos", include_str!("../../data/fuzz/inline.tos"));
+        let compiled = compile_as_of(&sources, None);
+        assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+        Arc::new(RuleSet::new(compiled.program, ReferenceData::default()).unwrap())
+    });
+    let options = GateOptions { groups_max: 100, ids_max: 100, calls_max: 100, targets_max: 100, ..Default::default() };
+    let gate = Gate::with(Arc::clone(rules), options.clone());
+    for event in bytes.split(|b| *b == b'\n').take(500).filter_map(|line| decode(line).ok()) {
+        let first = gate.decide(&event);
+        gate.observe(&event);
+        let again = gate.decide(&event);
+        assert!(first.verdict <= first.would && again.verdict <= again.would, "{first:?} {again:?}");
+        assert!(first.verdict.passes() || !first.reason.is_empty(), "{first:?}");
+    }
+    let saved = gate.snapshot().unwrap();
+    let read = Gate::restore(Arc::clone(rules), options.clone(), &saved).unwrap();
+    assert_eq!(read.counts().groups, gate.counts().groups);
+    let _ = Gate::restore(Arc::clone(rules), options, bytes);
 }
 
 /// Rules with every kind of state, and a state in the middle of a stream.

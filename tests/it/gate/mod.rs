@@ -1,6 +1,7 @@
 //! Decisions at arrival, against a plain recount of everything that was told.
 
 mod plain;
+mod told;
 
 use std::sync::Arc;
 
@@ -38,9 +39,9 @@ fn of_specs(specs: &[RuleSpec]) -> Arc<RuleSet> {
     rules(&specs.iter().enumerate().map(|(n, spec)| text_of(n, spec)).collect::<String>())
 }
 
-/// Copies come whenever they like in random cases.
+/// Copies come whenever they like in random cases, and the clocks of threads are apart.
 fn options() -> GateOptions {
-    GateOptions { remember: Duration(DAY_NS), ..GateOptions::default() }
+    GateOptions { remember: Duration(DAY_NS), idle: Duration(DAY_NS), ..GateOptions::default() }
 }
 
 fn shows(decision: &Decision) -> (Verdict, Verdict, Vec<String>, Vec<String>) {

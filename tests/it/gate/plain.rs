@@ -278,6 +278,13 @@ struct Counted {
     ahead: Option<String>,
 }
 
+impl Counted {
+    /// When it counts ahead no more.
+    fn until(&self) -> Timestamp {
+        Timestamp(self.event.ts().0 + 15 * MINUTE_NS)
+    }
+}
+
 #[derive(Clone, Default)]
 struct Group {
     newest: i64,
@@ -337,6 +344,9 @@ impl PlainGate {
         let put = |group: &mut Group, ahead: Option<String>| {
             group.counted.push(Counted { step, event: event.clone(), ahead });
         };
+        if let How::Ahead(_) = how {
+            group.counted.retain(|c| c.ahead.is_none() || c.until() > event.ts());
+        }
         match &how {
             How::Count => {
                 let call = said(event, FieldId::CALL).filter(|_| event.kind() == Kind::Completion);
@@ -347,7 +357,8 @@ impl PlainGate {
             How::Ahead(call) => put(group, Some(call.clone())),
             How::Ask | How::Known => {}
         }
-        let within = group.counted.iter().filter(|c| c.step > step - panes && c.step <= step).map(|c| &c.event);
+        let within = group.counted.iter().filter(|c| c.step > step - panes && c.step <= step);
+        let within = within.filter(|c| c.ahead.is_none() || c.until() > event.ts()).map(|c| &c.event);
         let asked = matches!(how, How::Ask).then_some(event);
         holds(spec, &within.chain(asked).collect::<Vec<_>>())
     }

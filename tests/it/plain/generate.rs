@@ -321,7 +321,7 @@ fn rule_of(c: &mut Choices<'_>, scale: Scale, number: usize) -> Rule {
                 after_review: false,
                 delayed: None,
                 verb: Verb::Throttle(10, Duration(MINUTE_NS)),
-                scope: "account",
+                scope: c.pick(&["account", "key", "org"]),
                 duration: None,
             },
         ];
@@ -836,8 +836,9 @@ pub fn event(numbers: &[u16], scale: Scale, number: usize) -> Event {
     let ts = scale.moment(c);
     let kind = c.pick(&[Kind::Completion, Kind::Completion, Kind::Completion, Kind::Request, Kind::Signup]);
     let mut event = UsageEvent::new(kind, format!("{:02}-é", number * 37 % 100), ts);
-    let words: [(FieldId, &[&str]); 6] = [
+    let words: [(FieldId, &[&str]); 7] = [
         (FieldId::ACCOUNT, &ACCOUNTS),
+        (FieldId::KEY, &["key_1", "key_2"]),
         (FieldId::ORG, &ORGS),
         (FieldId::MODEL, &MODELS),
         (FieldId::PROMPT, &TEXTS),

@@ -26,6 +26,14 @@ pub fn single(calc: &Interpreter<'_>, rule: &Rule, event: &Event) -> Violation {
         Value::Text(account) => Some(account.to_string()),
         _ => None,
     };
+    let mut group: Vec<(String, String)> = account.iter().map(|a| ("account".to_string(), a.clone())).collect();
+    for (scope, name, field) in [("key", "api_key_id", FieldId::KEY), ("org", "org", FieldId::ORG)] {
+        if let Value::Text(value) = event.get(field)
+            && rule.actions.iter().any(|a| a.scope == scope)
+        {
+            group.push((name.to_string(), value.to_string()));
+        }
+    }
     let excepted = rule.exceptions.iter().any(|x| applies(calc, x, event));
     let values = rule.lets.iter().map(|(name, value)| {
         let seen = scalar(&calc.value(value, scope));
@@ -42,7 +50,7 @@ pub fn single(calc: &Interpreter<'_>, rule: &Rule, event: &Event) -> Violation {
     Violation {
         status: if excepted { Status::Exempted } else { Status::Closed },
         closed_at: Some(event.ts()),
-        group: account.iter().map(|a| ("account".to_string(), a.clone())).collect(),
+        group,
         accounts: account.into_iter().collect(),
         values: values.collect(),
         evidence: evidence(&[event], &[event]),

@@ -90,6 +90,11 @@ impl Connection {
         Answer::read(&mut self.0)
     }
 
+    pub fn call_or_none(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+        self.send(&request(method, path, headers, body));
+        self.answer()
+    }
+
     pub fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.send(&request(method, path, headers, body));
         self.answer().expect("an answer")

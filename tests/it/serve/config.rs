@@ -21,7 +21,7 @@ fn a_wrong_key_or_value_is_told_with_what_to_write_instead() {
         ("keys: [{name: a, sha256: '', may: [reed]}]", "SHA-256", "docs/serve.md"),
         (&twice, "two keys or clients are called `a`", "its own name"),
         (&nothing, "`a` may do nothing", "may: ["),
-        ("reload: {changed_rules: forget}", "unknown variant `forget`", "keep"),
+        ("reload: {changed_rules: forget}", "unknown variant `forget`", "reset, keep"),
         ("gateways: {caler: {}}", "unknown field `caler`", "did you mean `caller`?"),
         ("tls: {certificate: no.pem, key: no.pem}", "`tls.certificate` cannot be read", "check the path"),
     ];

@@ -82,7 +82,7 @@ fn a_finding_becomes_an_action_that_refuses_the_account_until_somebody_releases_
     assert_eq!(decisions[0]["bundle"], rules["hash"], "what was in force is known");
     let (summary, _directory) = server.stop();
     assert_eq!((&summary["balanced"], &summary["decisions_lost"]), (&true.into(), &0.into()));
-    assert_eq!((&summary["books"]["received"], &summary["books"]["evaluated"]), (&4.into(), &4.into()));
+    assert_eq!(summary["books"]["received"], 4);
 }
 
 #[test]

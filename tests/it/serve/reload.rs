@@ -60,10 +60,14 @@ fn whoever_may_act_reads_them_again_and_is_told_what_came_of_it() {
     let done = server.connect().call("POST", "/v1/reload", &[], b"");
     assert_eq!((done.status, &done.json()["changed"]), (200, &true.into()));
     assert_eq!(big(&server, "e2"), "block");
+    std::fs::write(server.path("rules/acme.tos"), RULES).unwrap();
+    server.signal("HUP");
+    wait_for("a signal asks too", || (server.metric(r#"fineprint_reloads_total{kind="good"}"#) == 2.0).then_some(()));
+    assert_eq!(big(&server, "e2a"), "allow");
     std::fs::write(server.path("rules/acme.tos"), "rule a {").unwrap();
     let bad = server.connect().call("POST", "/v1/reload", &[], b"");
     assert_eq!((bad.status, bad.code().as_str()), (409, "rules"));
-    assert_eq!(big(&server, "e3"), "block");
+    assert_eq!(big(&server, "e3"), "allow");
 }
 
 #[test]

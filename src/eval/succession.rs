@@ -1,0 +1,478 @@
+//! Rules that take over from others at an event time, while events come.
+//!
+//! Events before that time are the old rules' and events from it on the new ones', in whatever order they come: so what is
+//! found stays a function of the set of events. The time is one that no event has reached when the new rules are handed in.
+//! Once the watermark has passed it, the old rules have judged every step that ends by then, no event of theirs waits any
+//! more, and the new ones take over:
+//!
+//! - what a definition has counted goes on where the new rules have the same definition ([`canonical_definition`]), exactly;
+//! - what a rule has counted goes on where it is said that it keeps it, and its windows, keys and aggregates are the same;
+//! - every other rule begins with nothing;
+//! - violations under way of a rule that is not there any more as it was (by name and hash) close at that time;
+//! - memories, links and series belong to what they ask, not to a rule: they go on where anybody asks the same;
+//! - budgets go on by the name of their rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcomes;
+use super::room::Room;
+use super::route::Router;
+use super::window::Windows;
+use super::{Evaluator, Memories};
+use crate::hir::{Program, Rule, Shape, canonical_definition, canonical_link, canonical_rule, canonical_series};
+use crate::plan::RuleSet;
+use crate::plan::rule::RulePlan;
+use crate::time::{SECOND_NS, Timestamp};
+use crate::violation::{Status, Violation};
+
+/// Most rule sets that wait for their time at once.
+pub const SUCCESSORS_MAX: usize = 64;
+
+/// What becomes of what a changed rule has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Carry {
+    /// It begins with nothing.
+    #[default]
+    Reset,
+    /// It goes on, under the new condition.
+    Keep,
+}
+
+impl Carry {
+    /// The word in settings and answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Carry::Reset => "reset",
+            Carry::Keep => "keep",
+        }
+    }
+
+    /// What a word says.
+    pub fn from_word(word: &str) -> Option<Carry> {
+        [Carry::Reset, Carry::Keep].into_iter().find(|c| c.word() == word)
+    }
+}
+
+/// What becomes of changed rules: by name, and of all others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Carries {
+    /// Rules of which it is said by name.
+    pub rules: BTreeMap<String, Carry>,
+    /// All other changed rules.
+    pub otherwise: Carry,
+}
+
+/// Why rules cannot take over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuccessionError {
+    /// What a rule has counted means something else under the new one.
+    #[error(
+        "`{rule}` cannot keep what it has counted: {why}. Write `reset` for it, and it begins with nothing; or give the rule \
+         as it is now another name, and keep the old one beside it until its window is over"
+    )]
+    CannotKeep {
+        /// The rule.
+        rule: String,
+        /// What differs.
+        why: String,
+    },
+    /// Too many wait already.
+    #[error("{SUCCESSORS_MAX} changes of rules wait for their time already, which comes with events; try again later")]
+    TooMany,
+}
+
+/// What becomes of each rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It means the same as before: nothing shows.
+    Unchanged,
+    /// It finds the same, but is called, graded or worded otherwise: its violations under way close, and go on under another
+    /// id.
+    Renamed,
+    /// It goes on with what it has counted.
+    Kept,
+    /// It begins with nothing.
+    Reset,
+    /// It was not there before.
+    New,
+    /// It is not there any more.
+    Removed,
+}
+
+impl Fate {
+    /// The word in answers and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fate::Unchanged => "unchanged",
+            Fate::Renamed => "renamed",
+            Fate::Kept => "kept",
+            Fate::Reset => "reset",
+            Fate::New => "new",
+            Fate::Removed => "removed",
+        }
+    }
+}
+
+/// Rules that wait for their time.
+#[derive(Debug)]
+pub(super) struct Successor {
+    /// From this event time on; a whole second.
+    pub(super) at: i64,
+    pub(super) rules: Arc<RuleSet>,
+    pub(super) router: Router,
+    pub(super) undecided: Vec<u64>,
+    /// Names of the changed rules that keep what they have counted.
+    pub(super) keeps: BTreeSet<String>,
+}
+
+/// What is saved of a successor; its rules are found by their hash.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedSuccessor {
+    pub(super) at: i64,
+    pub(super) bundle: String,
+    pub(super) undecided: Vec<u64>,
+    pub(super) keeps: BTreeSet<String>,
+}
+
+impl Successor {
+    pub(super) fn saved(&self) -> SavedSuccessor {
+        SavedSuccessor {
+            at: self.at,
+            bundle: self.rules.bundle_hash().to_string(),
+            undecided: self.undecided.clone(),
+            keeps: self.keeps.clone(),
+        }
+    }
+}
+
+/// What of a rule must be the same for another to go on with what it has counted: all but the bound that it is held against,
+/// what is said about it and what is done.
+fn shape(program: &Program, rule: &Rule) -> Result<String, String> {
+    if !matches!(rule.shape, Shape::Windowed(_)) {
+        return Err("it does not count over windows".to_string());
+    }
+    let told = [
+        "name ",
+        "enforces ",
+        "severity ",
+        "confidence ",
+        "mode ",
+        "action ",
+        "budget ",
+        "rollout ",
+        "when ",
+        "value ",
+        "because",
+        "cooldown_ns ",
+    ];
+    let text = canonical_rule(program, rule);
+    Ok(text.lines().filter(|line| !told.iter().any(|t| line.starts_with(t))).map(|line| format!("{line}\n")).collect())
+}
+
+/// What differs between two shapes, in a few words.
+fn difference(old: &str, new: &str) -> &'static str {
+    let part = |text: &str, heads: &[&str]| -> Vec<String> {
+        text.lines().filter(|line| heads.iter().any(|h| line.starts_with(h))).map(str::to_string).collect()
+    };
+    let parts: [(&[&str], &'static str); 5] = [
+        (&["on ", "where "], "it looks at other events"),
+        (&["per ", "only ", "linked ", "tied "], "its groups are others"),
+        (&["length_ns ", "step_ns ", "session_gap_ns "], "its window is another"),
+        (&["aggregate "], "it counts something else"),
+        (&["except "], "its exceptions are others"),
+    ];
+    let differs = parts.into_iter().find(|(heads, _)| part(old, heads) != part(new, heads));
+    differs.map_or("it counts something else", |(_, what)| what)
+}
+
+/// What becomes of the rules of one set when another takes over, by name.
+///
+/// # Errors
+/// Where a rule cannot keep what it is said to.
+pub fn fates(old: &RuleSet, new: &RuleSet, carries: &Carries) -> Result<BTreeMap<String, Fate>, SuccessionError> {
+    let sets = (old, new);
+    let (old, new) = (old.program(), new.program());
+    let known: HashMap<&str, &Rule> = old.rules.iter().map(|r| (r.name.as_str(), r)).collect();
+    let definitions: BTreeSet<String> = old.rules.iter().map(|r| canonical_definition(old, r)).collect();
+    let mut fates: BTreeMap<String, Fate> = old.rules.iter().map(|r| (r.name.clone(), Fate::Removed)).collect();
+    for rule in &new.rules {
+        let before = known.get(rule.name.as_str()).copied();
+        let fate = match before {
+            Some(before) if canonical_rule(old, before) == canonical_rule(new, rule) => Fate::Unchanged,
+            _ if definitions.contains(&canonical_definition(new, rule)) => Fate::Renamed,
+            None => Fate::New,
+            Some(before) => match carries.rules.get(&rule.name).copied().unwrap_or(carries.otherwise) {
+                Carry::Reset => Fate::Reset,
+                Carry::Keep => {
+                    let cannot = |why: String| SuccessionError::CannotKeep { rule: rule.name.clone(), why };
+                    if sets
+                        .1
+                        .rules
+                        .iter()
+                        .zip(&new.rules)
+                        .any(|(p, r)| r.name == rule.name && p.window().is_some_and(|w| w.many.is_some()))
+                    {
+                        return Err(cannot("an event has several of its keys".to_string()));
+                    }
+                    let (was, is) = (shape(old, before).map_err(cannot)?, shape(new, rule).map_err(cannot)?);
+                    if was != is {
+                        return Err(cannot(difference(&was, &is).to_string()));
+                    }
+                    Fate::Kept
+                }
+            },
+        };
+        fates.insert(rule.name.clone(), fate);
+    }
+    Ok(fates)
+}
+
+impl Evaluator {
+    /// The rules in force for events of a time.
+    pub fn rules_at(&self, ts: Timestamp) -> &Arc<RuleSet> {
+        match self.generation(ts.0).checked_sub(1).and_then(|at| self.next.get(at)) {
+            Some(successor) => &successor.rules,
+            None => &self.rules,
+        }
+    }
+
+    /// The rules that were handed in last.
+    pub fn latest_rules(&self) -> &Arc<RuleSet> {
+        self.next.back().map_or(&self.rules, |s| &s.rules)
+    }
+
+    /// Whether rules are in force, or wait for their time.
+    pub fn knows(&self, rules: &Arc<RuleSet>) -> bool {
+        Arc::ptr_eq(&self.rules, rules) || self.next.iter().any(|s| Arc::ptr_eq(&s.rules, rules))
+    }
+
+    /// How many rule sets wait for their time.
+    pub fn successors(&self) -> usize {
+        self.next.len()
+    }
+
+    /// Hands in rules that take over from those handed in last: from the returned event time on, which no event has reached.
+    ///
+    /// # Errors
+    /// Where a rule cannot keep what it is said to, or too many rule sets wait already; nothing has changed then.
+    pub fn succeed(
+        &mut self,
+        rules: Arc<RuleSet>,
+        carries: &Carries,
+    ) -> Result<(Timestamp, BTreeMap<String, Fate>), SuccessionError> {
+        let fates = fates(self.latest_rules(), &rules, carries)?;
+        if self.next.len() >= SUCCESSORS_MAX {
+            return Err(SuccessionError::TooMany);
+        }
+        let reached = self.max_ts.map_or(self.watermark, |max| max.max(self.watermark));
+        let at =
+            if reached == i64::MIN { i64::MIN } else { (reached.div_euclid(SECOND_NS) + 1).saturating_mul(SECOND_NS) };
+        let at = self.next.back().map_or(at, |s| s.at.max(at));
+        let keeps = fates.iter().filter(|(_, fate)| **fate == Fate::Kept).map(|(name, _)| name.clone()).collect();
+        let undecided = vec![0; rules.rules.len()];
+        self.next.push_back(Successor { at, rules, router: Router::default(), undecided, keeps });
+        Ok((Timestamp(at), fates))
+    }
+
+    /// Whose an event of a time is: 0 for the rules in force, else the place of the successor and one.
+    pub(super) fn generation(&self, ts: i64) -> usize {
+        // Late events are the business of the rules that the watermark has reached.
+        let at = ts.max(self.watermark);
+        self.next.iter().take_while(|s| s.at <= at).count()
+    }
+
+    pub(super) fn rules_of(&self, generation: usize) -> &Arc<RuleSet> {
+        generation.checked_sub(1).and_then(|at| self.next.get(at)).map_or(&self.rules, |s| &s.rules)
+    }
+
+    pub(super) fn router_at(&self, generation: usize) -> &Router {
+        generation.checked_sub(1).and_then(|at| self.next.get(at)).map_or(&self.router, |s| &s.router)
+    }
+
+    pub(super) fn router_of(&mut self, generation: usize) -> &mut Router {
+        match generation.checked_sub(1).and_then(|at| self.next.get_mut(at)) {
+            Some(successor) => &mut successor.router,
+            None => &mut self.router,
+        }
+    }
+
+    /// Puts a router back whose rules may have taken over meanwhile.
+    pub(super) fn return_router(&mut self, rules: &Arc<RuleSet>, router: Router) {
+        if Arc::ptr_eq(&self.rules, rules) {
+            self.router = router;
+        } else if let Some(s) = self.next.iter_mut().rev().find(|s| Arc::ptr_eq(&s.rules, rules)) {
+            s.router = router;
+        }
+    }
+
+    /// Up to where the rules in force judge.
+    pub(super) fn succession(&self) -> Option<i64> {
+        self.next.front().map(|s| s.at)
+    }
+
+    /// The next rules take over. Every event before their time is applied, every step that ends by it is judged.
+    pub(super) fn take_over(&mut self) {
+        let Some(Successor { at, rules, router, mut undecided, keeps }) = self.next.pop_front() else { return };
+        let old = Arc::clone(&self.rules);
+        let ended = self.end_of_rules(&old, &rules, at);
+        self.handed.extend(ended);
+        let known = |set: &RuleSet| -> HashMap<String, u32> {
+            let (program, mut known) = (set.program(), HashMap::new());
+            for (number, rule) in (0u32..).zip(&program.rules) {
+                if set.members(number).next().is_some() {
+                    known.entry(canonical_definition(program, rule)).or_insert(number);
+                }
+            }
+            known
+        };
+        let (definitions, named) = (known(&old), leaders_by_name(&old));
+        let fresh = Evaluator::with(
+            Arc::clone(&rules),
+            self.options.clone(),
+            Outcomes::new(&rules),
+            Room::new(self.options.state_bytes),
+        );
+        let (mut windows, mut linked, mut sequences) = (fresh.windows, fresh.linked, fresh.sequences);
+        // A state may go on twice: as it was, and under a rule that keeps it. Copies come first.
+        for (number, _, w) in rules.leaders() {
+            let Some(from) = keeper(&rules, number, &keeps).and_then(|name| named.get(name)) else { continue };
+            let before = old.rules.get(*from as usize).and_then(RulePlan::windows_number);
+            let state = before.and_then(|n| self.windows.get(n as usize)).and_then(Windows::copy);
+            if let (Some(place), Some(mut state)) = (windows.get_mut(w.number as usize), state) {
+                state.begin_anew(at.div_euclid(w.step) + 1);
+                *place = state;
+            }
+        }
+        for (number, rule) in (0u32..).zip(&rules.program().rules) {
+            if rules.members(number).next().is_none() {
+                continue;
+            }
+            let Some(from) = definitions.get(&canonical_definition(rules.program(), rule)).copied() else { continue };
+            if let (Some(place), Some(n)) = (undecided.get_mut(number as usize), self.undecided.get(from as usize)) {
+                *place += n;
+            }
+            let (Some(is), Some(was)) = (rules.rules.get(number as usize), old.rules.get(from as usize)) else {
+                continue;
+            };
+            hand_over(&mut self.windows, was.windows_number(), &mut windows, is.windows_number());
+            hand_over(&mut self.linked, was.windows_number(), &mut linked, is.windows_number());
+            hand_over(&mut self.sequences, was.sequence_number(), &mut sequences, is.sequence_number());
+        }
+        self.carry_links(&old, &rules, fresh.links);
+        self.carry_series(&old, &rules, fresh.series);
+        self.carry_memories(&old, &rules);
+        self.outcomes = std::mem::take(&mut self.outcomes).carried(&old, &rules);
+        (self.windows, self.linked, self.sequences) = (windows, linked, sequences);
+        self.undecided = undecided;
+        self.reach = fresh.reach;
+        self.room = fresh.room;
+        self.router = router;
+        self.rules = rules;
+        self.account_all();
+        // Each tells anew when it is due.
+        self.next_due = at;
+        // What goes on under another name is told under it.
+        self.tell_again();
+    }
+
+    /// Everything found so far, settled under the rules that found it; violations under way of rules that are not there any
+    /// more as they were are closed.
+    fn end_of_rules(&mut self, old: &RuleSet, new: &RuleSet, at: i64) -> Vec<Violation> {
+        let hashes = |set: &RuleSet| -> BTreeSet<(String, String)> {
+            set.program().rules.iter().zip(&set.rules).map(|(r, p)| (r.name.clone(), p.hash.clone())).collect()
+        };
+        let stays = hashes(new);
+        if hashes(old).is_subset(&stays) {
+            return self.take_violations_settled();
+        }
+        let mut found = self.take_violations_settled();
+        self.tell_again();
+        let mut last = self.take_violations_settled();
+        last.retain(|v| !stays.contains(&(v.rule.clone(), v.rule_hash.clone())));
+        for v in &mut last {
+            v.closed_at.get_or_insert(Timestamp(at.max(v.updated_at.0)));
+            if v.status == Status::Open {
+                v.status = Status::Closed;
+            }
+        }
+        found.extend(last);
+        found
+    }
+
+    /// Every violation under way is news.
+    fn tell_again(&mut self) {
+        self.windows.iter_mut().for_each(Windows::tell_again);
+        self.linked.iter_mut().for_each(|episodes| episodes.each(|_, e, _| e.episode.handed_out = None));
+        self.sequences.iter_mut().for_each(super::sequence::Sequences::tell_again);
+    }
+
+    fn carry_links(&mut self, old: &RuleSet, new: &RuleSet, fresh: Vec<super::link::Link>) {
+        let names = |set: &RuleSet| -> Vec<Option<(String, i64)>> {
+            let view = |v: &crate::plan::link::ViewPlan| {
+                let id = set.links.all.get(v.link as usize)?.id;
+                let link = set.program().links.get(id.0 as usize)?;
+                Some((canonical_link(set.program(), link), v.step))
+            };
+            set.links.views.iter().map(view).collect()
+        };
+        let before = names(old);
+        let mut links = fresh;
+        for (name, place) in names(new).iter().zip(&mut links) {
+            let from = before.iter().position(|known| known.is_some() && known == name);
+            if let Some(state) = from.and_then(|from| self.links.get_mut(from)) {
+                *place = std::mem::take(state);
+            }
+        }
+        self.links = links;
+    }
+
+    fn carry_series(&mut self, old: &RuleSet, new: &RuleSet, fresh: Vec<super::series::Series>) {
+        let names = |set: &RuleSet| -> Vec<String> {
+            let ids = (0u32..).zip(&set.program().series).map(|(n, _)| crate::hir::SeriesId(n));
+            ids.map(|id| canonical_series(set.program(), id)).collect()
+        };
+        let before = names(old);
+        let mut series = fresh;
+        for (name, place) in names(new).iter().zip(&mut series) {
+            let from = before.iter().position(|known| known == name);
+            if let Some(state) = from.and_then(|from| self.series.get_mut(from)) {
+                *place = std::mem::take(state);
+            }
+        }
+        self.series = series;
+    }
+
+    fn carry_memories(&mut self, old: &RuleSet, new: &RuleSet) {
+        let mut memories = Memories::new(new.questions.len());
+        for (to, name) in (0u16..).zip(&new.question_names) {
+            let from = old.question_names.iter().position(|known| known == name);
+            if let Some(store) = from.and_then(|from| self.memories.take(from)) {
+                memories.put(to, store);
+            }
+        }
+        self.memories = memories;
+    }
+}
+
+/// Moves a state to its place among others, where there are both.
+fn hand_over<T: Default>(from: &mut [T], at: Option<u32>, to: &mut [T], place: Option<u32>) {
+    let from = at.and_then(|at| from.get_mut(at as usize));
+    if let (Some(from), Some(to)) = (from, place.and_then(|place| to.get_mut(place as usize))) {
+        *to = std::mem::take(from);
+    }
+}
+
+/// The rule of a definition that keeps what it has counted.
+fn keeper<'r>(rules: &'r RuleSet, leader: u32, keeps: &BTreeSet<String>) -> Option<&'r str> {
+    rules.members(leader).map(|(rule, _)| rule.name.as_str()).find(|name| keeps.contains(*name))
+}
+
+/// The leader of each rule, by name.
+fn leaders_by_name(set: &RuleSet) -> HashMap<String, u32> {
+    let leaders = (0u32..).take(set.program().rules.len());
+    leaders.flat_map(|leader| set.members(leader).map(move |(rule, _)| (rule.name.clone(), leader))).collect()
+}
