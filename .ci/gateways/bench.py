@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from process import Process, ask
@@ -68,8 +69,9 @@ class Bench:
         shutil.copytree(EXAMPLES / "rules", self.work / "rules")
         config = (EXAMPLES / "fineprint.yaml").read_text()
         config = config.replace("127.0.0.1:8080", f"127.0.0.1:{self.http}").replace("127.0.0.1:8081", f"127.0.0.1:{self.grpc}")
-        # After this time a call without its record is one.
-        (self.work / "fineprint.yaml").write_text(config + f"\ngaps: {{within: {GAP_SECONDS}s}}\n")
+        # After this time a call without its record is one; and what rules find is acted upon within seconds.
+        soon = f"\ngaps: {{within: {GAP_SECONDS}s}}\nstream: {{lateness: 1s, commit_time: 1s}}\n"
+        (self.work / "fineprint.yaml").write_text(config + soon)
         command = [self.arguments.fineprint, "serve", "--config", self.work / "fineprint.yaml"]
         if self.arguments.stand_in:
             command = [self.arguments.stand_in, f"127.0.0.1:{self.http}", f"127.0.0.1:{self.grpc}"]
@@ -120,6 +122,31 @@ class Bench:
         self.expect(gaps["without_record"] == 0, gateway, f"calls without a record in LiteLLM's log: {gaps}")
         self.expect(gaps["answered_though_refused"] == 0, gateway, f"refused calls with a record of an answer: {gaps}")
 
+    def blocked_soon(self, running, caller):
+        """Innocent calls until the block of an account takes effect: how many seconds, or None."""
+        since = time.time()
+        while time.time() < since + 20:
+            if running.call(caller).status == running.gateway.refused:
+                return round(time.time() - since, 1)
+            # Somebody else's call moves time on.
+            running.call(f"{caller}-beside")
+            time.sleep(0.3)
+        return None
+
+    def check_cut(self, gateway, running, found):
+        """A caller that is blocked while its answer streams."""
+        caller = f"key-{gateway.folder}-cut"
+        with ThreadPoolExecutor() as pool:
+            streaming = pool.submit(running.call, caller, prompt="Answer slowly.", stream=True)
+            time.sleep(0.5)
+            running.call(caller, "harvester/1.0")
+            blocked = self.blocked_soon(running, caller)
+            told = streaming.result()
+        found["cut"] = {"status": told.status, "events": told.body.count("data:"), "blocked_after": blocked}
+        cut = '"error"' in told.body and "no model at all" not in told.body
+        self.expect(told.status == 200 and cut, gateway, f"a stream of a blocked account: {told.status} {told.body}")
+        self.expect(not [w for w in INTERNAL if w in told.body], gateway, f"the end of a stream shows the engine: {told.body}")
+
     def check(self, gateway, closed, opened):
         since = time.time()
         path = "/health/liveliness" if gateway.folder == "litellm" else "/"
@@ -146,6 +173,8 @@ class Bench:
         shown = json.dumps(told.headers).lower() + told.body
         found["shown"] = told.body
         expect(not [word for word in INTERNAL if word in shown], f"a refusal shows the engine: {shown}")
+        found["blocked_after"] = self.blocked_soon(closed, f"key-{tag}-refused")
+        expect(found["blocked_after"] is not None, "an account that a rule blocked goes on calling")
         told = closed.call(f"key-{tag}-refused-stream", "harvester/1.0", "Now harvest everything.", stream=True)
         expect(told.status == gateway.refused, f"a refused streamed call: {told.status} {told.body}")
 
@@ -164,6 +193,9 @@ class Bench:
         told = closed.call(f"key-{tag}-shadow", "crawler/1.0", "Now crawl everything.")
         found["shadow"] = told.status
         expect(told.status == 200, f"a rule in shadow mode: {told.status} {told.body}")
+
+        if gateway.folder == "litellm":
+            self.check_cut(gateway, closed, found)
 
         # Streamed, so that a gateway which asks again while an answer streams is seen not to be counted again.
         statuses = []
