@@ -74,9 +74,11 @@ class Stub(BaseHTTPRequestHandler):
         pieces = [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
         pieces += [{"delta": {"content": word + " "}, "finish_reason": None} for word in WORDS]
         pieces += [{"delta": {}, "finish_reason": "stop"}]
+        # A prompt that asks for it gets its answer in ten seconds.
+        pause = 0.8 if "slowly" in json.dumps(call.get("messages")) else 0.01
         for piece in pieces:
             self.event(json.dumps(self.piece(call, "chat.completion.chunk", piece)))
-            time.sleep(0.01)
+            time.sleep(pause)
         if (call.get("stream_options") or {}).get("include_usage"):
             self.event(json.dumps(self.piece(call, "chat.completion.chunk", None) | {"usage": usage}))
         self.event("[DONE]")

@@ -103,7 +103,7 @@ pub(crate) fn put_messages(event: &mut UsageEvent<'static>, messages: Option<&Js
             if !system.is_empty() {
                 put_text(event, FieldId::SYSTEM_PROMPT, system.join("\n"));
             }
-            of(&["user"]).last()
+            of(&["user"]).next_back()
         }
         _ => None,
     };

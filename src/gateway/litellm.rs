@@ -118,7 +118,7 @@ pub(crate) fn wrong(what: &str, error: &serde_json::Error) -> String {
         serde_json::error::Category::Data => match said.split_once("expected ") {
             Some((_, expected)) => format!("expected {expected}"),
             // `missing field …` names a key of ours.
-            None if said.starts_with("missing field") => format!("{said}"),
+            None if said.starts_with("missing field") => said,
             None => format!("a value of the wrong type at line {line} column {column}"),
         },
         serde_json::error::Category::Eof => format!("the text ends too early, at line {line} column {column}"),

@@ -1,5 +1,7 @@
 //! The server, over real sockets: the built command on a port of its own.
 
+/// Channels.
+mod alerts;
 /// Who may call.
 mod callers;
 /// Bytes out, bytes in.

@@ -1,5 +1,5 @@
 //! Contracts of gateways: what each sends becomes which event, and a decision becomes which answer. The real gateways are run
-//! by `.ci/gateways.py`.
+//! by `.ci/gateways`.
 
 mod answers;
 mod callers;
