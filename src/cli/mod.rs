@@ -1,5 +1,6 @@
 //! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
 
+mod alerts;
 mod campaigns;
 mod check;
 mod diagnostics;
@@ -53,6 +54,7 @@ enum Command {
     Simulate(simulate::Simulate),
     Violations(violations::Violations),
     Rejects(rejects::Rejects),
+    Alerts(alerts::Alerts),
     Policy(policy::Policy),
 }
 
@@ -92,6 +94,7 @@ pub fn main() -> Exit {
         Command::Simulate(c) => c.run(),
         Command::Violations(c) => c.run(),
         Command::Rejects(c) => c.run(),
+        Command::Alerts(c) => c.run(),
         Command::Policy(c) => c.run(),
     };
     done.unwrap_or_else(|e| {
