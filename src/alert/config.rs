@@ -353,9 +353,9 @@ impl Reader<'_> {
                 let at = format!("{at}.slack");
                 let secret = self.secret(&format!("{at}.url"), &slack.url)?;
                 // The URL is not repeated in the message.
-                let url = Url::parse(&secret.0).ok().filter(|url| url.scheme() == "https" || is_local(url));
+                let url = Url::parse(&secret.0).ok().filter(is_http);
                 let Some(url) = url else {
-                    return self.wrong(&format!("{at}.url"), "what is found there is no URL that begins with `https://`");
+                    return self.wrong(&format!("{at}.url"), "what is found there is no URL: it begins with `https://`");
                 };
                 let tries = self.tries(&at, TriesEntry { attempts: slack.attempts, timeout: slack.timeout, backoff: slack.backoff })?;
                 Ok(TargetConfig::Slack(SlackConfig { url: SecretUrl(url), tries }))
@@ -415,7 +415,7 @@ impl Reader<'_> {
 
     fn url(&self, at: &str, text: &str) -> Result<Url, ChannelsError> {
         match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+            Ok(url) if is_http(&url) => Ok(url),
             _ => self.wrong(at, format!("`{text}` is no URL: write one that begins with `https://`")),
         }
     }
@@ -472,6 +472,6 @@ impl Reader<'_> {
     }
 }
 
-fn is_local(url: &Url) -> bool {
-    url.scheme() == "http" && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.has_host()
 }

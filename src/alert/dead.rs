@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -28,31 +28,40 @@ pub struct DeadLetter {
     pub alert: Alert,
 }
 
-/// The file, opened for appending.
+/// The file. It is opened for each letter, which are few: whoever moves it away gets all that it holds.
 #[derive(Debug)]
 pub(super) struct DeadLetters {
-    file: Option<Mutex<File>>,
+    path: Option<PathBuf>,
+    /// Held while a line is written.
+    writing: Mutex<()>,
 }
 
 impl DeadLetters {
-    pub(super) fn open(path: Option<&Path>) -> io::Result<DeadLetters> {
-        let Some(path) = path else { return Ok(DeadLetters { file: None }) };
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-        Ok(DeadLetters { file: Some(Mutex::new(file)) })
+    /// Fails where letters could not be written later.
+    pub(super) fn open(path: Option<PathBuf>) -> io::Result<DeadLetters> {
+        if let Some(path) = &path {
+            append(path)?;
+        }
+        Ok(DeadLetters { path, writing: Mutex::new(()) })
     }
 
     /// Writes one line; on the disk when this returns.
     pub(super) fn write(&self, letter: &DeadLetter) -> io::Result<()> {
-        let Some(file) = &self.file else {
+        let Some(path) = &self.path else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no file of dead letters is configured"));
         };
         let mut line = serde_json::to_vec(letter)?;
         line.push(b'\n');
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = append(path)?;
         file.write_all(&line)?;
         file.sync_data()
     }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
 }
 
 /// Why dead letters could not be sent again.

@@ -15,13 +15,14 @@ pub const REMEMBERED_MAX: usize = 100_000;
 struct Inner {
     told: HashSet<u128>,
     order: VecDeque<u128>,
-    file: Option<File>,
 }
 
 /// What was told. Cheap to clone: all clones are one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     inner: Arc<Mutex<Inner>>,
+    /// Apart, so that who sends never waits for the disk.
+    file: Arc<Mutex<Option<File>>>,
 }
 
 impl Known {
@@ -30,7 +31,7 @@ impl Known {
         let known = Known::default();
         let Some(path) = path else { return Ok(known) };
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut inner = known.lock();
+        let mut inner = lock(&known.inner);
         match File::open(path) {
             Ok(file) => {
                 for line in BufReader::new(file).lines() {
@@ -48,8 +49,8 @@ impl Known {
         beside.push(".new");
         let beside = Path::new(&beside);
         std::fs::write(beside, kept).and_then(|()| std::fs::rename(beside, path)).map_err(named)?;
-        inner.file = Some(OpenOptions::new().append(true).open(path).map_err(named)?);
         drop(inner);
+        *lock(&known.file) = Some(OpenOptions::new().append(true).open(path).map_err(named)?);
         Ok(known)
     }
 
@@ -59,12 +60,12 @@ impl Known {
 
     /// Takes note that it is being told; `false` where it was told before.
     pub(super) fn begin(&self, key: u128) -> bool {
-        self.lock().insert(key)
+        lock(&self.inner).insert(key)
     }
 
     /// It was not told after all.
     pub(super) fn forget(&self, key: u128) {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         inner.told.remove(&key);
         // The last ones were put in just now.
         if let Some(at) = inner.order.iter().rposition(|k| *k == key) {
@@ -74,16 +75,16 @@ impl Known {
 
     /// It was told, or is in the file of dead letters: remembered beyond this process.
     pub(super) fn keep(&self, key: u128) -> io::Result<()> {
-        match &mut self.lock().file {
+        match &mut *lock(&self.file) {
             Some(file) => writeln!(file, "{key:032x}"),
             None => Ok(()),
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Whoever panicked here left a set and a list that are still what they are.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whoever panicked here left values that are still what they are.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {

@@ -146,7 +146,11 @@ impl AlertHandle {
                 shared.known.forget(key);
                 Counts::add(&shared.counts.lost);
                 sent.lost += 1;
-                tracing::warn!(channel, target_name = %inlet.target, violation = %violation.id, "an alert was lost: its queue is full");
+                // A flood is told at its first, second, fourth, … alert.
+                let lost = shared.counts.lost.load(Ordering::Relaxed);
+                if lost.is_power_of_two() {
+                    tracing::warn!(channel, target_name = %inlet.target, violation = %violation.id, lost, "an alert was lost: its queue is full");
+                }
             }
         }
         sent
@@ -174,7 +178,7 @@ impl Alerts {
     pub fn start(channels: Channels, clock: Clock) -> io::Result<Alerts> {
         let counts = Arc::new(Counts::default());
         let known = Known::open(channels.remember.as_deref())?;
-        let dead = Arc::new(DeadLetters::open(channels.dead_letters.as_deref())?);
+        let dead = Arc::new(DeadLetters::open(channels.dead_letters)?);
         let (closing, closed) = watch::channel(Closing::No);
         let mut inlets: BTreeMap<String, Vec<Inlet>> = BTreeMap::new();
         let mut lanes = Vec::new();

@@ -1,6 +1,7 @@
 //! The `fineprint` command: one file per command. Nothing below this knows that there is a terminal.
 
 mod actions;
+mod alerts;
 mod campaigns;
 mod check;
 mod diagnostics;
@@ -59,6 +60,7 @@ enum Command {
     Violations(violations::Violations),
     Actions(actions::Actions),
     Rejects(rejects::Rejects),
+    Alerts(alerts::Alerts),
     Policy(policy::Policy),
     Verify(verify::Verify),
     Log(log::Log),
@@ -102,6 +104,7 @@ pub fn main() -> Exit {
         Command::Violations(c) => c.run(),
         Command::Actions(c) => c.run(),
         Command::Rejects(c) => c.run(),
+        Command::Alerts(c) => c.run(),
         Command::Policy(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Log(c) => c.run(),

@@ -151,7 +151,7 @@ impl Replay {
             return Err(Wrong::new(what, "write them to a file, and name that").into());
         }
         let inputs = expand(&self.events)?;
-        let format = mapping(self.mapping.as_deref())?;
+        let format = mapping(self.mapping.as_deref(), &self.key)?;
         let against_lists = self.against_lists.as_deref().or(self.lists.as_deref());
         let Some((before_pack, before)) = self.load(in_force, against_lists)? else { return Ok(Exit::RuleError) };
         let Some((after_pack, after)) = self.load(change, self.lists.as_deref())? else { return Ok(Exit::RuleError) };
@@ -267,7 +267,7 @@ impl Replay {
         let mut told: BTreeMap<(&str, FieldId), (Timestamp, String)> = BTreeMap::new();
         for input in inputs {
             let place = input.path.clone().map_or(Input::Stdin, Input::File);
-            let mut feed = Feed::open(&place, mapping(self.mapping.as_deref())?)?;
+            let mut feed = Feed::open(&place, mapping(self.mapping.as_deref(), &self.key)?)?;
             while let Some(entry) = feed.next_entry()? {
                 let Ok(event) = entry.event else { continue };
                 let Some(account) = text(&event, FieldId::ACCOUNT).and_then(|a| wanted.get(a)) else { continue };

@@ -238,7 +238,7 @@ impl Run {
     }
 
     fn mapping(&self) -> anyhow::Result<Format> {
-        mapping(self.mapping.as_deref())
+        mapping(self.mapping.as_deref(), &self.key)
     }
 
     fn pins(&self, pack: &crate::pack::PackPins, options: &RunOptions, key: &FingerprintKey) -> anyhow::Result<Pins> {
@@ -304,10 +304,19 @@ impl Run {
     }
 }
 
-/// The form of records: a shipped mapping by name, or a mapping file.
-pub(super) fn mapping(named: Option<&str>) -> anyhow::Result<Format> {
+/// The form of records: a shipped mapping by name, or a mapping file. Keyed hashes want a key that not everybody has.
+pub(super) fn mapping(named: Option<&str>, key: &KeyFile) -> anyhow::Result<Format> {
     let Some(named) = named else { return Ok(Format::Auto) };
-    Ok(Format::Mapped(Box::new(feed::mapping(named)?)))
+    let mapping = feed::mapping(named)?;
+    if !mapping.needs_key() {
+        return Ok(Format::Mapped(Box::new(mapping)));
+    }
+    let key = key.read()?;
+    if key == FingerprintKey::PUBLIC {
+        let what = format!("the mapping `{named}` makes keyed hashes, and there is no key: anybody could test them");
+        return Err(Wrong::new(what, "name a file with a key of your own by `--fingerprint-key`").into());
+    }
+    Ok(Format::Mapped(Box::new(mapping.with_key(key))))
 }
 
 /// Findings are violations that accuse: neither signals nor what an exception or another group took over.

@@ -94,7 +94,7 @@ impl Templates {
         read: &mut Read,
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
-        let mut feed = Feed::open(input, mapping(self.mapping.as_deref())?)?;
+        let mut feed = Feed::open(input, mapping(self.mapping.as_deref(), &self.key)?)?;
         let mut scratch = Scratch::default();
         while let Some(entry) = feed.next_entry()? {
             match entry.event {

@@ -273,6 +273,43 @@ fn what_cannot_be_delivered_is_kept_and_can_be_sent_again() {
     assert!(error.contains("line 2 is no dead letter: missing field"), "{error}");
 }
 
+#[test]
+fn dead_letters_are_sent_again_by_command() {
+    let dir = TempDir::new().unwrap();
+    let broken = receive(&[Answer::Status(500, "")]);
+    let text = |port| {
+        format!(
+            "dead_letters: dead.jsonl\nchannels:\n  tns:\n    - webhook: {{url: 'http://127.0.0.1:{port}/', secret: {{file: key}}, attempts: 1}}\n"
+        )
+    };
+    std::fs::write(dir.path().join("key"), format!("{SECRET}\n")).unwrap();
+    let alerts = Alerts::start(parse(dir.path(), &text(broken.port)).unwrap(), clock()).unwrap();
+    alerts.send(&violation("v1"), "tns");
+    alerts.send(&violation("v2"), "tns");
+    assert_eq!(settled(&alerts).dead, 2);
+    // Moved away while the program still runs: it begins a new one.
+    std::fs::rename(dir.path().join("dead.jsonl"), dir.path().join("again.jsonl")).unwrap();
+    alerts.send(&violation("v3"), "tns");
+    assert_eq!(settled(&alerts).dead, 3);
+    assert_eq!(read_dead_letters(&dir.path().join("dead.jsonl")).unwrap().len(), 1);
+    shutdown(alerts);
+    let call = |port: u16| {
+        std::fs::write(dir.path().join("alerts.yaml"), text(port)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"));
+        let called = command.args(["alerts", "resend", "--config", "alerts.yaml", "again.jsonl"]).current_dir(&dir);
+        let called = called.output().unwrap();
+        (called.status.code(), String::from_utf8(called.stdout).unwrap() + &String::from_utf8(called.stderr).unwrap())
+    };
+    let healthy = receive(&[FINE, Answer::Status(403, "")]);
+    let expected = "letter 2: HTTP 403\n1 delivered, 1 not\nthose are in again.jsonl.left\n";
+    assert_eq!(call(healthy.port), (Some(1), expected.to_owned()));
+    assert_eq!(read_dead_letters(&dir.path().join("again.jsonl.left")).unwrap()[0].alert.violation, "v2");
+    let (code, said) = call(healthy.port);
+    assert!(code == Some(3) && said.contains("help: send that file again, or move it away"), "{said}");
+    std::fs::rename(dir.path().join("again.jsonl.left"), dir.path().join("again.jsonl")).unwrap();
+    assert_eq!(call(receive(&[FINE]).port), (Some(0), "1 delivered, 0 not\n".to_owned()));
+}
+
 /// A target that hangs holds up neither the caller nor other targets, and what does not fit its queue is counted.
 #[test]
 fn a_target_that_hangs_holds_up_nobody() {
@@ -495,7 +532,7 @@ fn wrong_configurations_say_where_and_what_to_write() {
     let hook = |rest: &str| one(&format!("{{webhook: {{url: 'https://x.example', secret: {{env: SECRET}}{rest}}}}}"));
     let mail = |rest: &str| one(&format!("{{mail: {{from: a@example.com, to: [b@example.com]{rest}}}}}"));
     for (text, expected) in [
-        ("channels: [".to_owned(), "did not find expected node content"),
+        ("channels: [".to_owned(), "invalid type: sequence, expected a map at line 1 column 11"),
         ("{}".into(), "missing field `channels`"),
         (
             "channels: {}\ncolour: red".into(),
@@ -530,7 +567,7 @@ fn wrong_configurations_say_where_and_what_to_write() {
         ),
         (
             one("{slack: {url: {env: SECRET}}}"),
-            "at `channels.a[0].slack.url`: what is found there is no URL that begins with `https://`",
+            "at `channels.a[0].slack.url`: what is found there is no URL: it begins with `https://`",
         ),
         (mail(", server: 'smtp.example.com:25'"), "the port goes to `port`"),
         (
@@ -553,6 +590,20 @@ fn wrong_configurations_say_where_and_what_to_write() {
     }
     let whole = format!("{:?}", parse(dir.path(), &hook(", attempts: 20, timeout: 5m, backoff: 1m")).unwrap());
     assert!(!whole.contains(SECRET), "{whole}");
+}
+
+/// The configuration that the page shows is one.
+#[test]
+fn the_example_of_the_page_can_be_used() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alerts.md")).unwrap();
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("slack-url"), "https://chat.example/services/T0/B0/x\n").unwrap();
+    let yaml = yaml.replace("/run/secrets/", "");
+    let channels = Channels::parse(&yaml, &dir.path().join("alerts.yaml"), &|_| Some(SECRET.to_owned())).unwrap();
+    assert_eq!(channels.names().collect::<Vec<_>>(), ["on-call", "trust-and-safety"]);
+    let alerts = Alerts::start(channels, clock()).unwrap();
+    assert_eq!(alerts.shutdown(Duration(0)), AlertCounts::default());
 }
 
 const RULES: &str = r#"

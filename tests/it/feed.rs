@@ -777,7 +777,7 @@ fn wrong_mappings_name_the_place_and_what_is_allowed() {
     let cases = [
         ("a: [".to_owned(), "is not read as YAML"),
         ("- a".to_owned(), "at `the file`: expected keys with values"),
-        ("name: t\ncolour: red".to_owned(), "unknown key `colour`; allowed are name, about, detect, ignore, fields"),
+        ("name: t\ncolour: red".to_owned(), "unknown key `colour`; allowed are name, about, detect, ignore, missing"),
         ("fields: {}".to_owned(), "`name` is missing"),
         ("name: t".to_owned(), "at `fields`: `id` is missing"),
         ("name: t\nfields: {id: i, ts: t}".to_owned(), "`type` is missing: write `type: {value: completion}`"),
@@ -788,8 +788,11 @@ fn wrong_mappings_name_the_place_and_what_is_allowed() {
             whole("  org: {from: a, time: seconds}"),
             "at `fields.org.time`: `time` is for fields that hold a point in time",
         ),
-        (whole("  ingest_ts: {from: a, time: hours}"), "expected one of `seconds`, `millis`, `nanos`, `rfc3339`"),
-        (whole("  latency_ms: {from: a, unit: rfc3339}"), "expected one of `seconds`, `millis`, `nanos`"),
+        (
+            whole("  ingest_ts: {from: a, time: hours}"),
+            "expected one of `seconds`, `millis`, `micros`, `nanos`, `rfc3339`",
+        ),
+        (whole("  latency_ms: {from: a, unit: rfc3339}"), "expected one of `seconds`, `millis`, `micros`, `nanos`"),
         (whole("  org: {as: text}"), "at `fields.org`: expected either `from`"),
         (whole("  org: {from: a, value: b}"), "expected either `from`"),
         (whole("  org: a..b"), "`a..b` is no path"),

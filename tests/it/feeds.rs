@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
+use fineprint::counsel;
 use fineprint::event::decode::{EVENT_BYTES_MAX, RejectReason};
 use fineprint::event::{FIELDS, FieldId, UsageEvent};
 use fineprint::feed::body::{
@@ -9,6 +11,7 @@ use fineprint::feed::body::{
 };
 use fineprint::feed::otlp::{Encoding, RESOURCE_BYTES_MAX, response};
 use fineprint::feed::{Mapping, UNPACK_PATHS_MAX, detect, shipped_mappings};
+use fineprint::pack::{PackOptions, load};
 use fineprint::template::FingerprintKey;
 use fineprint::value::Value;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
@@ -128,6 +131,38 @@ fn every_shipped_mapping_is_recognised_by_its_sample_and_by_no_other() {
     }
     assert_eq!(shipped_mappings().count(), 7);
     assert!(shipped_mappings().all(|name| Mapping::shipped(name).is_some_and(|m| m.name() == name)));
+}
+
+/// The table of the page is what the checker says of the shipped rules.
+#[test]
+fn the_page_says_how_many_rules_are_blind_on_each_feed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = root.join("rules");
+    let options = PackOptions {
+        rules: &rules,
+        lists: None,
+        accounts: None,
+        as_of: None,
+        fingerprint_key: FingerprintKey::PUBLIC,
+    };
+    let pack = load(&options).unwrap();
+    let rules = pack.rules.as_ref().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/feeds.md")).unwrap();
+    for name in shipped_mappings().filter(|name| *name != "traffic") {
+        let mapping = Mapping::shipped(name).unwrap();
+        let feed = counsel::Feed {
+            fields: mapping.fields().collect(),
+            fixed: mapping.constants().collect(),
+            kinds: mapping.kinds(),
+            // The registry is taken to tell everything.
+            registry_known: false,
+        };
+        let never = counsel::blind(rules.program(), rules.data(), &feed);
+        let never = never.iter().filter(|blind| blind.exception.is_none()).count();
+        let expected = format!("| {never} of {} |", rules.program().rules.len());
+        let row = page.lines().find(|line| line.contains(&format!("| `{name}` |"))).unwrap();
+        assert!(row.ends_with(&expected), "docs/feeds.md: write `{expected}` at the end of: {row}");
+    }
 }
 
 #[test]

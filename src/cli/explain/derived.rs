@@ -106,7 +106,7 @@ impl From {
         let mut progress = Progress::new(None);
         for input in expand(&self.events)? {
             let input = input.path.map_or(Input::Stdin, Input::File);
-            let mut feed = Feed::open(&input, mapping(self.mapping.as_deref())?)?;
+            let mut feed = Feed::open(&input, mapping(self.mapping.as_deref(), &self.key)?)?;
             while let Some(entry) = feed.next_entry()? {
                 if let Ok(event) = entry.event {
                     events.push(Recalled::from(event.into_owned()));

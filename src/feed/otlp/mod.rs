@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use self::flat::{Above, flat};
 use self::split::Leaf;
 use super::body::{BodyError, Signal, Tally};
-use crate::event::decode::{Read, Reject};
+use crate::event::decode::Read;
 
 /// The longest resource, and the longest scope, in bytes: each of their records repeats them.
 pub const RESOURCE_BYTES_MAX: usize = 16 << 10;
@@ -43,7 +43,7 @@ pub const RESOURCE_BYTES_MAX: usize = 16 << 10;
 pub(super) struct Batch<'b> {
     leaves: std::vec::IntoIter<Leaf<'b>>,
     /// What stands above the records that come, decoded once.
-    above: Option<(Arc<split::Group<'b>>, Result<Above, Box<Reject>>)>,
+    above: Option<(Arc<split::Group<'b>>, Read<Above>)>,
 }
 
 /// How a request is written.

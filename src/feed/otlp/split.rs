@@ -121,16 +121,16 @@ pub(super) fn json<'b>(text: &'b str, signal: Option<Signal>, leaves: &mut Vec<L
 }
 
 fn objects(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, BodyError> {
-    members(text).map_err(refused)
+    members(text).map_err(|reject| refused(*reject))
 }
 
 fn list_of(text: &str) -> Result<Vec<&str>, BodyError> {
     if text == "null" {
         return Ok(Vec::new());
     }
-    items(text, BATCH_RECORDS_MAX).map_err(refused)
+    items(text, BATCH_RECORDS_MAX).map_err(|reject| refused(*reject))
 }
 
-fn refused(reject: Box<Reject>) -> BodyError {
+fn refused(reject: Reject) -> BodyError {
     BodyError::Otlp(reject.detail)
 }

@@ -13,9 +13,10 @@ use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind
 use fineprint::eval::{EvalOptions, Evaluator, Origin, Recalled};
 use fineprint::event::UsageEvent;
 use fineprint::event::decode::{Decoder, decode};
+use fineprint::feed::body::{BodyOptions, Signal, Tally as BodyTally, entries, inflate};
 use fineprint::feed::{
     AccountsFile, ColumnRef, EventReader, Feed, Format, ListFile, Mapping, TableFile, parse_prices, read_accounts,
-    read_list, read_table,
+    read_list, read_table, shipped_mappings,
 };
 use fineprint::gate::{Gate, GateOptions};
 use fineprint::gateway::proto::{CheckRequest, ProcessingRequest};
@@ -35,6 +36,8 @@ pub const ENTRIES: [(&str, fn(&[u8])); 10] = [
     ("rules", rules),
     ("event", event),
     ("mapping", mapping),
+    ("body", body),
+    ("otlp", otlp),
     ("campaign", campaign),
     ("list", list),
     ("snapshot", snapshot),
@@ -107,10 +110,46 @@ pub fn mapping(bytes: &[u8]) {
         let _ = mapping.decode(record.as_bytes());
         mapping.fields().count();
     }
-    for shipped in ["litellm", "traffic"] {
+    for shipped in shipped_mappings() {
         let _ = Mapping::shipped(shipped).unwrap().decode(record.as_bytes());
     }
     fineprint::feed::detect(record.as_bytes());
+}
+
+/// The most bytes that a fuzzed body may come to.
+const BODY_MAX: usize = 1 << 20;
+
+/// What a body gives: records in the order of their lines, each counted once.
+fn read_body(bytes: &[u8], encoding: Option<&str>, options: BodyOptions<'_>) {
+    let Ok(plain) = inflate(bytes, encoding, BODY_MAX) else { return };
+    assert!(plain.len() <= BODY_MAX);
+    let Ok(entries) = entries(&plain, options) else { return };
+    let mut tally = BodyTally::default();
+    let (mut line, mut n) = (0, 0);
+    for entry in entries {
+        assert!(entry.line >= line && entry.index == n, "records go backwards");
+        (line, n) = (entry.line, n + 1);
+        tally.add(&entry);
+    }
+    assert_eq!(tally.accepted + tally.passed_over + tally.rejected(), n);
+}
+
+/// The body of a request for ingest, in all the ways it may be sent.
+pub fn body(bytes: &[u8]) {
+    for encoding in [None, Some("gzip"), Some("zstd")] {
+        read_body(bytes, encoding, BodyOptions::default());
+    }
+    let bedrock = Mapping::shipped("bedrock").unwrap();
+    read_body(bytes, None, BodyOptions { mapping: Some(&bedrock), ..BodyOptions::default() });
+}
+
+/// An export of logs or traces, in JSON and protobuf.
+pub fn otlp(bytes: &[u8]) {
+    for signal in [Signal::Logs, Signal::Traces] {
+        for content_type in [None, Some("application/json"), Some("application/x-protobuf")] {
+            read_body(bytes, None, BodyOptions { signal, content_type, mapping: None });
+        }
+    }
 }
 
 /// A price table and, behind lines `%%%`, records of violations that are tied and priced.
