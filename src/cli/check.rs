@@ -68,7 +68,7 @@ impl Check {
             (Some(rules), Some(feed)) => Some(blind(rules.program(), rules.data(), feed)),
             _ => None,
         };
-        let answers = pack.rules.as_ref().filter(|_| self.arrival).map(Answers::of);
+        let answers = pack.rules.as_ref().filter(|_| self.arrival).map(|rules| Answers::of(rules));
         let mut out = output();
         match self.format {
             Format::Json => {

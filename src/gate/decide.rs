@@ -203,7 +203,12 @@ impl Gate {
             let mut verdict = acts.verdict;
             let mut retry_after = None;
             for (number, (scope, most, per)) in acts.throttles.iter().enumerate() {
-                let whom = target(event, scope).map_or_else(|| group().join("\u{1f}"), str::to_string);
+                let whom = match *scope {
+                    "group" if window.is_some() => Some(group().join("\u{1f}")),
+                    scope => target(event, scope).map(str::to_string),
+                };
+                // Nobody whom it could count by.
+                let Some(whom) = whom else { continue };
                 let key = asker.hash(&format!("{}\u{1f}{number}\u{1f}{scope}\u{1f}{whom}", rule.name));
                 if let Err(later) = self.throttle(key, (*most, *per), event, heard, course) {
                     verdict = verdict.max(Verdict::Throttle);
@@ -304,25 +309,34 @@ impl Gate {
 
 /// Whether a rule acts on the group of a call, by its rollout. One group for all goes by the id of its finding, which is not
 /// known yet: it is not acted on.
-fn is_within(rule: &Rule, group: Option<Vec<String>>, event: &UsageEvent<'_>, violation: Option<&str>) -> bool {
+pub(super) fn is_within(
+    rule: &Rule,
+    group: Option<Vec<String>>,
+    event: &UsageEvent<'_>,
+    violation: Option<&str>,
+) -> bool {
     if rule.rollout.is_none() {
         return true;
     }
-    let account = text(event, FieldId::ACCOUNT).map(str::to_string);
-    let group = group.unwrap_or_else(|| account.into_iter().collect());
+    // As a finding on a single event names its group.
+    let asked = |scope: &str, field| text(event, field).filter(|_| rule.acts_on(scope));
+    let own = || {
+        let account = text(event, FieldId::ACCOUNT);
+        [account, asked("key", FieldId::KEY), asked("org", FieldId::ORG)].into_iter().flatten().map(str::to_string)
+    };
+    let group = group.unwrap_or_else(|| own().collect());
     match (group.is_empty(), violation) {
         (true, None) => false,
         (_, violation) => acts_on(rule, group.iter().map(String::as_str), violation.unwrap_or_default()),
     }
 }
 
-/// Whom a throttle counts by; the account where it does not say.
+/// Whom a throttle counts by: the account where it does not say, and where a single event is a group by itself.
 fn target<'e>(event: &'e UsageEvent<'_>, scope: &str) -> Option<&'e str> {
     match scope {
-        "" | "account" => text(event, FieldId::ACCOUNT),
         "key" => text(event, FieldId::KEY),
         "org" => text(event, FieldId::ORG),
-        _ => None,
+        _ => text(event, FieldId::ACCOUNT),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::MutexGuard;
 
 use super::bear::{Bearing, reason};
-use super::decide::{Course, Heard, caller};
+use super::decide::{Course, Heard, caller, is_within};
 use super::{Active, Gate, SHARDS, Worker, held};
 use crate::event::{Kind, UsageEvent};
 use crate::hir::Mode;
@@ -68,6 +68,12 @@ impl Gate {
         }
         worker.limits.arrival(&active.rules, event, &mut worker.asks);
         for ask in &worker.asks {
+            let rule = active.rules.program().rules.get(ask.rule as usize);
+            let mut group = || worker.asker.key_of(&active.rules, ask.rule, event);
+            // Outside of its share it holds nothing back, and still counts what is settled.
+            if rule.is_some_and(|rule| rule.rollout.is_some() && !is_within(rule, Some(group()), event, None)) {
+                continue;
+            }
             let Some((mut quota, limit)) = self.quota(active, ask.limit, ask.key) else { continue };
             let answer = quota.all.reserve(limit, ask.key, ask.call, ask.want, ask.most, event.ts());
             drop(quota);

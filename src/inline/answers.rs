@@ -114,8 +114,8 @@ pub(super) fn form(rule: &Rule, asks_memory: bool) -> Result<Form, Silent> {
     match &rule.shape {
         _ if asks_memory => Err(Silent::Memory),
         Shape::Sequence(_) => Err(Silent::Sequence),
-        _ if rule.budget.is_some() => Err(Silent::Budget),
         _ if rule.limit.is_some() => Ok(Form::Limit),
+        _ if rule.budget.is_some() => Err(Silent::Budget),
         Shape::Single => Ok(Form::Single),
         Shape::Windowed(w) if w.link.is_some() => Err(Silent::Link),
         Shape::Windowed(w) if w.gap.is_some() => Err(Silent::Session),

@@ -72,7 +72,7 @@ pub(super) struct Group {
     ends: i64,
     rows: Rows,
     distinct: Box<[Sightings]>,
-    ahead: Option<Box<Vec<Ahead>>>,
+    ahead: Vec<Ahead>,
 }
 
 /// What a condition needs to know of a window: per slot its value, and how many events there are.
@@ -89,7 +89,7 @@ impl Group {
             ends: 0,
             rows: Rows::default(),
             distinct: (0..w.n_distinct).map(|_| Sightings::default()).collect(),
-            ahead: None,
+            ahead: Vec::new(),
         };
         group.ends = group.end(w);
         group
@@ -106,8 +106,7 @@ impl Group {
 
     /// How promising it is: the least goes first.
     pub(super) fn promise(&self) -> (i64, i64) {
-        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.len() as i64);
-        (self.rows.events().saturating_add(ahead), self.newest)
+        (self.rows.events().saturating_add(self.ahead.len() as i64), self.newest)
     }
 
     /// Whether an event of a step comes too late to be counted.
@@ -122,10 +121,8 @@ impl Group {
             self.rows.advance(w, step);
             self.distinct.iter_mut().for_each(|sightings| sightings.advance(w, step));
             let oldest = step - w.panes - w.late;
-            if let Some(ahead) = &mut self.ahead {
-                ahead.retain(|a| a.step > oldest);
-            }
-            self.ahead.take_if(|ahead| ahead.is_empty());
+            self.ahead.retain(|a| a.step > oldest);
+            self.spare();
         }
     }
 
@@ -147,7 +144,7 @@ impl Group {
     pub(super) fn add_ahead(&mut self, w: &WindowAnswer, ts: i64, call: u64, taken: Taken<'_>) -> bool {
         let step = w.step_of(ts);
         self.advance(w, step);
-        let ahead = self.ahead.get_or_insert_default();
+        let ahead = &mut self.ahead;
         ahead.retain(|a| a.until > ts);
         if ahead.iter().any(|a| a.call == call) {
             return true;
@@ -164,10 +161,15 @@ impl Group {
 
     /// Takes back what a call counted ahead.
     pub(super) fn take_ahead(&mut self, call: u64) {
-        if let Some(ahead) = &mut self.ahead {
-            ahead.retain(|a| a.call != call);
+        self.ahead.retain(|a| a.call != call);
+        self.spare();
+    }
+
+    /// Most groups have no call under way most of the time.
+    fn spare(&mut self) {
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
         }
-        self.ahead.take_if(|ahead| ahead.is_empty());
     }
 
     /// What the window of an event's step comes to; `with` that event where it is not counted.
@@ -177,9 +179,8 @@ impl Group {
         if row.len() != w.words {
             row = rows::blank(w);
         }
-        let ahead = self.ahead.iter().flat_map(|all| all.iter());
         let within = |a: &&Ahead| a.step > step - w.panes && a.step <= step && a.until > ts;
-        let ahead = ahead.filter(within).map(Ahead::taken);
+        let ahead = self.ahead.iter().filter(within).map(Ahead::taken);
         let further: SmallVec<[Taken<'_>; 4]> = ahead.chain(with).collect();
         further.iter().for_each(|taken| rows::count(w, &mut row, |slot| taken.value(w, slot)));
         let slots = w.slots.iter().enumerate().map(|(number, slot)| match slot.kept {
@@ -197,7 +198,7 @@ impl Group {
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         let distinct: usize = self.distinct.iter().map(Sightings::heap_bytes).sum();
-        let ahead = self.ahead.as_ref().map_or(0, |a| a.capacity() * size_of::<Ahead>());
+        let ahead = self.ahead.capacity() * size_of::<Ahead>();
         self.rows.heap_bytes() + distinct + size_of_val(&*self.distinct) + ahead
     }
 }

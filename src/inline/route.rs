@@ -5,10 +5,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 use super::group::{Taken, Values};
 use super::plan::{Plans, WindowAnswer};
 use super::symbols::Hashed;
-use crate::eval::route::{HEADER, Router, word_text, word_value};
+use crate::eval::route::{EventEnv, HEADER, Router, word, word_text, word_value};
 use crate::event::{FieldId, Kind, UsageEvent};
 use crate::plan::RuleSet;
-use crate::plan::rule::{ShapePlan, WindowPlan};
+use crate::plan::rule::{RulePlan, ShapePlan, WindowPlan};
 use crate::plan::scalar::{Env, Val};
 use crate::template::to_text;
 use crate::time::Timestamp;
@@ -104,6 +104,18 @@ impl Asker {
         let end = Timestamp(a.end_of(a.step_of(ts)));
         let env = Judged { w, answer: a, values, key: key(self.record(found), w), symbols: &self.symbols, end };
         values.events > 0 && w.when.eval(&env).is_true()
+    }
+
+    /// The values of the key of a limit, as texts; none where one is unknown.
+    pub(crate) fn key_of(&mut self, rules: &RuleSet, limit: u32, event: &UsageEvent<'_>) -> Vec<String> {
+        let Some(w) = rules.rules.get(limit as usize).and_then(RulePlan::window) else { return Vec::new() };
+        let (env, mut scratch) = (EventEnv::new(event), Vec::new());
+        let texts = w.per.iter().map(|part| {
+            let scalar = &rules.words.get(part.word?.0 as usize)?.scalar;
+            let word = word(&scalar.eval(&env), &part.ty, &mut self.symbols, &mut scratch)?;
+            Some(word_text(word, &part.ty, &self.symbols))
+        });
+        texts.collect::<Option<_>>().unwrap_or_default()
     }
 
     /// The values of a windowed rule's group, as texts.

@@ -279,6 +279,16 @@ fn bounds_hold() {
     assert!(counts.ids_lost > 10_000 && counts.calls_lost > 1_000, "{counts:?}");
     assert_eq!(counts.ahead_lost, 6_000 - fineprint::inline::AHEAD_MAX as u64, "{counts:?}");
     assert!(counts.targets_lost > 0, "{counts:?}");
+
+    // Of most groups nothing counts any more: they go with the groups that come, uncounted.
+    let lost = gate.counts().groups_lost;
+    for n in 0..640i64 {
+        let mut event = UsageEvent::new(Kind::Completion, format!("late{n}"), Timestamp(3 * DAY_NS));
+        event.set(FieldId::ACCOUNT, Slot::Text(format!("later{}", n % 320).into()));
+        gate.observe(&event);
+    }
+    let counts = gate.counts();
+    assert!(counts.groups < 500 && counts.groups_lost == lost, "{counts:?}");
 }
 
 /// What is kept of different values does not grow beyond what the threshold needs.

@@ -185,6 +185,43 @@ fn a_rollout_acts_on_the_groups_that_findings_act_on() {
     assert!((15..50).contains(&blocked.len()), "{}", blocked.len());
 }
 
+/// So is that of a limit, and of a rule on single events that acts on keys.
+#[test]
+fn shares_are_those_of_findings() {
+    let single = rule("r", "  mode enforce\n  on completion where refused\n  action block key\n  rollout 30%");
+    let limit = LIMIT.replace("at most  100", "at most  0").replace("  because", "  rollout  30%\n  because");
+    for text in [single, limit] {
+        let gate = Gate::new(rules(&text));
+        let mut evaluator = Evaluator::new(rules(&text), EvalOptions::default());
+        let mut refused = std::collections::BTreeSet::new();
+        for n in 0..200 {
+            let (account, key) = (format!("a{n}"), format!("k{n}"));
+            let fields = [
+                (FieldId::ACCOUNT, account.as_str()),
+                (FieldId::KEY, key.as_str()),
+                (FieldId::REFUSED, "true"),
+                (FieldId::OUTPUT_TOKENS, "7"),
+                (FieldId::MAX_TOKENS, "7"),
+            ];
+            evaluator.observe(&event(Kind::Completion, &format!("e{n}"), n, &fields), Origin::default());
+            let asked = event(
+                if text.starts_with("limit") { Kind::Request } else { Kind::Completion },
+                &format!("e{n}"),
+                n,
+                &fields,
+            );
+            if !gate.decide(&asked).verdict.passes() {
+                refused.insert(account);
+            }
+        }
+        evaluator.advance(Timestamp(START + 2 * HOUR_NS));
+        let acting = evaluator.take_violations().into_iter().filter(|v| v.actions.iter().all(|a| a.withheld.is_none()));
+        let acting: std::collections::BTreeSet<String> = acting.map(|v| v.accounts[0].clone()).collect();
+        assert_eq!(refused, acting, "{text}");
+        assert!((30..95).contains(&refused.len()), "{}", refused.len());
+    }
+}
+
 /// What findings have brought into force bears on calls, until a person releases it; a throttle counts each account by itself.
 #[test]
 fn actions_in_force_bear_on_calls() {
