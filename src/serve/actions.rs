@@ -3,7 +3,7 @@
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use super::guard::is_of;
 use super::inbox::{ActOf, Until, What};
 use super::keys::Caller;
 use super::openapi::{Absent, BadBody, BadQuery, Conflict, Forbidden, Limited};
-use super::query;
+use super::query::{self, Id};
 use super::state::App;
 use super::violations::unreadable;
 use crate::enforce::{State as Stands, action_json, entry_json};
@@ -97,7 +97,7 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     params(("id" = String, Path, description = "Its id, or the beginning of it: hexadecimal digits")),
     responses((status = 200, description = "The action, with `entries`", body = Object), BadQuery, Absent, Forbidden, Limited),
 )]
-pub(crate) async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+pub(crate) async fn one(State(app): State<App>, Id(id): Id) -> Result<Response, Refusal> {
     let id = hexadecimal(&id)?;
     let found = app.engine()?.log().action(&id).await.map_err(refused)?;
     let (action, entries) = found.ok_or_else(|| absent(&id))?;
@@ -165,7 +165,7 @@ pub(crate) struct Extend {
 pub(crate) async fn release(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
@@ -185,7 +185,7 @@ pub(crate) async fn release(
 pub(crate) async fn extend(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
@@ -218,7 +218,7 @@ pub(crate) async fn extend(
 pub(crate) async fn approve(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
@@ -237,7 +237,7 @@ pub(crate) async fn approve(
 pub(crate) async fn refuse(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {

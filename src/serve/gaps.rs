@@ -29,6 +29,8 @@ pub(crate) enum Half {
     Record,
     /// A record that it was not answered: LiteLLM logs the calls that a guardrail refused, too.
     FailedRecord,
+    /// Both have come; kept so that a copy of either is not taken for a call of its own.
+    Both,
 }
 
 impl Half {
@@ -123,12 +125,13 @@ impl Gaps {
             inner.total.calls += 1
         };
         match inner.open.get(&call).copied() {
+            Some(Known { half: Half::Both, .. }) => {}
             // A call that is asked about again keeps its first moment, and what was said last.
             Some(known) if known.half.is_record() == is_record => {
                 inner.open.insert(call, Known { half, ..known });
             }
             Some(known) => {
-                inner.open.remove(&call);
+                inner.open.insert(call, Known { half: Half::Both, ..known });
                 if matches!((known.half, half), (Half::Refused, Half::Record) | (Half::Record, Half::Refused)) {
                     inner.count(known, |c| c.answered_though_refused += 1);
                 }
@@ -208,7 +211,7 @@ impl Inner {
             match known.half {
                 Half::Passed => self.count(known, |c| c.without_record += 1),
                 Half::Record | Half::FailedRecord => self.count(known, |c| c.without_decision += 1),
-                Half::Refused => {}
+                Half::Refused | Half::Both => {}
             }
         }
     }
@@ -244,6 +247,8 @@ mod tests {
         let gaps = gaps();
         gaps.note("both", Half::Passed, "gw", at(0));
         gaps.note("both", Half::Record, "gw", at(1));
+        gaps.note("both", Half::Record, "gw", at(1));
+        gaps.note("both", Half::Passed, "gw", at(1));
         gaps.note("turned", Half::Record, "gw", at(1));
         gaps.note("turned", Half::Passed, "gw", at(2));
         gaps.note("asked", Half::Passed, "gw", at(2));
@@ -256,7 +261,7 @@ mod tests {
         gaps.note("blocked", Half::FailedRecord, "gw", at(5));
         let (total, forgotten) = gaps.total(at(30)).unwrap();
         let expected =
-            Counts { calls: 7, records: 5, without_record: 1, without_decision: 1, answered_though_refused: 1 };
+            Counts { calls: 8, records: 6, without_record: 1, without_decision: 1, answered_though_refused: 1 };
         assert_eq!((total, forgotten), (expected, 0));
         let all = gaps.minutes(at(30)).iter().fold(Counts::default(), |a, l| Counts {
             calls: a.calls + l.counts.calls,

@@ -125,8 +125,8 @@ pub(crate) async fn readyz(State(app): State<App>, peer: Option<Extension<Peer>>
     let session = app.engine_at_end().map(|e| e.live.status().phase);
     let status = match app.phase() {
         Phase::Starting => "starting",
-        // Nothing is taken in while the journal cannot be written.
-        Phase::Ready if session == Some(Session::Failed) => "failing",
+        // Nothing is taken in while the journal cannot be written; without a writer no action takes effect.
+        Phase::Ready if session == Some(Session::Failed) || !app.writes() => "failing",
         Phase::Ready => "ready",
         Phase::Ending | Phase::Closed => "ending",
     };

@@ -1,5 +1,7 @@
 //! What a query string asks for, each part by itself, so that a wrong one is told by name.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
@@ -9,6 +11,20 @@ use crate::hir::{Mode, Severity};
 use crate::store::{Disposition, Outcome};
 use crate::time::Timestamp;
 use crate::violation::Status;
+
+/// The id in a path; its form is for the route to judge.
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id, Refusal> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Id(id)),
+            Err(_) => Err(wrong("the id in the path is no text", "write its hexadecimal digits")),
+        }
+    }
+}
 
 /// The parts of a query string. Unknown ones are refused: a filter that is passed over shows too much.
 pub(crate) fn parts<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {

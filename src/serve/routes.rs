@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, middleware};
@@ -49,6 +49,8 @@ pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
     let app_of_panics = app.clone();
     router
         .with_state(app.clone())
+        // The guard has bounded the body already.
+        .layer(DefaultBodyLimit::disable())
         .merge(gateways(app, edge))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)

@@ -3,6 +3,7 @@
 //! again: what is to be written waits, bounded, and no action takes effect that is not recorded.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -285,7 +286,16 @@ fn end(action: Option<&Action>, to: Until, now: Timestamp) -> Option<Timestamp> 
 
 /// Starts the thread.
 pub(crate) fn start(scribe: Scribe) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("scribe".to_string()).spawn(move || scribe.work())
+    let app = scribe.app.clone();
+    let work = move || {
+        // What is shared is either behind locks that bear it or counted up.
+        if catch_unwind(AssertUnwindSafe(|| scribe.work())).is_err() {
+            app.metrics.panics.inc();
+            tracing::error!("actions and decisions are not written any more, which is a bug; start the server anew");
+            app.stopped_writing();
+        }
+    };
+    std::thread::Builder::new().name("scribe".to_string()).spawn(work)
 }
 
 /// What was said to a call, with what was known, where it is more than a plain `allow`.

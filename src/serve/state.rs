@@ -1,6 +1,6 @@
 //! What all requests share, and who answers gateways.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::clock;
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     /// Set once the state is restored.
     engine: OnceLock<Engine>,
     phase: AtomicU8,
+    writes: AtomicBool,
     last_reload: Mutex<Option<Outcome>>,
     reloader: OnceLock<Reloader>,
     /// Bytes of bodies that are held.
@@ -62,6 +63,7 @@ impl App {
             metrics: Metrics::new(),
             engine: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
+            writes: AtomicBool::new(true),
             last_reload: Mutex::default(),
             reloader: OnceLock::new(),
             bodies_bytes: AtomicUsize::new(0),
@@ -98,6 +100,16 @@ impl App {
             Phase::Closed => Err(Unready::Draining),
             Phase::Ready | Phase::Ending => self.engine.get().ok_or(Unready::Starting),
         }
+    }
+
+    /// The thread that writes actions is no more.
+    pub(crate) fn stopped_writing(&self) {
+        self.writes.store(false, Ordering::Release);
+    }
+
+    /// Whether actions and given decisions are still written.
+    pub(crate) fn writes(&self) -> bool {
+        self.writes.load(Ordering::Acquire)
     }
 
     /// What came of a reload.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::clock;
+use super::engine::Engine;
+use super::gaps::Counts;
 use super::metrics::{Book, Kind};
 use super::opening::save_gate;
 use super::state::App;
@@ -11,15 +13,40 @@ use crate::enforce::Table;
 /// How often is looked.
 const TURN: Duration = Duration::from_secs(1);
 
+/// How often gaps are told in the log.
+const GAPS_EVERY: Duration = Duration::from_secs(60);
+
+/// Tells gaps that were found since the last time.
+fn warn_of_gaps(engine: &Engine, seen: Counts) -> Counts {
+    let Some((now, _)) = engine.gaps.total(clock::now()) else { return seen };
+    let without_record = now.without_record.saturating_sub(seen.without_record);
+    let without_decision = now.without_decision.saturating_sub(seen.without_decision);
+    let answered = now.answered_though_refused.saturating_sub(seen.answered_though_refused);
+    if without_record + without_decision + answered > 0 {
+        tracing::warn!(
+            without_record,
+            without_decision,
+            answered_though_refused = answered,
+            "records of calls are missing; `/v1/gaps` tells minute and source"
+        );
+    }
+    now
+}
+
 /// Until it is dropped.
 pub(crate) async fn run(app: App) {
     let mut saved = clock::elapsed();
+    let (mut looked, mut seen) = (clock::elapsed(), Counts::default());
     let mut turn = tokio::time::interval(TURN);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turn.tick().await;
         let Ok(engine) = app.engine() else { continue };
         engine.live.advance(clock::now());
+        if clock::elapsed().saturating_sub(looked) >= GAPS_EVERY {
+            looked = clock::elapsed();
+            seen = warn_of_gaps(engine, seen);
+        }
         if clock::elapsed().saturating_sub(saved) >= app.config.stream.save_gate.std() {
             saved = clock::elapsed();
             let saving = app.clone();

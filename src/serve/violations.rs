@@ -1,6 +1,6 @@
 //! The violation log over HTTP: the same records as `fineprint violations` shows, page by page.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Refusal, answer};
 use super::openapi::{Absent, BadQuery, Forbidden, Limited};
-use super::query;
+use super::query::{self, Id};
 use super::state::App;
 use crate::store::{Decision, Filter, Row, StoreError};
 use crate::time::Timestamp;
@@ -128,7 +128,7 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     params(("id" = String, Path, description = "Its id, or the beginning of it: hexadecimal digits")),
     responses((status = 200, description = "The record, with `decisions`", body = Object), BadQuery, Absent, Forbidden, Limited),
 )]
-pub(crate) async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+pub(crate) async fn one(State(app): State<App>, Id(id): Id) -> Result<Response, Refusal> {
     let help = "`/v1/violations` lists the ids";
     if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(query::wrong("the id of a violation is made of hexadecimal digits", help));

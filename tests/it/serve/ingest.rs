@@ -75,6 +75,16 @@ fn an_export_of_logs_is_answered_in_the_form_in_which_it_came() {
 }
 
 #[test]
+fn a_long_field_and_a_long_body_are_taken_in() {
+    let server = Server::start(&Options { config: AT_ONCE, ..Options::default() });
+    let long = |id: &str| event(id, "a", &format!(r#""prompt":"{}""#, "x".repeat(1_000_000)));
+    assert_eq!(server.post("/v1/decide", &long("d1")).status, 200);
+    let body: Vec<String> = (0..5).map(|n| long(&format!("i{n}"))).collect();
+    let told = server.post("/v1/events", &body.join("\n"));
+    assert_eq!((told.status, &told.json()["accepted"]), (200, &5.into()), "{}", told.body);
+}
+
+#[test]
 fn what_unpacks_to_more_than_is_allowed_is_refused() {
     let server = Server::start(&Options { config: "limits: {body_bytes: 64KiB}", ..Options::default() });
     let bomb = gzip(&vec![b' '; 10 << 20]);

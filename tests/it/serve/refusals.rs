@@ -44,6 +44,16 @@ fn whatever_is_sent_is_told_what_is_wrong_with_it() {
         ("GET", "/v1/violations?since=soon", &[], b"", 400, "bad_query"),
         ("GET", "/v1/violations/zz", &[], b"", 400, "bad_query"),
         ("GET", "/v1/violations/abcd", &[], b"", 404, "not_found"),
+        ("GET", "/v1/violations/%ff", &[], b"", 400, "bad_query"),
+        ("GET", "/v1/actions/%ff%00", &[], b"", 400, "bad_query"),
+        ("GET", "/v1/decisions?cursor=-1", &[], b"", 400, "bad_query"),
+        ("GET", "/v1/decisions?decision=soft", &[], b"", 400, "bad_query"),
+        ("GET", "/v1/actions?state=gone", &[], b"", 400, "bad_query"),
+        ("POST", "/v1/actions/ab/extend", &[JSON], br#"{"reason":"x"}"#, 400, "bad_body"),
+        ("POST", "/v1/actions/ab/extend", &[JSON], br#"{"reason":"x","until":"soon"}"#, 400, "bad_body"),
+        ("POST", "/v1/actions/ab/extend", &[JSON], br#"{"reason":"x","for":"0s"}"#, 400, "bad_body"),
+        ("POST", "/v1/actions/ab/release", &[JSON], br#"{"reason":"x"}"#, 404, "not_found"),
+        ("POST", "/v1/actions/ab/release", &[JSON], b"[]", 400, "bad_body"),
         ("GET", "/v1/violations", &[("host", "evil.example")], b"", 403, "foreign_host"),
     ];
     for (method, path, headers, body, status, code) in cases {
