@@ -22,7 +22,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 7;
+pub(crate) const SNAPSHOT_VERSION: u16 = 8;
 
 /// Bytes handed out at a time.
 const PART_BYTES: usize = 64 << 10;
@@ -279,6 +279,7 @@ impl Evaluator {
             refused: s.refused.into_iter().map(conflicting).collect(),
             ..evaluator
         };
+        restored.events.reach(restored.rules.reaches().0);
         restored.account_all();
         Ok(restored)
     }
