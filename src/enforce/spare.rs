@@ -1,6 +1,7 @@
 //! Whom a rule's actions bear on no more, for answers that do not come from the table.
 
-use super::table::{Caller, Table};
+use super::standing::Caller;
+use super::table::Table;
 use super::target::Scope;
 
 impl Table {

@@ -33,8 +33,8 @@ impl Answers {
 /// What an event asks, and what each rule makes of the answers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Pending {
-    asks: Vec<Ask>,
-    forks: Vec<Fork>,
+    asks: SmallVec<[Ask; 1]>,
+    forks: SmallVec<[Fork; 1]>,
     /// The records of rules over windows and on sequences, once the answers are known.
     answered: Option<Vec<u64>>,
 }
@@ -46,7 +46,7 @@ struct Fork {
     /// Its questions of which all operands are known, as numbers of the event's asks; the others stay unknown.
     asks: SmallVec<[u16; QUESTIONS_PER_RULE_MAX]>,
     /// A row for each combination of answers, the first question changing fastest: false, unknown, true.
-    rows: Vec<Row>,
+    rows: SmallVec<[Row; 3]>,
 }
 
 /// What a rule takes from the event under certain answers.
@@ -109,7 +109,7 @@ impl Pending {
             memory.questions.iter().filter_map(place).map(|at| at as u16).collect();
         let known: SmallVec<[u16; QUESTIONS_PER_RULE_MAX]> =
             asks.iter().filter_map(|at| self.asks.get(usize::from(*at))).map(|a| a.question).collect();
-        let mut rows = Vec::new();
+        let mut rows = SmallVec::new();
         for combination in 0..3usize.pow(known.len() as u32) {
             let mut rest = combination;
             let mut answers = Answers::default();
@@ -214,17 +214,18 @@ impl Row {
                 Row::Single(Box::new(Single::new(plan, values, &env, exceptions)))
             }
             (Truth::True, ShapePlan::Windowed(w)) => {
-                let words = std::mem::take(&mut router.words);
-                let undecided = router.undecided.len();
+                let (start, undecided) = (router.words.len(), router.undecided.len());
                 let decided = router.record(rules, number, plan, w, event, symbols);
                 // Counted when the answer is known.
                 router.undecided.truncate(undecided);
-                let record = std::mem::replace(&mut router.words, words);
-                match decided {
+                let record = router.words.get(start..).unwrap_or_default();
+                let row = match decided {
                     false => Row::Undecided,
                     true if record.is_empty() => Row::Nothing,
                     true => Row::Record(record.into()),
-                }
+                };
+                router.words.truncate(start);
+                row
             }
         }
     }
@@ -276,6 +277,7 @@ impl Answering<'_> {
                         *n += 1;
                     }
                 }
+                Some(Row::Record(record)) if words.is_empty() => words = record.into_vec(),
                 Some(Row::Record(record)) => words.extend_from_slice(&record),
                 Some(Row::Single(single)) => {
                     let members = self.rules.members(fork.rule);

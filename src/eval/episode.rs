@@ -48,7 +48,7 @@ pub(crate) struct Episode {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Gathered {
     tree: Tree,
-    /// All events up to the bound.
+    /// All events up to the bound; none above it.
     all: Vec<Named>,
     /// The first of all, the last of the first window, the last of all.
     first: Vec<Named>,
@@ -121,8 +121,10 @@ impl Gathered {
         let named = Named { ts: event.ts, id: event.id.into() };
         let hash = leaf(event.id, event.content);
         self.tree.push(hash);
-        if self.all.len() <= EVIDENCE_EVENTS_MAX {
+        if self.tree.count() <= EVIDENCE_EVENTS_MAX as u64 {
             self.all.push(named.clone());
+        } else {
+            self.all = Vec::new();
         }
         if self.first.len() < EVIDENCE_FIRST {
             self.first.push(named.clone());
@@ -166,7 +168,7 @@ impl Gathered {
     pub(crate) fn evidence(&self) -> Evidence {
         let count = self.tree.count() + self.forgotten;
         let named = |n: &Named, role| EventRef { id: n.id.to_string(), ts: Timestamp(n.ts), role };
-        let complete = self.forgotten == 0 && self.all.len() <= EVIDENCE_EVENTS_MAX;
+        let complete = self.forgotten == 0 && self.tree.count() <= EVIDENCE_EVENTS_MAX as u64;
         let events = if complete {
             self.all.iter().map(|n| named(n, Role::All)).collect()
         } else {

@@ -1,5 +1,9 @@
-//! The events of the longest window by number, so that evidence can name them: id, time, content hash and account, each
-//! kept once however many rules counted the event. Kept by column in chunks, for there are millions of them.
+//! The events of all windows by number, so that evidence can name them: id, time, content hash and account, each kept once
+//! however many rules counted the event, and for as long as the longest window that counted it reaches. Kept by column in
+//! chunks, for there are millions of them.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -28,6 +32,12 @@ pub(crate) struct Held<'a> {
 /// Events that follow each other, by column.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Chunk {
+    /// Which of the events that it had are left, by place; empty where all are.
+    left: Vec<u16>,
+    /// Time of the last event that it had.
+    last: i64,
+    /// How long each is kept, as number of a reach.
+    reach: Vec<u8>,
     ts: Vec<i64>,
     content: Vec<u128>,
     account: Vec<u32>,
@@ -39,12 +49,24 @@ struct Chunk {
 impl Chunk {
     fn new() -> Chunk {
         Chunk {
+            left: Vec::new(),
+            last: i64::MIN,
+            reach: Vec::with_capacity(CHUNK),
             ts: Vec::with_capacity(CHUNK),
             content: Vec::with_capacity(CHUNK),
             account: Vec::with_capacity(CHUNK),
             ends: Vec::with_capacity(CHUNK),
             ids: String::new(),
         }
+    }
+
+    /// The event of a place that it had, if it is left.
+    fn at(&self, place: usize) -> Option<Held<'_>> {
+        if self.left.is_empty() {
+            return self.get(place);
+        }
+        let place = u16::try_from(place).ok()?;
+        self.get(self.left.binary_search(&place).ok()?)
     }
 
     fn get(&self, at: usize) -> Option<Held<'_>> {
@@ -59,21 +81,86 @@ impl Chunk {
             id: self.ids.get(start as usize..*self.ends.get(at)? as usize)?,
         })
     }
+
+    /// The place of the first event that is left at or after a time; behind the last place where there is none.
+    fn place_at(&self, ts: i64) -> usize {
+        let at = self.ts.partition_point(|t| *t < ts);
+        if self.left.is_empty() { at } else { self.left.get(at).map_or(CHUNK, |place| usize::from(*place)) }
+    }
+
+    /// Drops the events that are kept no longer than a reach.
+    fn drop_reach(&mut self, reach: u8) {
+        let n = self.reach.iter().filter(|r| **r > reach).count();
+        if n == self.reach.len() {
+            return;
+        }
+        let mut rest = Chunk {
+            left: Vec::with_capacity(n),
+            last: self.last,
+            reach: Vec::with_capacity(n),
+            ts: Vec::with_capacity(n),
+            content: Vec::with_capacity(n),
+            account: Vec::with_capacity(n),
+            ends: Vec::with_capacity(n),
+            ids: String::new(),
+        };
+        for (at, own) in self.reach.iter().enumerate().filter(|(_, own)| **own > reach) {
+            let Some(held) = self.get(at) else { continue };
+            let place = if self.left.is_empty() { at as u16 } else { self.left.get(at).copied().unwrap_or(0) };
+            rest.left.push(place);
+            rest.reach.push(*own);
+            rest.push(held);
+        }
+        if n == 0 {
+            // Where no place is left, none may look as if all were.
+            rest.left = vec![CHUNK as u16];
+        }
+        rest.ids.shrink_to_fit();
+        *self = rest;
+    }
+
+    fn push(&mut self, event: Held<'_>) {
+        self.ts.push(event.ts);
+        self.content.push(event.content);
+        self.account.push(u32::try_from(event.account).unwrap_or(u32::MAX));
+        self.ids.push_str(event.id);
+        self.ends.push(self.ids.len() as u32);
+    }
 }
 
-/// Events in order of (time, id), numbered without gaps.
+/// Events in order of (time, id), numbered without gaps. Those that only short windows counted are dropped from among the
+/// others once these have passed; their numbers stay theirs.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Events {
     /// Number of the first event of the first chunk.
     first: u64,
     next: u64,
     chunks: VecDeque<Chunk>,
+    /// How far windows reach back, ascending; without any, all events are kept alike. Follows from the rules.
+    #[serde(skip)]
+    reaches: Vec<i64>,
+    /// Per reach, how many chunks from the first on hold nothing that is only kept so long.
+    #[serde(skip)]
+    passed: Vec<usize>,
 }
 
 impl Events {
     /// No events, of which the next has a number.
     pub(crate) fn from_number(first: u64) -> Events {
-        Events { first, next: first, chunks: VecDeque::new() }
+        Events { first, next: first, ..Events::default() }
+    }
+
+    /// Events are kept for these times, ascending, and by [`Events::keep`] each for one of them.
+    pub(crate) fn reach(&mut self, reaches: Vec<i64>) {
+        self.passed = vec![0; reaches.len()];
+        self.reaches = reaches;
+    }
+
+    /// Says that the last event is to be kept for at least the reach of a number.
+    pub(crate) fn keep(&mut self, reach: u8) {
+        if let Some(last) = self.chunks.back_mut().and_then(|c| c.reach.last_mut()) {
+            *last = reach.max(*last);
+        }
     }
 
     /// All events held, in order.
@@ -105,11 +192,9 @@ impl Events {
             self.chunks.push_back(Chunk::new());
         }
         if let Some(chunk) = self.chunks.back_mut() {
-            chunk.ts.push(event.ts);
-            chunk.content.push(event.content);
-            chunk.account.push(u32::try_from(event.account).unwrap_or(u32::MAX));
-            chunk.ids.push_str(event.id);
-            chunk.ends.push(chunk.ids.len() as u32);
+            chunk.last = event.ts;
+            chunk.reach.push(0);
+            chunk.push(event);
         }
         self.next += 1;
         self.next - 1
@@ -126,26 +211,42 @@ impl Events {
 
     pub(crate) fn get(&self, number: u64) -> Option<Held<'_>> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        self.chunks.get(at / CHUNK)?.at(at % CHUNK)
     }
 
-    /// Number of the first event at or after a time.
+    /// A number that parts the events that are held: those before it are before a time, the others at or after it.
     pub(crate) fn number_at(&self, ts: i64) -> u64 {
-        let chunk = self.chunks.partition_point(|c| c.ts.last().is_some_and(|last| *last < ts));
-        let within = self.chunks.get(chunk).map_or(0, |c| c.ts.partition_point(|t| *t < ts));
+        let chunk = self.chunks.partition_point(|c| c.last < ts);
+        let within = self.chunks.get(chunk).map_or(0, |c| c.place_at(ts));
         self.first + (chunk * CHUNK + within) as u64
+    }
+
+    /// Forgets what no window reaches any more that ends after a time; every step that ends by it is judged.
+    pub(crate) fn settle(&mut self, ts: i64) {
+        // The last chunk is not full yet.
+        let full = self.chunks.len().saturating_sub(1);
+        for ((number, reach), passed) in (0u8..).zip(&self.reaches).zip(&mut self.passed) {
+            let before = ts.saturating_sub(*reach);
+            while let Some(chunk) = self.chunks.get_mut(*passed).filter(|c| *passed < full && c.last < before) {
+                chunk.drop_reach(number);
+                *passed += 1;
+            }
+        }
     }
 
     /// Forgets events before a time that no window reaches any more.
     pub(crate) fn forget_before(&mut self, ts: i64) {
-        while self.chunks.front().is_some_and(|c| c.ts.len() >= CHUNK && c.ts.last().is_some_and(|last| *last < ts)) {
+        while self.chunks.len() > 1 && self.chunks.front().is_some_and(|c| c.last < ts) {
             self.forget_chunk();
         }
     }
 
     fn forget_chunk(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
-            self.first += chunk.ts.len() as u64;
+            // Only the last one may have fewer places.
+            let places = if self.chunks.is_empty() { chunk.ts.len() } else { CHUNK };
+            self.first += places as u64;
+            self.passed.iter_mut().for_each(|passed| *passed = passed.saturating_sub(1));
         }
     }
 
@@ -158,7 +259,13 @@ impl Events {
 impl HeapBytes for Events {
     fn heap_bytes(&self) -> usize {
         let chunk = |c: &Chunk| {
-            c.ts.heap_bytes() + c.content.heap_bytes() + c.account.heap_bytes() + c.ends.heap_bytes() + c.ids.capacity()
+            c.left.heap_bytes()
+                + c.reach.heap_bytes()
+                + c.ts.heap_bytes()
+                + c.content.heap_bytes()
+                + c.account.heap_bytes()
+                + c.ends.heap_bytes()
+                + c.ids.capacity()
         };
         self.chunks.heap_bytes() + self.chunks.iter().map(chunk).sum::<usize>()
     }

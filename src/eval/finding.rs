@@ -9,7 +9,7 @@ use super::intern::Interner;
 use super::merkle::Tree;
 use super::merkle::{hex, leaf};
 use super::route::{EventEnv, part_text};
-use super::window::{Merge, because, recorded};
+use super::window::{Ended, Merge, because, recorded};
 use crate::event::FieldId;
 use crate::hir::{Action, ClauseRef, Program, Rule, Verb};
 use crate::plan::rule::{Key, RulePlan, ShapePlan, ValuePlan, WindowPlan};
@@ -123,6 +123,29 @@ impl Single {
     }
 }
 
+/// An episode and what is to be told of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) episode: &'a Episode,
+    /// What it has gathered; the same for each rule of the definition.
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) exempted: bool,
+    /// The step at which it ended.
+    pub(crate) closed: Option<i64>,
+}
+
+impl<'a> Told<'a> {
+    /// One that is under way.
+    pub(crate) fn open(episode: &'a Episode, evidence: &'a Evidence, exempted: bool) -> Self {
+        Told { episode, evidence, exempted, closed: None }
+    }
+
+    /// One that has ended.
+    pub(crate) fn ended(e: &'a Ended, evidence: &'a Evidence) -> Self {
+        Told { episode: &e.episode, evidence, exempted: e.exempted, closed: Some(e.closed) }
+    }
+}
+
 /// A rule with its plan and the program it belongs to.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
@@ -183,7 +206,7 @@ impl Subject<'_> {
         v.evidence = Evidence {
             count: 1,
             root: tree.root(),
-            events: vec![EventRef { id: event.id.to_string(), ts: at, role: Role::All }],
+            events: std::iter::once(EventRef { id: event.id.to_string(), ts: at, role: Role::All }).collect(),
             complete: true,
             forgotten: 0,
             undecided: 0,
@@ -211,12 +234,10 @@ impl Subject<'_> {
         &self,
         w: &WindowPlan,
         (key, merge): (&Key, &Merge),
-        e: &Episode,
-        exempted: bool,
-        closed: Option<i64>,
+        told: Told<'_>,
         interner: &Interner,
     ) -> Violation {
-        let mut v = self.episode(w, key, e, exempted, closed, interner);
+        let mut v = self.episode(w, key, told, interner);
         let groups = &merge.groups;
         let name = self.groups_name(w);
         let (crossing, peak, last) = (groups.crossing.clone(), groups.peak.clone(), groups.last.clone());
@@ -238,16 +259,9 @@ impl Subject<'_> {
         name
     }
 
-    /// The violation of an episode; `closed` is the step at which it ended.
-    pub(crate) fn episode(
-        &self,
-        w: &WindowPlan,
-        key: &Key,
-        e: &Episode,
-        exempted: bool,
-        closed: Option<i64>,
-        interner: &Interner,
-    ) -> Violation {
+    /// The violation of an episode.
+    pub(crate) fn episode(&self, w: &WindowPlan, key: &Key, told: Told<'_>, interner: &Interner) -> Violation {
+        let Told { episode: e, evidence, exempted, closed } = told;
         let end = |step: i64| Timestamp(step.saturating_mul(w.step));
         let group = group(w, key, interner);
         let mut v = self.record(self.episode_id(w, &group, e.first), end(e.first));
@@ -272,7 +286,7 @@ impl Subject<'_> {
                 ..observed(p, t.crossing.clone(), t.peak.clone(), t.last.clone())
             })
             .collect();
-        v.evidence = e.gathered.evidence();
+        v.evidence = evidence.clone();
         v.evidence.state_cut_at = e.cut.map(Timestamp);
         v.exceptions = considered(self.rule, &e.took_out);
         v.because = e.because.clone();

@@ -42,6 +42,7 @@ impl Evaluator {
         let mut out = vec![
             shared("texts", self.interner.heap_bytes()),
             shared("events that wait", self.stage.heap_bytes()),
+            shared("sightings of memory", self.memories.heap_bytes()),
             shared("events of windows", self.events.heap_bytes()),
             shared("lists of groups", self.room.heap_bytes()),
         ];

@@ -4,6 +4,7 @@
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+use super::footprint::HeapBytes;
 use crate::plan::memory::{AskPlan, QuestionPlan};
 use crate::value::Truth;
 
@@ -294,5 +295,12 @@ impl Memories {
     /// Call after reading a snapshot.
     pub(crate) fn rebuild(&mut self) {
         self.stores.iter_mut().for_each(Store::rebuild);
+    }
+}
+
+impl HeapBytes for Memories {
+    fn heap_bytes(&self) -> usize {
+        let store = |s: &Store| s.sightings.heap_bytes() + s.free.heap_bytes() + s.slots.allocation_size();
+        self.stores.iter().map(store).sum()
     }
 }

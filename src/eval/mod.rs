@@ -54,7 +54,7 @@ pub use watch::{Look, Part};
 
 use self::ask::{Answering, Asking, Pending};
 use self::events::{EVENTS_HELD_MAX, Events, Held, NO_ACCOUNT};
-use self::finding::Subject;
+use self::finding::{Subject, Told};
 use self::intern::{Interner, Symbols};
 use self::link::Link;
 use self::memory::{MEMORY_SIGHTINGS_MAX, Memories};
@@ -244,6 +244,8 @@ pub struct Evaluator {
     next_due: i64,
     /// How far back evidence can reach: the longest window and, since it is judged at step ends, a step.
     reach: i64,
+    /// Per windowed rule, the number of its reach among those by which events are kept.
+    reaches: Vec<u8>,
     ended: Vec<Ended>,
     finished: Vec<Violation>,
     /// Violations of late events that came while others waited for a snapshot, and up to where all is to be applied before
@@ -265,7 +267,11 @@ impl Evaluator {
     /// An evaluator that has seen nothing.
     pub fn new(rules: Arc<RuleSet>, options: EvalOptions) -> Self {
         let (outcomes, room) = (Outcomes::new(&rules), Room::new(options.state_bytes));
-        Evaluator::with(rules, options, outcomes, room)
+        let mut evaluator = Evaluator::with(rules, options, outcomes, room);
+        let (all, each) = evaluator.rules.reaches();
+        evaluator.events.reach(all);
+        evaluator.reaches = each;
+        evaluator
     }
 
     fn with(rules: Arc<RuleSet>, options: EvalOptions, outcomes: Outcomes, room: Room) -> Self {
@@ -281,6 +287,7 @@ impl Evaluator {
             room,
             series: rules.series().map(|_| Series::default()).collect(),
             reach: rules.longest_window().0.saturating_add(rules.longest_step().0),
+            reaches: Vec::new(),
             rules,
             options,
             books: Books::default(),
@@ -553,6 +560,7 @@ impl Evaluator {
         }
         self.judge(reached);
         self.settled = self.settled.max(reached);
+        self.events.settle(self.settled);
         self.events.forget_before(self.settled.saturating_sub(self.reach));
         if self.interner.wants_sweep() {
             self.sweep();
@@ -602,6 +610,10 @@ impl Evaluator {
                     let held = Held { ts: e.ts, content: e.content, account: e.account, id };
                     let number = *number.get_or_insert_with(|| self.events.push(held, self.options.events_held));
                     let change = windows.apply(w, plan.exceptions.len(), record, (e.ts, number), &self.interner);
+                    // Of several keys an event, each may come to count it later.
+                    if change.as_ref().is_none_or(|change| change.counted) {
+                        self.events.keep(self.reaches.get(w.number as usize).copied().unwrap_or(u8::MAX));
+                    }
                     changes.extend(change.map(|change| (w.number, change)));
                     if let Some(step) = windows.next_due() {
                         self.next_due = self.next_due.min(step.saturating_mul(w.step));
@@ -664,12 +676,13 @@ impl Evaluator {
                 windows.judge_next(plan, w, &bench, &mut self.ended);
             }
             for e in self.ended.drain(..) {
+                let evidence = e.episode.gathered.evidence();
                 for (rule, plan) in rules.members(leader) {
                     let subject = Subject { program: rules.program(), rule, plan };
-                    let (closed, interner) = (Some(e.closed), &self.interner);
+                    let (told, interner) = (Told::ended(&e, &evidence), &self.interner);
                     let mut v = match &e.merge {
-                        Some(merge) => subject.merged(w, (&e.key, merge), &e.episode, e.exempted, closed, interner),
-                        None => subject.episode(w, &e.key, &e.episode, e.exempted, closed, interner),
+                        Some(merge) => subject.merged(w, (&e.key, merge), told, interner),
+                        None => subject.episode(w, &e.key, told, interner),
                     };
                     v.cut_since(windows.lost_since());
                     self.finished.push(v);
@@ -751,9 +764,11 @@ impl Evaluator {
             windows.clusters().each(|cluster, exempted| {
                 let e = &mut cluster.episode;
                 if e.is_news(judged) {
+                    let evidence = e.gathered.evidence();
                     for (rule, plan) in rules.members(leader) {
                         let subject = Subject { program: rules.program(), rule, plan };
-                        let mut v = subject.merged(w, (&cluster.key, &cluster.merge), e, exempted, None, interner);
+                        let told = Told::open(e, &evidence, exempted);
+                        let mut v = subject.merged(w, (&cluster.key, &cluster.merge), told, interner);
                         v.cut_since(lost_since);
                         out.push(v);
                     }
@@ -765,9 +780,10 @@ impl Evaluator {
                 for (episode, exempted) in [(&mut more.open, false), (&mut more.exempted, true)] {
                     let Some(e) = episode else { continue };
                     if e.is_news(judged) {
+                        let evidence = e.gathered.evidence();
                         for (rule, plan) in rules.members(leader) {
                             let subject = Subject { program: rules.program(), rule, plan };
-                            let mut v = subject.episode(w, key, e, exempted, None, interner);
+                            let mut v = subject.episode(w, key, Told::open(e, &evidence, exempted), interner);
                             v.cut_since(lost_since);
                             out.push(v);
                         }

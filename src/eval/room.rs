@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::Evaluator;
 use super::accumulate::Accumulator;
-use super::finding::Subject;
+use super::finding::{Subject, Told};
 use super::lane::Lane;
 use super::window::Windows;
 use crate::plan::rule::WindowPlan;
@@ -62,6 +62,8 @@ pub(crate) struct Change {
     pub(crate) shard: u8,
     pub(crate) more: i64,
     pub(crate) is_new: bool,
+    /// Whether any aggregate counts the event.
+    pub(crate) counted: bool,
 }
 
 /// What a group no longer takes.
@@ -215,9 +217,10 @@ impl Evaluator {
             left.insert(number);
             windows.drain_freed(|shard, freed| self.room.give_back(shard, freed));
             for e in ended.drain(..) {
+                let evidence = e.episode.gathered.evidence();
                 for (rule, plan) in rules.members(leader) {
                     let subject = Subject { program: rules.program(), rule, plan };
-                    let v = subject.episode(w, &e.key, &e.episode, e.exempted, Some(e.closed), &self.interner);
+                    let v = subject.episode(w, &e.key, Told::ended(&e, &evidence), &self.interner);
                     self.finished.push(v);
                 }
             }
@@ -238,7 +241,10 @@ impl Evaluator {
         for (_, _, w) in rules.leaders().filter(|(_, _, w)| w.many.is_none()) {
             let Some(windows) = windows.get(w.number as usize) else { continue };
             windows.each_held(|slot, held| {
-                room.take(w.number, Change { slot, shard: held.shard, more: held.bytes.into(), is_new: true });
+                room.take(
+                    w.number,
+                    Change { slot, shard: held.shard, more: held.bytes.into(), is_new: true, counted: false },
+                );
             });
         }
     }

@@ -304,6 +304,7 @@ impl Evaluator {
             handed: s.handed,
             ..evaluator
         };
+        restored.events.reach(restored.rules.reaches().0);
         restored.account_all();
         Ok(restored)
     }

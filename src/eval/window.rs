@@ -175,11 +175,11 @@ impl Windows {
         let key = record.get(HEADER..HEADER + w.per.len())?;
         let known = self.find(key);
         let slot = known.unwrap_or_else(|| self.insert(w, key, interner));
-        self.count(slot, w, n_exceptions, record, (ts, number), interner);
+        let counted = self.count(slot, w, n_exceptions, record, (ts, number), interner);
         self.schedule(slot, w, ts.div_euclid(w.step));
         let group = self.groups.get_mut(slot as usize)?.as_mut()?;
         let more = group.account(w);
-        Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none() })
+        Some(Change { slot, shard: group.held.shard, more, is_new: known.is_none(), counted })
     }
 
     fn find(&self, key: &[u64]) -> Option<u32> {
@@ -188,7 +188,7 @@ impl Windows {
         self.table.find(self.hasher.hash_one(key), same).copied()
     }
 
-    /// Counts an event in a group.
+    /// Counts an event in a group; whether any aggregate does.
     fn count(
         &mut self,
         slot: u32,
@@ -197,9 +197,9 @@ impl Windows {
         record: &[u64],
         (ts, number): (i64, u64),
         interner: &Interner,
-    ) {
+    ) -> bool {
         let pane = ts.div_euclid(w.step);
-        let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return };
+        let Some(Some(group)) = self.groups.get_mut(slot as usize) else { return false };
         // The first window that is still to be judged ends with this step: what lies before it counts no more.
         group.expire(w, pane + 1 - w.panes);
         if w.gap.is_some() {
@@ -224,6 +224,7 @@ impl Windows {
         if counted {
             group.trail = self.trail.push(number, group.trail, exceptions != 0);
         }
+        counted
     }
 
     /// Says when a group is due that has counted an event of a step.

@@ -86,6 +86,9 @@ enum Holds {
     Texts,
 }
 
+/// The fields that are set stand as bits of one word.
+const _: () = assert!(FIELD_COUNT <= u128::BITS as usize);
+
 const NOWHERE: Place = Place { kind: Holds::Nothing, at: 0 };
 
 /// One usage event, decoded. Fields that the record lacks (or that are `null`) are unknown. `id` and `ts` are always there.
@@ -99,6 +102,8 @@ pub struct UsageEvent<'a> {
     content: u128,
     unknown_keys: u32,
     index: [Place; FIELD_COUNT],
+    /// The fields that were set, as bits.
+    set: u128,
     numbers: Vec<i64>,
     borrowed: Vec<&'a str>,
     owned: Vec<String>,
@@ -133,6 +138,7 @@ impl<'a> UsageEvent<'a> {
             content: 0,
             unknown_keys: 0,
             index: [NOWHERE; FIELD_COUNT],
+            set: 0,
             ..spare
         }
     }
@@ -151,6 +157,7 @@ impl<'a> UsageEvent<'a> {
             content: 0,
             unknown_keys: 0,
             index: self.index,
+            set: 0,
             numbers: self.numbers,
             // An empty vector collected from itself keeps its memory and loses its lifetime.
             borrowed: self.borrowed.into_iter().map(|_| "").collect(),
@@ -169,6 +176,7 @@ impl<'a> UsageEvent<'a> {
             content: 0,
             unknown_keys: 0,
             index: [NOWHERE; FIELD_COUNT],
+            set: 0,
             numbers: Vec::with_capacity(24),
             borrowed: Vec::with_capacity(24),
             owned: Vec::new(),
@@ -321,6 +329,7 @@ impl<'a> UsageEvent<'a> {
     fn point(&mut self, field: FieldId, kind: Holds, at: usize) {
         if let (Some(place), Ok(at)) = (self.index.get_mut(usize::from(field.0)), u8::try_from(at)) {
             *place = Place { kind, at };
+            self.set |= 1 << field.0;
         }
     }
 
@@ -331,7 +340,13 @@ impl<'a> UsageEvent<'a> {
 
     /// The fields the record has, in the order of the field table.
     pub fn fields(&self) -> impl Iterator<Item = (FieldId, Value<'_>)> {
-        (0..FIELD_COUNT).map(|i| FieldId(i as u8)).filter(|f| self.has(*f)).map(|f| (f, self.get(f)))
+        let mut left = self.set;
+        let set = std::iter::from_fn(move || {
+            let first = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (first < u128::BITS).then_some(FieldId(first as u8))
+        });
+        set.filter(|f| self.has(*f)).map(|f| (f, self.get(f)))
     }
 }
 

@@ -50,7 +50,7 @@ impl UsageEvent<'_> {
         copy.numbers.clone_from(&self.numbers);
         copy.ips.clone_from(&self.ips);
         copy.lists.clone_from(&self.lists);
-        copy.index = self.index;
+        (copy.index, copy.set) = (self.index, self.set);
         for place in &mut copy.index {
             let at = usize::from(place.at);
             let text = match place.kind {

@@ -210,6 +210,27 @@ impl RuleSet {
         lengths.max().unwrap_or_default()
     }
 
+    /// How far back events are asked for, ascending: per windowed rule its window and, since it is judged at step ends, a step.
+    /// Beside them, which of these is that of each windowed rule, by the number of its windows.
+    pub(crate) fn reaches(&self) -> (Vec<i64>, Vec<u8>) {
+        let reach = |w: &WindowPlan| w.panes.saturating_add(1).saturating_mul(w.step);
+        let mut each = vec![i64::MAX; self.n_windowed];
+        for plan in &self.rules {
+            if let ShapePlan::Windowed(w) = &plan.shape
+                && let Some(place) = each.get_mut(w.number as usize)
+            {
+                *place = reach(w);
+            }
+        }
+        let mut all = each.clone();
+        all.sort_unstable();
+        all.dedup();
+        // More than a byte can name are kept as long as the longest.
+        all.truncate(usize::from(u8::MAX));
+        let numbers = each.iter().map(|own| all.binary_search(own).map_or(u8::MAX, |at| at as u8)).collect();
+        (all, numbers)
+    }
+
     /// How far back any rule asks memory, earlier windows or a series.
     pub fn longest_memory(&self) -> Duration {
         let questions = self.questions.iter().map(|q| q.within);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, now};
@@ -235,7 +235,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         self.wait()?;
         match self.sink.as_deref_mut() {
             Some(sink) => Ok(sink),
-            None => Err(RunError::Thread("the thread that commits has stopped".to_string())),
+            None => Err(stopped()),
         }
     }
 
@@ -284,6 +284,11 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         for v in self.session.take_violations() {
             self.pending.insert(v.id.clone(), v);
         }
+        if tracing::enabled!(tracing::Level::TRACE) {
+            for part in self.session.footprint() {
+                tracing::trace!(part = part.part, groups = part.groups, bytes = part.bytes, "state");
+            }
+        }
         let started = now();
         self.write_rejects()?;
         // From the last commit on, whatever else is appended to the file is not this log's to cut off.
@@ -292,15 +297,33 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
         let mut saved = self.keeps_state.then(|| self.session.saved());
         // Where the last commit held everything, its pieces are those of this one.
         let mut names = std::mem::take(&mut self.stored);
+        let mut storing = None;
         if self.keeps_state && (names.is_empty() || !self.checkpoints.hold_all()) {
             let frozen = self.session.freeze()?;
+            let Some(sink) = self.sink.take() else { return Err(stopped()) };
             let (back, state) = channel();
-            names = store(self.sink()?, frozen, back)?;
-            self.session.thaw(state.recv().map_err(|_| RunError::Thread("a thread has stopped".to_string()))?);
+            let store = move || {
+                let names = store(sink, frozen, back);
+                (sink, names)
+            };
+            let thread = Builder::new().name("fineprint-commit".to_owned()).spawn_scoped(self.scope, store);
+            let thread = thread.map_err(|e| RunError::Thread(format!("cannot start a thread: {e}")))?;
+            match state.recv() {
+                Ok(frozen) => self.session.thaw(frozen),
+                // It does not come back where storing has failed.
+                Err(_) => return Err(thread.join().ok().and_then(|(_, names)| names.err()).unwrap_or_else(stopped)),
+            }
+            storing = Some(thread);
+        }
+        // What the end brings is found while the state is still being stored.
+        let end = flush.then(|| self.session.end());
+        if let Some(thread) = storing {
+            let (sink, stored) = thread.join().map_err(|_| stopped())?;
+            self.sink = Some(sink);
+            names = stored?;
         }
         let mut stale = Vec::new();
-        if flush {
-            let end = self.session.end();
+        if let Some(end) = end {
             let ids: Vec<&str> = end.iter().map(|v| v.id.as_str()).collect();
             let known = self.sink()?.known(&ids)?;
             let again: BTreeSet<&str> = ids.iter().copied().collect();
@@ -335,6 +358,10 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
             longest_pause: self.longest_pause,
         })
     }
+}
+
+fn stopped() -> RunError {
+    RunError::Thread("the thread that commits has stopped".to_string())
 }
 
 /// What is known at the end.

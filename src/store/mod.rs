@@ -114,13 +114,33 @@ impl Store {
         self.undo_where_failed(put).await
     }
 
+    /// Writes a part of a batch that the next [`Store::commit`] completes; until then it is not kept. What a batch needs in
+    /// memory so need not be there at once.
+    ///
+    /// # Errors
+    /// Nothing of the batch is kept: as [`Store::commit`].
+    pub async fn put(&mut self, part: &Batch<'_>) -> Result<Written, StoreError> {
+        let written = self.write(part).await;
+        self.undo_where_failed(written).await
+    }
+
     /// Writes a batch in one transaction and returns once it is on the disk. The same batch again changes nothing.
     ///
     /// # Errors
     /// Nothing of the batch is kept: opened for reading, disk full, locked for too long, a number beyond 63 bits.
     pub async fn commit(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
-        let written = self.write(batch).await;
+        let written = match self.write(batch).await {
+            Ok(written) => self.complete().await.map(|()| written),
+            Err(e) => Err(e),
+        };
         self.undo_where_failed(written).await
+    }
+
+    async fn complete(&mut self) -> Result<(), StoreError> {
+        let (path, writer) = self.begin().await?;
+        writer.execute("COMMIT").await.at("commit a batch to", path)?;
+        self.begun = false;
+        Ok(())
     }
 
     async fn begin(&mut self) -> Result<(&Path, &mut SqliteConnection), StoreError> {
@@ -147,8 +167,6 @@ impl Store {
             }
         }
         sealed::append(path, writer, &seals, signer.as_ref()).await?;
-        writer.execute("COMMIT").await.at("commit a batch to", path)?;
-        self.begun = false;
         Ok(written)
     }
 

@@ -9,7 +9,10 @@ pub use action::{Proposal, Withheld};
 pub use link::{EVIDENCE_EDGES_COUNTED_MAX, EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
 pub use record::{Record, to_json};
 
-use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hir::{Confidence, Mode, Severity};
 use crate::time::Timestamp;
@@ -213,7 +216,7 @@ pub struct Evidence {
     /// Merkle root (RFC 6962 tree over SHA-256) over the leaves of all of them in order of (time, id); lower-case hex.
     pub root: String,
     /// All of them up to [`EVIDENCE_EVENTS_MAX`], else samples; in order of (time, id).
-    pub events: Vec<EventRef>,
+    pub events: EventRefs,
     /// Whether `events` lists all.
     pub complete: bool,
     /// How many of them were forgotten for want of room before it opened: the root does not cover those, and none is listed.
@@ -226,6 +229,45 @@ pub struct Evidence {
     /// When groups last went for want of room, if that was within its windows and this one may have been among them: what it
     /// had counted before is missing.
     pub state_cut_at: Option<Timestamp>,
+}
+
+/// Contributing events. Shared: the violations of several rules of one definition name the same ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventRefs(Arc<[EventRef]>);
+
+impl Deref for EventRefs {
+    type Target = [EventRef];
+
+    fn deref(&self) -> &[EventRef] {
+        &self.0
+    }
+}
+
+impl FromIterator<EventRef> for EventRefs {
+    fn from_iter<I: IntoIterator<Item = EventRef>>(events: I) -> Self {
+        EventRefs(events.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a EventRefs {
+    type Item = &'a EventRef;
+    type IntoIter = std::slice::Iter<'a, EventRef>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl Serialize for EventRefs {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventRefs {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(EventRefs(Vec::<EventRef>::deserialize(d)?.into()))
+    }
 }
 
 /// A contributing event.

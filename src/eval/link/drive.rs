@@ -91,7 +91,9 @@ impl Evaluator {
         let mut ended = Vec::new();
         windows.judge_linked(&Judging { step, plan, w, bench: &bench, linked }, changes, episodes, &mut ended);
         for e in ended {
-            let told = Told { name: &e.name, episode: &e.episode, exempted: e.exempted, closed: Some(e.closed) };
+            let evidence = &e.episode.gathered(bench.events).evidence();
+            let (name, closed) = (e.name.as_str(), Some(e.closed));
+            let told = Told { name, episode: &e.episode, evidence, exempted: e.exempted, closed };
             for (rule, plan) in rules.members(leader) {
                 let subject = Subject { program: rules.program(), rule, plan };
                 let mut v = subject.linked(w, linked.plan, told, &bench);
@@ -126,9 +128,10 @@ impl Evaluator {
                     return;
                 }
                 e.episode.handed_out = Some(e.episode.last);
+                let evidence = &e.gathered(bench.events).evidence();
                 for (rule, plan_of_rule) in rules.members(leader) {
                     let subject = Subject { program: rules.program(), rule, plan: plan_of_rule };
-                    let told = Told { name, episode: e, exempted, closed: None };
+                    let told = Told { name, episode: e, evidence, exempted, closed: None };
                     let mut v = subject.linked(w, plan, told, &bench);
                     v.cut_by(lost);
                     out.push(v);

@@ -5,7 +5,7 @@ use crate::eval::window::{Bench, LinkedEpisode, MergedInto};
 use crate::plan::link::LinkPlan;
 use crate::plan::rule::WindowPlan;
 use crate::time::Timestamp;
-use crate::violation::{LinkEdge, LinkEvidence, Merged, Observed, Status, Violation};
+use crate::violation::{Evidence, LinkEdge, LinkEvidence, Merged, Observed, Status, Violation};
 
 /// An episode and what is to be told of it.
 #[derive(Clone, Copy)]
@@ -13,6 +13,8 @@ pub(super) struct Told<'a> {
     /// By what its group is known.
     pub(super) name: &'a str,
     pub(super) episode: &'a LinkedEpisode,
+    /// What it has gathered; the same for each rule of the definition.
+    pub(super) evidence: &'a Evidence,
     pub(super) exempted: bool,
     /// The step at which it ended.
     pub(super) closed: Option<i64>,
@@ -21,7 +23,7 @@ pub(super) struct Told<'a> {
 impl Subject<'_> {
     /// The violation of an episode of a group.
     pub(super) fn linked(&self, w: &WindowPlan, link: &LinkPlan, told: Told<'_>, bench: &Bench<'_>) -> Violation {
-        let Told { name, episode: e, exempted, closed } = told;
+        let Told { name, episode: e, evidence, exempted, closed } = told;
         let end = |step: i64| Timestamp(step.saturating_mul(w.step));
         let episode = &e.episode;
         let mut v = self.record(self.linked_id(w, name, episode.first), end(episode.first));
@@ -46,7 +48,7 @@ impl Subject<'_> {
                 ..observed(p, t.crossing.clone(), t.peak.clone(), t.last.clone())
             })
             .collect();
-        v.evidence = e.gathered(bench.events).evidence();
+        v.evidence = evidence.clone();
         v.evidence.state_cut_at = episode.cut.map(Timestamp);
         let family = |n: u8| link.families.get(usize::from(n)).map_or_else(String::new, |f| f.name.clone());
         let edges = e.edges.iter().map(|tie| LinkEdge {

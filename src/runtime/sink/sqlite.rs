@@ -99,7 +99,16 @@ impl Sink for SqliteSink {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), SinkError> {
-        let entries = entries(commit.violations);
+        // Records are long: only a part of them lies in memory beside the findings they are made of.
+        let (mut retracted, mut violations) = (commit.retracted, commit.violations);
+        while let Some((part, rest)) =
+            violations.split_at_checked(VIOLATIONS_PER_PART).filter(|(_, rest)| !rest.is_empty())
+        {
+            let part = Batch { violations: &entries(part), retracted, rejects: &[], checkpoint: None };
+            self.runtime.block_on(self.store.put(&part)).map_err(SinkError::new)?;
+            (retracted, violations) = (&[], rest);
+        }
+        let entries = entries(violations);
         let rejects: Vec<Reject> = commit
             .rejects
             .iter()
@@ -117,12 +126,7 @@ impl Sink for SqliteSink {
             snapshot: commit.state.snapshot.clone(),
             journal: commit.state.journal.clone(),
         };
-        let batch = Batch {
-            violations: &entries,
-            retracted: commit.retracted,
-            rejects: &rejects,
-            checkpoint: Some(&checkpoint),
-        };
+        let batch = Batch { violations: &entries, retracted, rejects: &rejects, checkpoint: Some(&checkpoint) };
         self.runtime.block_on(self.store.commit(&batch)).map(|_| ()).map_err(SinkError::new)
     }
 }
@@ -149,6 +153,9 @@ fn entries(violations: &[Violation]) -> Vec<Entry> {
         all
     })
 }
+
+/// Violations whose rows are made and written at a time.
+const VIOLATIONS_PER_PART: usize = 256;
 
 /// Most threads that make rows, and fewest violations for each.
 const VIOLATIONS_THREADS_MAX: usize = 8;

@@ -15,6 +15,7 @@ mod many;
 mod merging;
 mod properties;
 mod room;
+mod reach;
 mod recalled;
 mod remembered;
 mod routed;

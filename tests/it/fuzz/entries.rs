@@ -32,7 +32,7 @@ use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Every entry by the name of its target and its folder of inputs.
-pub const ENTRIES: [(&str, fn(&[u8])); 10] = [
+pub const ENTRIES: [(&str, fn(&[u8])); 12] = [
     ("rules", rules),
     ("event", event),
     ("mapping", mapping),
