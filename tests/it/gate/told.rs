@@ -242,7 +242,7 @@ fn actions_in_force_bear_on_calls() {
     assert_eq!(ask("q1", 1).verdict, Verdict::Allow);
     let throttled = ask("q2", 2);
     assert_eq!((throttled.verdict, throttled.retry_after), (Verdict::Throttle, Some(Duration(58 * SECOND_NS))));
-    assert_eq!(throttled.violations, [found.id.clone()]);
+    assert_eq!(throttled.violations, std::slice::from_ref(&found.id));
     assert_eq!(throttled.actions.len(), 1);
 
     let (block, throttle) = (ActionId::new(&found.id, 0), ActionId::new(&found.id, 1));
