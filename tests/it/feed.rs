@@ -798,7 +798,7 @@ fn wrong_mappings_name_the_place_and_what_is_allowed() {
         (whole("  org: a..b"), "`a..b` is no path"),
         (whole("  org: a[x]"), "`a[x]` is no path"),
         (whole("  org: 5"), "expected a text"),
-        (whole("  org: {from: a, hash: yes please}"), "expected `true` or `false`"),
+        (whole("  org: {from: a, hash: yes please}"), "expected `true`, `false` or `keyed`"),
         (
             whole("  org: {from: a, messages: {who: user}}"),
             "at `fields.org.messages`: unknown key `who`; allowed are role, which",
