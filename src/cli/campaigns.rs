@@ -16,6 +16,7 @@ use crate::eval::Recalled;
 use crate::event::{FieldId, Kind, UsageEvent};
 use crate::feed::read_prices;
 use crate::journal::{self, Position, Projection};
+use crate::runtime::live::is_entry;
 use crate::store::Filter;
 use crate::time::Timestamp;
 use crate::value::Value as Field;
@@ -208,6 +209,9 @@ fn journaled(db: &Path, log: &Log, volumes: &Volumes, tally: &mut Tally<'_>) -> 
     let mut progress = Progress::new(None);
     for projection in journal::read(&dir, position.as_ref())? {
         let Projection { segment, ts, record } = projection?;
+        if is_entry(&record) {
+            continue;
+        }
         let instead = "run the rules again, or leave the journal out with `--no-journal`";
         let recalled = Recalled::read(&record).map_err(|why| Wrong::new(why, instead))?;
         let was_dropped = journal.since.is_some() || (journal.n_events == 0 && segment > 1);

@@ -163,6 +163,37 @@ impl Events {
         }
     }
 
+    /// The events of both, each once, in order; what the numbers of each become. At most `max` are held.
+    pub(crate) fn merge(self, other: Events, max: usize) -> (Events, Renumbered, Renumbered) {
+        let mut all = Events::from_number(0);
+        let (mut own, mut others) = (Vec::with_capacity(self.len()), Vec::with_capacity(other.len()));
+        let key = |e: &Held<'_>| (e.ts, e.id.to_string());
+        let (mut a, mut b) = (self.iter().peekable(), other.iter().peekable());
+        loop {
+            let order = match (a.peek(), b.peek()) {
+                (None, None) => break,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(a), Some(b)) => key(a).cmp(&key(b)),
+            };
+            let from_a = if order.is_le() { a.next() } else { None };
+            let from_b = if order.is_ge() { b.next() } else { None };
+            let Some(event) = from_a.or(from_b) else { break };
+            // Behind one number for what is held no more.
+            let number = all.push(event, max) + 1;
+            if order.is_le() {
+                own.push(number);
+            }
+            if order.is_ge() {
+                others.push(number);
+            }
+        }
+        let (own, others) =
+            (Renumbered { first: self.first, numbers: own }, Renumbered { first: other.first, numbers: others });
+        let shifted = Events { first: all.first + 1, next: all.next + 1, chunks: all.chunks };
+        (shifted, own, others)
+    }
+
     /// All events held, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Held<'_>> {
         self.chunks.iter().flat_map(|c| (0..c.ts.len()).filter_map(|at| c.get(at)))
@@ -253,6 +284,20 @@ impl Events {
     /// The accounts of all events held.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = u64> {
         self.chunks.iter().flat_map(|c| &c.account).map(|a| u64::from(*a)).filter(|a| *a != NO_ACCOUNT)
+    }
+}
+
+/// What the numbers of events become.
+pub(crate) struct Renumbered {
+    pub(crate) first: u64,
+    numbers: Vec<u64>,
+}
+
+impl Renumbered {
+    /// The new number of an event; 0, which none has, for one that was held no more.
+    pub(crate) fn of(&self, number: u64) -> u64 {
+        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.numbers.get(at)).copied().unwrap_or(0)
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Interner {
     fresh: Vec<Box<[u8]>>,
     /// How often it was swept: a number that was handed out before may stand for another text since.
     sweeps: u64,
+    /// Others than those who are asked at a sweep have numbers of it: nothing is swept.
+    held: bool,
     table: HashTable<u32>,
     hasher: foldhash::fast::FixedState,
 }
@@ -108,10 +110,15 @@ impl Interner {
         }
     }
 
+    /// Forgets nothing until it is let go of.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
     /// Whether so many texts were added since the last sweep that another pays.
     pub(crate) fn wants_sweep(&self) -> bool {
         let used = self.len() - self.texts.free.len();
-        used >= SWEEP_MIN && used >= self.texts.kept.saturating_mul(2)
+        !self.held && used >= SWEEP_MIN && used >= self.texts.kept.saturating_mul(2)
     }
 
     pub(crate) fn len(&self) -> usize {

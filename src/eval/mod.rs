@@ -49,7 +49,7 @@ pub use recall::{Recalled, TestNames};
 pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
 pub use snapshot::{Frozen, bundle_of};
-pub use succession::{Carries, Carry, Fate, SUCCESSORS_MAX, SuccessionError, fates};
+pub use succession::{Backfill, Carries, Carry, Fate, SUCCESSORS_MAX, SuccessionError, fates};
 pub use watch::{Look, Part};
 
 use self::ask::{Answering, Asking, Pending};
@@ -504,7 +504,7 @@ impl Evaluator {
     /// Does so for about so many events; whether those were all. Where rules take over on the way, they do.
     fn settle_part(&mut self, until: i64, most: usize) -> bool {
         while let Some(at) = self.succession().filter(|at| *at <= until) {
-            if !self.settle_stretch(at, most) {
+            if !self.settle_stretch(at, most) || self.lacks_backfill() {
                 return false;
             }
             self.take_over();

@@ -38,6 +38,8 @@ pub(crate) struct Told {
     wordings: Vec<(Wording, Vec<u64>)>,
     /// Tests on texts that are kept back, that held.
     pub(crate) tests: Vec<NodeId>,
+    /// Tests of which the journal knows nothing: the rules that wrote it did not have them.
+    unknown: Arc<[NodeId]>,
 }
 
 impl Told {
@@ -47,7 +49,7 @@ impl Told {
         for (id, node) in rules.nodes.iter() {
             let there = |field: &FieldId| self.texts.iter().any(|(known, _)| known == field);
             if matches!(node, Node::Text { field, .. } if there(field)) && memo.get(id).is_none() {
-                memo.set(id, Truth::False);
+                memo.set(id, if self.unknown.contains(&id) { Truth::Unknown } else { Truth::False });
             }
         }
         wordings.kept_back.clone_from(&self.texts);
@@ -193,7 +195,11 @@ impl<'a> Bytes<'a> {
 
 /// What the tests of the rule set that wrote a journal are called in another that tests the same.
 #[derive(Debug, Clone, Default)]
-pub struct TestNames(Vec<Option<NodeId>>);
+pub struct TestNames {
+    names: Vec<Option<NodeId>>,
+    /// Those of the other that the first did not have.
+    unknown: Arc<[NodeId]>,
+}
 
 impl TestNames {
     /// From the tests of `writer` to those of `reader`.
@@ -205,7 +211,16 @@ impl TestNames {
                 *place = reader.nodes.by_name(name);
             }
         }
-        TestNames(names)
+        let is_known = |id: &NodeId| names.iter().flatten().any(|known| known == id);
+        let kept_back =
+            reader.nodes.iter().filter(|(_, node)| matches!(node, Node::Text { field, .. } if is_content(*field)));
+        let unknown = kept_back.map(|(id, _)| id).filter(|id| !is_known(id)).collect();
+        TestNames { names, unknown }
+    }
+
+    /// Whether the writer's journal tells of every test that the reader has.
+    pub fn are_complete(&self) -> bool {
+        self.unknown.is_empty()
     }
 }
 
@@ -238,10 +253,11 @@ impl Evaluator {
 
     fn tell(&mut self, generation: usize, recalled: &Recalled, names: &TestNames) {
         let Some(kept) = &recalled.kept_back else { return };
-        let own = |test: &u32| names.0.get(*test as usize).copied().flatten();
+        let own = |test: &u32| names.names.get(*test as usize).copied().flatten();
         let tests = kept.tests.iter().filter_map(own).collect();
-        self.router_of(generation).told =
-            Some(Told { texts: kept.texts.clone(), wordings: kept.wordings.clone(), tests });
+        let unknown = Arc::clone(&names.unknown);
+        let (texts, wordings) = (kept.texts.clone(), kept.wordings.clone());
+        self.router_of(generation).told = Some(Told { texts, wordings, tests, unknown });
     }
 
     fn untell(&mut self) {

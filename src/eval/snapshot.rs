@@ -275,9 +275,9 @@ impl Evaluator {
             return Err("the saved state belongs to other rules".to_string());
         }
         let next = s.next.into_iter().map(|saved| {
-            let SavedSuccessor { at, bundle, undecided, keeps } = saved;
+            let SavedSuccessor { at, bundle, undecided, keeps, backfills } = saved;
             let rules = rules_of(&bundle).ok_or_else(other_rules)?;
-            Ok(Successor { at, rules, router: Router::default(), undecided, keeps })
+            Ok(Successor { at, rules, router: Router::default(), undecided, keeps, backfills, backfilled: None })
         });
         let next: std::collections::VecDeque<Successor> = next.collect::<Result<_, String>>()?;
         let conflicting = |(origin, id)| Refused { origin, id, refusal: super::Refusal::Conflicting };

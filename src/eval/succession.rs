@@ -7,6 +7,7 @@
 //!
 //! - what a definition has counted goes on where the new rules have the same definition ([`canonical_definition`]), exactly;
 //! - what a rule has counted goes on where it is said that it keeps it, and its windows, keys and aggregates are the same;
+//! - what a rule counts in the journal goes on where it is said that it is backfilled;
 //! - every other rule begins with nothing;
 //! - violations under way of a rule that is not there any more as it was (by name and hash) close at that time;
 //! - memories, links and series belong to what they ask, not to a rule: they go on where anybody asks the same;
@@ -18,11 +19,16 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Outcomes;
+use super::link::Link;
+use super::outcome::{Budget, Outcomes};
+use super::recall::{Recalled, TestNames};
 use super::room::Room;
 use super::route::Router;
-use super::window::Windows;
-use super::{Evaluator, Memories};
+use super::sequence::Sequences;
+use super::series::Series;
+use super::window::{LinkedEpisodes, Windows};
+use super::{Applying, EvalOptions, Evaluator, Memories, Origin};
+use crate::event::FIELDS;
 use crate::hir::{Program, Rule, Shape, canonical_definition, canonical_link, canonical_rule, canonical_series};
 use crate::plan::RuleSet;
 use crate::plan::rule::RulePlan;
@@ -40,6 +46,8 @@ pub enum Carry {
     Reset,
     /// It goes on, under the new condition.
     Keep,
+    /// It counts what the journal still holds, as if it had been there.
+    Backfill,
 }
 
 impl Carry {
@@ -48,12 +56,13 @@ impl Carry {
         match self {
             Carry::Reset => "reset",
             Carry::Keep => "keep",
+            Carry::Backfill => "backfill",
         }
     }
 
     /// What a word says.
     pub fn from_word(word: &str) -> Option<Carry> {
-        [Carry::Reset, Carry::Keep].into_iter().find(|c| c.word() == word)
+        [Carry::Reset, Carry::Keep, Carry::Backfill].into_iter().find(|c| c.word() == word)
     }
 }
 
@@ -80,6 +89,17 @@ pub enum SuccessionError {
         /// What differs.
         why: String,
     },
+    /// The journal does not hold what a rule looks at.
+    #[error(
+        "`{rule}` cannot be backfilled: {why}. Write `reset` for it, and it begins with nothing; what comes from then on is \
+         journaled as it needs it"
+    )]
+    CannotBackfill {
+        /// The rule.
+        rule: String,
+        /// What is missing.
+        why: String,
+    },
     /// Too many wait already.
     #[error("{SUCCESSORS_MAX} changes of rules wait for their time already, which comes with events; try again later")]
     TooMany,
@@ -95,6 +115,8 @@ pub enum Fate {
     Renamed,
     /// It goes on with what it has counted.
     Kept,
+    /// It counts what the journal still holds.
+    Backfilled,
     /// It begins with nothing.
     Reset,
     /// It was not there before.
@@ -110,6 +132,7 @@ impl Fate {
             Fate::Unchanged => "unchanged",
             Fate::Renamed => "renamed",
             Fate::Kept => "kept",
+            Fate::Backfilled => "backfilled",
             Fate::Reset => "reset",
             Fate::New => "new",
             Fate::Removed => "removed",
@@ -127,6 +150,9 @@ pub(super) struct Successor {
     pub(super) undecided: Vec<u64>,
     /// Names of the changed rules that keep what they have counted.
     pub(super) keeps: BTreeSet<String>,
+    /// Names of the rules that count what the journal holds, and what came of it.
+    pub(super) backfills: BTreeSet<String>,
+    pub(super) backfilled: Option<Box<Backfill>>,
 }
 
 /// What is saved of a successor; its rules are found by their hash.
@@ -136,6 +162,7 @@ pub(super) struct SavedSuccessor {
     pub(super) bundle: String,
     pub(super) undecided: Vec<u64>,
     pub(super) keeps: BTreeSet<String>,
+    pub(super) backfills: BTreeSet<String>,
 }
 
 impl Successor {
@@ -145,6 +172,7 @@ impl Successor {
             bundle: self.rules.bundle_hash().to_string(),
             undecided: self.undecided.clone(),
             keeps: self.keeps.clone(),
+            backfills: self.backfills.clone(),
         }
     }
 }
@@ -204,9 +232,11 @@ pub fn fates(old: &RuleSet, new: &RuleSet, carries: &Carries) -> Result<BTreeMap
         let fate = match before {
             Some(before) if canonical_rule(old, before) == canonical_rule(new, rule) => Fate::Unchanged,
             _ if definitions.contains(&canonical_definition(new, rule)) => Fate::Renamed,
+            None if carries.rules.get(&rule.name) == Some(&Carry::Backfill) => backfill(sets, rule)?,
             None => Fate::New,
             Some(before) => match carries.rules.get(&rule.name).copied().unwrap_or(carries.otherwise) {
                 Carry::Reset => Fate::Reset,
+                Carry::Backfill => backfill(sets, rule)?,
                 Carry::Keep => {
                     let cannot = |why: String| SuccessionError::CannotKeep { rule: rule.name.clone(), why };
                     if sets
@@ -245,6 +275,11 @@ impl Evaluator {
         self.next.back().map_or(&self.rules, |s| &s.rules)
     }
 
+    /// How it reads the stream.
+    pub fn options(&self) -> &EvalOptions {
+        &self.options
+    }
+
     /// Whether rules are in force, or wait for their time.
     pub fn knows(&self, rules: &Arc<RuleSet>) -> bool {
         Arc::ptr_eq(&self.rules, rules) || self.next.iter().any(|s| Arc::ptr_eq(&s.rules, rules))
@@ -272,9 +307,11 @@ impl Evaluator {
         let at =
             if reached == i64::MIN { i64::MIN } else { (reached.div_euclid(SECOND_NS) + 1).saturating_mul(SECOND_NS) };
         let at = self.next.back().map_or(at, |s| s.at.max(at));
-        let keeps = fates.iter().filter(|(_, fate)| **fate == Fate::Kept).map(|(name, _)| name.clone()).collect();
+        let of = |wanted: Fate| fates.iter().filter(move |(_, fate)| **fate == wanted).map(|(name, _)| name.clone());
+        let (keeps, backfills) = (of(Fate::Kept).collect(), of(Fate::Backfilled).collect());
         let undecided = vec![0; rules.rules.len()];
-        self.next.push_back(Successor { at, rules, router: Router::default(), undecided, keeps });
+        let (router, backfilled) = (Router::default(), None);
+        self.next.push_back(Successor { at, rules, router, undecided, keeps, backfills, backfilled });
         Ok((Timestamp(at), fates))
     }
 
@@ -314,9 +351,89 @@ impl Evaluator {
         self.next.front().map(|s| s.at)
     }
 
+    /// Whether the next rules wait for what the journal holds.
+    pub(super) fn lacks_backfill(&self) -> bool {
+        self.next.front().is_some_and(|s| !s.backfills.is_empty() && s.backfilled.is_none())
+    }
+
+    /// The time at which rules take over that wait for what the journal holds: everything before it is applied. Nothing goes
+    /// on until they have it ([`Evaluator::begin_backfill`]).
+    pub fn awaits_backfill(&self) -> Option<Timestamp> {
+        let front = self.next.front().filter(|s| s.at <= self.settled)?;
+        (self.applying != Applying::Frozen && self.lacks_backfill()).then_some(Timestamp(front.at))
+    }
+
+    /// Begins to count what the journal holds for the rules that take over next. To be given back by
+    /// [`Evaluator::end_backfill`]; nothing else may be done in between.
+    pub fn begin_backfill(&mut self) -> Option<Box<Backfill>> {
+        let front = self.next.front()?;
+        let options = EvalOptions { as_of: None, ..self.options.clone() };
+        let mut evaluator = Evaluator::new(Arc::clone(&front.rules), options);
+        // Texts have the same numbers in both.
+        evaluator.interner = std::mem::take(&mut self.interner);
+        evaluator.interner.hold(true);
+        Some(Box::new(Backfill { evaluator, until: front.at, found: Vec::new() }))
+    }
+
+    /// Ends it: the rules take over with what was counted.
+    pub fn end_backfill(&mut self, mut backfill: Box<Backfill>) {
+        backfill.evaluator.advance(Timestamp(backfill.until));
+        backfill.found = backfill.evaluator.take_violations();
+        backfill.evaluator.interner.hold(false);
+        self.interner = std::mem::take(&mut backfill.evaluator.interner);
+        if let Some(front) = self.next.front_mut() {
+            front.backfilled = Some(backfill);
+        }
+        let until = self.passed();
+        if self.applying == Applying::AtOnce {
+            self.settle(until);
+        }
+    }
+
+    /// Gives the rules of a backfill what they counted, in place of nothing.
+    fn take_backfill(&mut self, backfill: Backfill, rules: &RuleSet, names: &BTreeSet<String>, taken: &mut Taking<'_>) {
+        let Backfill { evaluator: mut x, found, .. } = backfill;
+        self.handed.extend(found.into_iter().filter(|v| names.contains(&v.rule)));
+        let (own, others) = {
+            let (ours, theirs) = (std::mem::take(&mut self.events), std::mem::take(&mut x.events));
+            let (all, own, others) = ours.merge(theirs, self.options.events_held);
+            self.events = all;
+            (own, others)
+        };
+        for windows in taken.windows.iter_mut() {
+            windows.renumber(own.first, &|n| own.of(n));
+        }
+        for episodes in taken.linked.iter_mut() {
+            episodes.each(|_, e, _| e.renumber(&|n| own.of(n)));
+        }
+        for (number, rule) in (0u32..).zip(&rules.program().rules) {
+            let leads = rules.members(number).any(|(rule, _)| names.contains(&rule.name));
+            let Some(plan) = rules.rules.get(number as usize).filter(|_| leads && !taken.carried.contains(&number))
+            else {
+                continue;
+            };
+            let (windows, sequences) = (plan.windows_number(), plan.sequence_number());
+            if let Some(state) = windows.and_then(|n| x.windows.get_mut(n as usize)) {
+                state.renumber(others.first, &|n| others.of(n));
+            }
+            if let Some(state) = windows.and_then(|n| x.linked.get_mut(n as usize)) {
+                state.each(|_, e, _| e.renumber(&|n| others.of(n)));
+            }
+            hand_over(&mut x.windows, windows, taken.windows, windows);
+            hand_over(&mut x.linked, windows, taken.linked, windows);
+            hand_over(&mut x.sequences, sequences, taken.sequences, sequences);
+            let budget = x.outcomes.budget(number);
+            if rule.budget.is_some() {
+                taken.budgets.push((number, budget));
+            }
+        }
+        (taken.links, taken.series, taken.memories) = (x.links, x.series, x.memories);
+    }
+
     /// The next rules take over. Every event before their time is applied, every step that ends by it is judged.
     pub(super) fn take_over(&mut self) {
-        let Some(Successor { at, rules, router, mut undecided, keeps }) = self.next.pop_front() else { return };
+        let Some(successor) = self.next.pop_front() else { return };
+        let Successor { at, rules, router, mut undecided, keeps, backfills, backfilled } = successor;
         let old = Arc::clone(&self.rules);
         let ended = self.end_of_rules(&old, &rules, at);
         self.handed.extend(ended);
@@ -347,6 +464,7 @@ impl Evaluator {
                 *place = state;
             }
         }
+        let mut carried = BTreeSet::new();
         for (number, rule) in (0u32..).zip(&rules.program().rules) {
             if rules.members(number).next().is_none() {
                 continue;
@@ -358,14 +476,33 @@ impl Evaluator {
             let (Some(is), Some(was)) = (rules.rules.get(number as usize), old.rules.get(from as usize)) else {
                 continue;
             };
+            carried.insert(number);
             hand_over(&mut self.windows, was.windows_number(), &mut windows, is.windows_number());
             hand_over(&mut self.linked, was.windows_number(), &mut linked, is.windows_number());
             hand_over(&mut self.sequences, was.sequence_number(), &mut sequences, is.sequence_number());
         }
-        self.carry_links(&old, &rules, fresh.links);
-        self.carry_series(&old, &rules, fresh.series);
-        self.carry_memories(&old, &rules);
+        let mut taking = Taking {
+            windows: &mut windows,
+            linked: &mut linked,
+            sequences: &mut sequences,
+            carried: &carried,
+            links: fresh.links,
+            series: fresh.series,
+            memories: Memories::new(rules.questions.len()),
+            budgets: Vec::new(),
+        };
+        if let Some(backfill) = backfilled {
+            self.take_backfill(*backfill, &rules, &backfills, &mut taking);
+        }
+        // What others asked before goes before what was asked of the journal.
+        let Taking { links, series, memories, budgets, .. } = taking;
+        self.carry_links(&old, &rules, links);
+        self.carry_series(&old, &rules, series);
+        self.carry_memories(&old, &rules, memories);
         self.outcomes = std::mem::take(&mut self.outcomes).carried(&old, &rules);
+        for (number, budget) in budgets {
+            self.outcomes = std::mem::take(&mut self.outcomes).with_budget(number, budget);
+        }
         (self.windows, self.linked, self.sequences) = (windows, linked, sequences);
         self.undecided = undecided;
         self.reach = fresh.reach;
@@ -407,10 +544,10 @@ impl Evaluator {
     fn tell_again(&mut self) {
         self.windows.iter_mut().for_each(Windows::tell_again);
         self.linked.iter_mut().for_each(|episodes| episodes.each(|_, e, _| e.episode.handed_out = None));
-        self.sequences.iter_mut().for_each(super::sequence::Sequences::tell_again);
+        self.sequences.iter_mut().for_each(Sequences::tell_again);
     }
 
-    fn carry_links(&mut self, old: &RuleSet, new: &RuleSet, fresh: Vec<super::link::Link>) {
+    fn carry_links(&mut self, old: &RuleSet, new: &RuleSet, fresh: Vec<Link>) {
         let names = |set: &RuleSet| -> Vec<Option<(String, i64)>> {
             let view = |v: &crate::plan::link::ViewPlan| {
                 let id = set.links.all.get(v.link as usize)?.id;
@@ -430,7 +567,7 @@ impl Evaluator {
         self.links = links;
     }
 
-    fn carry_series(&mut self, old: &RuleSet, new: &RuleSet, fresh: Vec<super::series::Series>) {
+    fn carry_series(&mut self, old: &RuleSet, new: &RuleSet, fresh: Vec<Series>) {
         let names = |set: &RuleSet| -> Vec<String> {
             let ids = (0u32..).zip(&set.program().series).map(|(n, _)| crate::hir::SeriesId(n));
             ids.map(|id| canonical_series(set.program(), id)).collect()
@@ -446,8 +583,8 @@ impl Evaluator {
         self.series = series;
     }
 
-    fn carry_memories(&mut self, old: &RuleSet, new: &RuleSet) {
-        let mut memories = Memories::new(new.questions.len());
+    fn carry_memories(&mut self, old: &RuleSet, new: &RuleSet, fresh: Memories) {
+        let mut memories = fresh;
         for (to, name) in (0u16..).zip(&new.question_names) {
             let from = old.question_names.iter().position(|known| known == name);
             if let Some(store) = from.and_then(|from| self.memories.take(from)) {
@@ -456,6 +593,78 @@ impl Evaluator {
         }
         self.memories = memories;
     }
+}
+
+/// What rules count in a journal while others wait for it.
+#[derive(Debug)]
+pub struct Backfill {
+    evaluator: Evaluator,
+    until: i64,
+    /// What was found, told while its texts were here.
+    found: Vec<Violation>,
+}
+
+impl Backfill {
+    /// Takes in an event that the journal gives back, of any time: what is too late to count is none of it.
+    pub fn observe(&mut self, recalled: &Recalled, names: &TestNames, origin: Origin) {
+        let ts = recalled.event.ts();
+        if ts.0 < self.until {
+            self.evaluator.observe_recalled(recalled, names, origin);
+        } else {
+            self.advance(ts.saturating_sub(self.evaluator.options.lateness));
+        }
+    }
+
+    /// Declares that no event before a time will come any more.
+    pub fn advance(&mut self, watermark: Timestamp) {
+        self.evaluator.advance(Timestamp(watermark.0.min(self.until)));
+    }
+
+    /// Whether the time has come at which the rules take over.
+    pub fn is_over(&self) -> bool {
+        self.evaluator.watermark >= self.until
+    }
+
+    /// The rules that count.
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.evaluator.rules
+    }
+}
+
+/// What goes over to rules that take over, as it is put together.
+struct Taking<'t> {
+    windows: &'t mut Vec<Windows>,
+    linked: &'t mut Vec<LinkedEpisodes>,
+    sequences: &'t mut Vec<Sequences>,
+    /// Leaders that go on with a state of before.
+    carried: &'t BTreeSet<u32>,
+    links: Vec<Link>,
+    series: Vec<Series>,
+    memories: Memories,
+    budgets: Vec<(u32, Budget)>,
+}
+
+/// Whether the journal that the rules of one set write holds all that a rule of another looks at.
+fn backfill((old, new): (&RuleSet, &RuleSet), rule: &Rule) -> Result<Fate, SuccessionError> {
+    let cannot = |why: String| Err(SuccessionError::CannotBackfill { rule: rule.name.clone(), why });
+    let program = Program { rules: vec![rule.clone()], ..new.program().clone() };
+    let Ok(alone) = RuleSet::new(program, new.data().clone()) else {
+        return cannot("it cannot be run alone".to_string());
+    };
+    let missing = alone.fields_read.iter().find(|field| !old.fields_read.contains(field));
+    if let Some(name) = missing.and_then(|field| FIELDS.get(usize::from(field.0))).map(|f| f.name) {
+        return cannot(format!("it looks at `{name}`, which no rule did before, so that the journal does not hold it"));
+    }
+    if alone.wordings.iter().any(|wording| !old.wordings.contains(wording)) {
+        return cannot(
+            "it asks for fingerprints that no rule asked for before, so that the journal does not hold them"
+                .to_string(),
+        );
+    }
+    if !TestNames::between(old, &alone).are_complete() {
+        return cannot("it tests a text as no rule did before, and the journal holds no texts".to_string());
+    }
+    Ok(Fate::Backfilled)
 }
 
 /// Moves a state to its place among others, where there are both.

@@ -43,6 +43,16 @@ impl Trail {
         index + 1
     }
 
+    /// Gives events other numbers, in the same order; `first_event` is the first event held, and what lay before it stays
+    /// before all.
+    pub(crate) fn renumber(&mut self, first_event: u64, number: &dyn Fn(u64) -> u64) {
+        for mark in &mut self.marks {
+            let ahead = mark.event.wrapping_sub(first_event as u32);
+            let known = if (ahead as i32) >= 0 { first_event + u64::from(ahead) } else { first_event.wrapping_sub(1) };
+            mark.event = number(known) as u32;
+        }
+    }
+
     /// Drops the entries of events before a number.
     pub(crate) fn forget_before(&mut self, number: u64) {
         while self.marks.front().is_some_and(|m| (m.event.wrapping_sub(number as u32) as i32) < 0) {

@@ -446,6 +446,13 @@ impl Windows {
         });
     }
 
+    /// Gives events other numbers, in the same order.
+    pub(crate) fn renumber(&mut self, first_event: u64, number: &dyn Fn(u64) -> u64) {
+        self.trail.renumber(first_event, number);
+        self.sparse.renumber(number);
+        self.clusters.renumber(number);
+    }
+
     /// A copy, for a rule that keeps what another has counted; `None` where it cannot be written down.
     pub(crate) fn copy(&self) -> Option<Windows> {
         let mut copy: Windows = postcard::from_bytes(&postcard::to_stdvec(self).ok()?).ok()?;

@@ -12,8 +12,8 @@ use super::rejects::{RejectMark, Rejected};
 use super::run::RunError;
 use super::sink::{Consumed, Sink};
 use crate::eval::{
-    Books, Carries, EvalOptions, Evaluator, Fate, Frozen, Origin, Outcome, Recalled, RoutedEvents, SuccessionError,
-    TestNames,
+    Backfill, Books, Carries, EvalOptions, Evaluator, Fate, Frozen, Origin, Outcome, Recalled, RoutedEvents,
+    SuccessionError, TestNames,
 };
 use crate::event::decode::Reject;
 use crate::plan::RuleSet;
@@ -195,6 +195,16 @@ impl Session {
     /// The evaluator, to be asked.
     pub(super) fn evaluator(&self) -> &Evaluator {
         &self.evaluator
+    }
+
+    /// Counts what a journal holds for rules that take over; see [`Evaluator::begin_backfill`].
+    pub(super) fn begin_backfill(&mut self) -> Option<Box<Backfill>> {
+        self.evaluator.begin_backfill()
+    }
+
+    /// The rules take over with that.
+    pub(super) fn end_backfill(&mut self, backfill: Box<Backfill>) {
+        self.evaluator.end_backfill(backfill);
     }
 
     /// Hands in rules that take over.

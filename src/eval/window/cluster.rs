@@ -150,6 +150,13 @@ impl Clusters {
         }
     }
 
+    /// Gives events other numbers, in the same order.
+    pub(super) fn renumber(&mut self, number: &dyn Fn(u64) -> u64) {
+        for c in self.families.values_mut().flat_map(|family| &mut family.open) {
+            c.union.numbers.iter_mut().for_each(|n| *n = number(*n));
+        }
+    }
+
     /// Calls `f` with each cluster and whether it is exempted.
     pub(crate) fn each(&mut self, mut f: impl FnMut(&mut Cluster, bool)) {
         for (id, family) in &mut self.families {

@@ -103,6 +103,11 @@ impl LinkedEpisode {
         }
     }
 
+    /// Gives events other numbers, in the same order.
+    pub(crate) fn renumber(&mut self, number: &dyn Fn(u64) -> u64) {
+        self.recent = self.recent.iter().map(|n| number(*n)).collect();
+    }
+
     /// Takes in the accounts and edges of the group at a true step.
     pub(super) fn join(&mut self, id: u32, linked: Linked<'_>, interner: &Interner) {
         if !std::mem::take(&mut self.edges_stale) {

@@ -77,6 +77,11 @@ pub(super) struct Sparse {
 }
 
 impl Sparse {
+    /// Gives events other numbers, in the same order.
+    pub(super) fn renumber(&mut self, number: &dyn Fn(u64) -> u64) {
+        self.events.iter_mut().for_each(|e| e.number = number(e.number));
+    }
+
     /// Since when events had to be forgotten while they still counted.
     pub(super) fn lost_since(&self) -> Option<i64> {
         self.lost_since

@@ -31,7 +31,8 @@ pub(super) enum Entry {
     /// No event before this time (nanoseconds since 1970) will come any more, as the clock says.
     Advance { watermark: i64 },
     /// Rules take over from those that were handed in last; where they are the same, this says only which they are.
-    Rules { bundle: String, carries: Vec<(String, Carry)>, otherwise: Carry },
+    /// `at` is the event time from which they are in force, none where it is only said.
+    Rules { bundle: String, at: Option<i64>, carries: Vec<(String, Carry)>, otherwise: Carry },
 }
 
 /// A record of the journal.
@@ -48,9 +49,10 @@ impl Entry {
     }
 
     /// Rules that take over.
-    pub(super) fn rules(bundle: &str, carries: &Carries) -> Entry {
+    pub(super) fn rules(bundle: &str, at: Option<i64>, carries: &Carries) -> Entry {
         Entry::Rules {
             bundle: bundle.to_string(),
+            at,
             carries: carries.rules.iter().map(|(name, carry)| (name.clone(), *carry)).collect(),
             otherwise: carries.otherwise,
         }

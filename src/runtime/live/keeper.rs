@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 
 use super::entry::{Entry, TOO_LARGE};
 use super::queue::{Popped, Queue};
-use super::replay::{Replay, Sources, recover};
+use super::replay::{Replay, Sources, backfill, recover};
 use super::status::{Phase, Recovered};
 use super::{ActivateError, Activated, Job, LiveError, LiveOptions, OnCommit, Shared};
 use crate::derive::not_derivable;
-use crate::eval::{Carries, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt};
+use crate::eval::{Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt, SuccessionError};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
@@ -142,6 +142,8 @@ pub(super) struct Keeper<'scope, 'env, 'a, 's> {
     salt: Salt,
     /// Whose record the journal expects next.
     told: Option<(Arc<str>, u64)>,
+    /// The rules that the session was opened with.
+    given: Arc<RuleSet>,
     /// Per rule set in force or waiting.
     routers: Vec<EventRouter>,
     routed: RoutedEvents,
@@ -213,6 +215,7 @@ where
             salt: Salt(*journal.salt()),
             journal,
             told: None,
+            given: Arc::clone(rules),
             routers: Vec::new(),
             routed: RoutedEvents::default(),
             pins: Vec::new(),
@@ -265,11 +268,21 @@ where
         if let Err(why) = self.options.library.find(rules.bundle_hash()) {
             return Ok(Err(ActivateError::NotKept(why)));
         }
-        let entry = Entry::rules(rules.bundle_hash(), carries);
+        // What uses a text itself cannot be counted from a journal, which keeps none.
+        for rule in &rules.program().rules {
+            let carry = carries.rules.get(&rule.name).copied().unwrap_or(carries.otherwise);
+            if let Some(field) = not_derivable(rules.program(), rule).filter(|_| carry == Carry::Backfill) {
+                let why = format!("it uses the text of `{field}` itself, which the journal does not keep");
+                let rule = rule.name.clone();
+                return Ok(Err(SuccessionError::CannotBackfill { rule, why }.into()));
+            }
+        }
+        let bundle = rules.bundle_hash().to_string();
         let (at, fates) = match self.session.succeed(rules, carries) {
             Ok(succession) => succession,
             Err(error) => return Ok(Err(error.into())),
         };
+        let entry = Entry::rules(&bundle, Some(at.0), carries);
         self.write(&entry)?;
         self.pins.extend(pins);
         (self.unsynced, self.taken) = (true, self.taken + 1);
@@ -281,7 +294,7 @@ where
 
     /// Says in the journal which rules were handed in last: a run over it may begin here.
     fn tell_rules(&mut self) -> Result<(), LiveError> {
-        let entry = Entry::rules(self.session.evaluator().latest_rules().bundle_hash(), &Carries::default());
+        let entry = Entry::rules(self.session.evaluator().latest_rules().bundle_hash(), None, &Carries::default());
         self.write(&entry)
     }
 
@@ -346,11 +359,15 @@ where
                     self.taken += records.len() as u64;
                     for record in records {
                         self.take_record(record, &source)?;
+                        self.backfill_where_due()?;
                     }
                     self.acks.push(Ack::Records(ack));
                     self.unsynced = true;
                 }
-                Popped::Job(Job::Advance(now)) => self.advance(now)?,
+                Popped::Job(Job::Advance(now)) => {
+                    self.advance(now)?;
+                    self.backfill_where_due()?;
+                }
                 Popped::Job(Job::Activate { rules, pins, carries, tell }) => {
                     match self.activate(rules, pins, &carries)? {
                         Ok(activated) => {
@@ -400,6 +417,25 @@ where
                 self.write(&Entry::Refused { reason, field, detail })?;
             }
         }
+        Ok(())
+    }
+
+    /// Counts what the journal holds for rules that take over now. Events wait meanwhile.
+    fn backfill_where_due(&mut self) -> Result<(), LiveError> {
+        let Some(at) = self.session.evaluator().awaits_backfill() else { return Ok(()) };
+        let synced = match self.journal.begin_sync()?.wait() {
+            Ok(synced) => synced,
+            Err(error) => return Err(self.with_cause(error).into()),
+        };
+        self.note_position(synced);
+        let started = now();
+        let (library, given) = (&self.options.library, &self.given);
+        let mut rules_of = |bundle: &str| match given.bundle_hash() == bundle {
+            true => Ok(Arc::clone(given)),
+            false => library.find(bundle).map_err(LiveError::Rules),
+        };
+        backfill(&mut self.session, &self.options.journal, &mut rules_of)?;
+        tracing::info!(at_ns = at.0, took_ms = started.elapsed().as_millis() as u64, "backfilled");
         Ok(())
     }
 
@@ -499,6 +535,7 @@ where
         let (started, mut behind) = (now(), true);
         while behind && started.elapsed() < CATCH_UP {
             behind = self.session.catch_up(CATCH_UP_EVENTS);
+            self.backfill_where_due()?;
         }
         let due = self.checkpoints.due(take(&mut self.taken)) || self.retry_at.is_some();
         let may = self.under_way.is_none() && !behind && self.retry_at.is_none_or(|at| at <= now());
@@ -624,7 +661,9 @@ where
     /// The last sync and the last commit.
     fn finish(&mut self) -> Result<(), LiveError> {
         self.wait()?;
-        self.session.catch_up(usize::MAX);
+        while self.session.catch_up(usize::MAX) {
+            self.backfill_where_due()?;
+        }
         if !self.acks.is_empty() || self.unsynced {
             let synced = match self.journal.begin_sync()?.wait() {
                 Ok(synced) => synced,
@@ -681,7 +720,7 @@ fn restore(sink: &mut dyn Sink, options: &LiveOptions, rules: &Arc<RuleSet>) -> 
         session = Some(restored.map_err(|error| missing.map_or(LiveError::State(error), LiveError::Rules))?);
     }
     let mut session = session.unwrap_or_else(|| Session::new(rules_, eval));
-    let mut replay = Replay::new(&*options.library, vec![Arc::clone(rules)]);
+    let mut replay = Replay::new(&options.journal, &*options.library, vec![Arc::clone(rules)]);
     let (end, recovered) = recover(&options.journal, &position, &mut replay, &mut session, &mut sources)?;
     let changes = replay.changes;
     let journal = Journal::open(&options.journal, options.journal_options, &end)?;

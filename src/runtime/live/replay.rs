@@ -8,12 +8,12 @@ use super::LiveError;
 use super::entry::{Entry, Read, field, read, reason};
 use super::library::Library;
 use super::status::Recovered;
-use crate::eval::{Carries, EvalOptions, Origin, Outcome, TestNames};
+use crate::eval::{Backfill, Carries, EvalOptions, Origin, Outcome, TestNames};
 use crate::journal::{self, Position};
 use crate::plan::RuleSet;
 use crate::runtime::Rejected;
 use crate::runtime::session::{RunBooks, Session};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::violation::Violation;
 
 /// Where records come from: the number of a source, and how many of it there were.
@@ -50,6 +50,7 @@ pub(super) struct Replay<'l> {
     /// What the tests of a rule set are called, by its hash.
     names: BTreeMap<String, TestNames>,
     source: String,
+    dir: &'l Path,
     library: &'l dyn Library,
     /// Rules that are known beside the library.
     given: Vec<Arc<RuleSet>>,
@@ -58,8 +59,8 @@ pub(super) struct Replay<'l> {
 }
 
 impl<'l> Replay<'l> {
-    pub(super) fn new(library: &'l dyn Library, given: Vec<Arc<RuleSet>>) -> Self {
-        Replay { names: BTreeMap::new(), source: String::new(), library, given, changes: 0 }
+    pub(super) fn new(dir: &'l Path, library: &'l dyn Library, given: Vec<Arc<RuleSet>>) -> Self {
+        Replay { names: BTreeMap::new(), source: String::new(), dir, library, given, changes: 0 }
     }
 
     fn rules(&self, bundle: &str) -> Result<Arc<RuleSet>, LiveError> {
@@ -110,7 +111,7 @@ impl<'l> Replay<'l> {
                 session.count_refused(Rejected { input, line, reason, field, detail });
             }
             Read::Entry(Entry::Advance { watermark }) => session.advance(Timestamp(watermark)),
-            Read::Entry(Entry::Rules { bundle, carries, otherwise }) => {
+            Read::Entry(Entry::Rules { bundle, at: _, carries, otherwise }) => {
                 if session.evaluator().latest_rules().bundle_hash() != bundle {
                     let carries = Carries { rules: carries.into_iter().collect(), otherwise };
                     let rules = self.rules(&bundle)?;
@@ -119,8 +120,65 @@ impl<'l> Replay<'l> {
                 }
             }
         }
+        if session.evaluator().awaits_backfill().is_some() {
+            backfill(session, self.dir, &mut |bundle| self.rules(bundle))?;
+        }
         Ok(())
     }
+}
+
+/// Counts what a journal holds for the rules that take over next, up to their time: the journal has reached it.
+///
+/// What stands in the journal before it says under which rules it goes on, after its beginning was dropped, is left out.
+pub(super) fn backfill(
+    session: &mut Session,
+    dir: &Path,
+    rules_of: &mut dyn FnMut(&str) -> Result<Arc<RuleSet>, LiveError>,
+) -> Result<(), LiveError> {
+    let lateness = session.evaluator().options().lateness;
+    let mut reader = journal::read(dir, None)?;
+    let Some(mut backfill) = session.begin_backfill() else { return Ok(()) };
+    // Until it is given back nothing may fail half-way: an error is kept.
+    let counted = count(&mut reader, &mut backfill, lateness, rules_of);
+    session.end_backfill(backfill);
+    counted
+}
+
+fn count(
+    reader: &mut journal::Reader,
+    backfill: &mut Backfill,
+    lateness: Duration,
+    rules_of: &mut dyn FnMut(&str) -> Result<Arc<RuleSet>, LiveError>,
+) -> Result<(), LiveError> {
+    let reading = Arc::clone(backfill.rules());
+    // Rule sets by the time from which they wrote the journal, with what they call their tests.
+    let mut writers: Vec<(i64, TestNames)> = Vec::new();
+    let mut watermark = i64::MIN;
+    while !backfill.is_over() {
+        let Some(projection) = reader.next() else { return Ok(()) };
+        match read(&projection?.record).map_err(LiveError::Replay)? {
+            Read::Event(recalled) => {
+                let ts = recalled.event.ts().0;
+                let in_force = ts.max(watermark);
+                if let Some((_, names)) = writers.iter().rev().find(|(at, _)| *at <= in_force) {
+                    backfill.observe(&recalled, names, Origin::default());
+                }
+                watermark = watermark.max(ts.saturating_sub(lateness.0));
+            }
+            Read::Entry(Entry::Advance { watermark: to }) => {
+                watermark = watermark.max(to);
+                backfill.advance(Timestamp(to));
+            }
+            Read::Entry(Entry::Rules { bundle, at, .. }) => {
+                let at = at.or_else(|| writers.is_empty().then_some(i64::MIN));
+                if let Some(at) = at {
+                    writers.push((at, TestNames::between(&*rules_of(&bundle)?, &reading)));
+                }
+            }
+            Read::Entry(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Takes in what lies behind a position; up to where it reaches.
@@ -179,7 +237,7 @@ pub fn replay(
         }
         skipped.extend(reader.next());
     }
-    let mut replay = Replay::new(library, Vec::new());
+    let mut replay = Replay::new(dir, library, Vec::new());
     let Some(bundle) = first else {
         return Err(LiveError::Replay("the journal does not say under which rules it was written".to_string()));
     };

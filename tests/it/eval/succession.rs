@@ -28,18 +28,14 @@ struct Course {
     /// Per rule: stays, goes, is graded otherwise, cools down otherwise.
     changes: Vec<u8>,
     turned: bool,
-    carry: Carry,
     /// After each event: 0 and 1 nothing, 2 takes, 3 is written down and read, 4 begins a snapshot, 5 ends it.
     moments: Vec<u8>,
 }
 
 fn courses() -> impl Strategy<Value = Course> {
     let moments = prop::collection::vec(0u8..6, EVENTS * 2);
-    let course = (0..EVENTS, prop::collection::vec(0u8..4, 3), any::<bool>(), any::<bool>(), moments);
-    course.prop_map(|(at, changes, turned, keep, moments)| {
-        let carry = if keep { Carry::Keep } else { Carry::Reset };
-        Course { at, changes, turned, carry, moments }
-    })
+    let course = (0..EVENTS, prop::collection::vec(0u8..4, 3), any::<bool>(), moments);
+    course.prop_map(|(at, changes, turned, moments)| Course { at, changes, turned, moments })
 }
 
 /// The rules after the change.
@@ -291,7 +287,7 @@ proptest! {
         // also fires where the rule took over what was counted: when its violation began may differ.
         for v in throughout.values().filter(|v| fates.get(&v.rule) == Some(&Fate::Kept) && v.opened_at > at) {
             let again = found.values().any(|f| f.rule == v.rule && f.group == v.group && f.updated_at >= v.opened_at);
-            if !again && !(v.status == Status::Merged) {
+            if !again && v.status != Status::Merged {
                 return Err(fail(&setting, &events, &format!("at {at:?}: not found again: {v:?}")));
             }
         }

@@ -108,10 +108,10 @@ pub fn drawn(n: u64) -> u64 {
 /// The n-th event: a few accounts, about two a second, somewhat out of order; some refused, some with a prompt.
 pub fn event(n: u64) -> UsageEvent<'static> {
     let d = drawn(n);
-    let account = if d % 5 == 0 { n / 7 % 300 } else { d / 7 % 25 };
+    let account = if d.is_multiple_of(5) { n / 7 % 300 } else { d / 7 % 25 };
     let ts = START + n as i64 * SECOND / 2 - (d / 11 % 90) as i64 * SECOND;
-    let status = if d % 9 == 0 { 403 } else { 200 };
-    let prompt = if d % 13 == 0 { "Explain it step by step, please." } else { "Hello there." };
+    let status = if d.is_multiple_of(9) { 403 } else { 200 };
+    let prompt = if d.is_multiple_of(13) { "Explain it step by step, please." } else { "Hello there." };
     let line = format!(
         r#"{{"type":"completion","id":"e{n}","ts":"{}","account":"a{account}","status":{status},"prompt":"{prompt}"}}"#,
         Timestamp(ts)

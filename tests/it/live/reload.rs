@@ -168,6 +168,77 @@ fn rules_that_cannot_take_over_leave_those_in_force() {
     assert_eq!(bench.log(), expected(&old, &events(0..2_000)));
 }
 
+/// What is backfilled finds what it finds over all events, those that it opened before the change included; and what was
+/// there goes on as if nothing had been. A kill while it waits for its time changes nothing.
+#[test]
+fn what_is_backfilled_is_as_if_it_had_been_there() {
+    let (old, new) = (rules(RULES), rules(&format!("{MORE}{}", RULES.replace("calls >= 40", "calls >= 37"))));
+    for killed in [false, true] {
+        let bench = Bench::new();
+        let known = Known::of(&[&old, &new]);
+        let open = |rules: &Arc<fineprint::plan::RuleSet>| {
+            let mut options = bench.options();
+            options.library = Arc::clone(&known) as Arc<dyn Library>;
+            let log = Log::open(&bench.db());
+            let fails = Arc::clone(&log.fails);
+            (bench.open_on(rules, options, log), fails)
+        };
+        let (mut live, fails) = open(&old);
+        hand_in(&live, 0..3_000);
+        let rules = [("refusals".to_string(), Carry::Backfill), ("many-calls".to_string(), Carry::Backfill)].into();
+        let carries = Carries { rules, otherwise: Carry::Reset };
+        let activated = live.activate(Arc::clone(&new), None, carries).unwrap().wait().unwrap();
+        assert_eq!((activated.fates["refusals"], activated.fates["many-calls"]), (Fate::Backfilled, Fate::Backfilled));
+        hand_in(&live, 3_000..3_200);
+        assert_eq!(live.status().changes_waiting, 1);
+        if killed {
+            fails.store(true, Ordering::Relaxed);
+            hand_in(&live, 3_200..3_300);
+            live.drain().unwrap_err();
+            (live, _) = open(&new);
+            assert_eq!(live.status().changes_waiting, 1);
+            hand_in(&live, 3_300..6_000);
+        } else {
+            hand_in(&live, 3_200..6_000);
+        }
+        live.drain().unwrap();
+        assert_eq!(live.status().changes_waiting, 0);
+        let log = bench.log();
+        let throughout = expected(&new, &events(0..6_000));
+        for rule in ["refusals", "elicits", "out-of-nowhere", "refused-then-silent"] {
+            assert!(of(&throughout, rule).len() > 20, "{rule}");
+            assert_eq!(of(&log, rule), of(&throughout, rule), "{rule}, killed: {killed}");
+        }
+        // Beside what the old one found, which stands under its own hash.
+        let own: Vec<_> = of(&log, "many-calls");
+        let missing = of(&throughout, "many-calls").into_iter().filter(|r| !own.contains(r)).count();
+        assert_eq!(missing, 0, "killed: {killed}");
+        let again = bench.again(&*known);
+        assert_eq!(told(&again.violations), log, "killed: {killed}");
+    }
+}
+
+/// What the journal does not hold cannot be counted from it, and it is said what is missing.
+#[test]
+fn what_the_journal_does_not_hold_is_said() {
+    let old = rules(RULES);
+    let cases = [
+        (MORE.replace("status = 403", "max_tokens = -1"), "it looks at `max_tokens`, which no rule did before"),
+        (MORE.replace("status = 403", "prompt has any of [\"other words\"]"), "it tests a text as no rule did before"),
+        (MORE.replace("count()", "distinct(prompt)"), "it uses the text of `prompt` itself"),
+    ];
+    for (more, says) in cases {
+        let new = rules(&format!("{RULES}{more}"));
+        let bench = Bench::new();
+        let mut options = bench.options();
+        options.library = Known::of(&[&old, &new]) as Arc<dyn Library>;
+        let live = bench.open(&old, options);
+        let carries = Carries { rules: [("refusals".to_string(), Carry::Backfill)].into(), otherwise: Carry::Reset };
+        let refused = live.activate(new, None, carries).unwrap().wait().unwrap_err().to_string();
+        assert!(refused.contains("`refusals` cannot be backfilled") && refused.contains(says), "{refused}");
+    }
+}
+
 /// A threshold that was lowered finds what was counted before.
 #[test]
 fn what_is_kept_counts_on() {

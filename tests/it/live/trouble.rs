@@ -8,6 +8,11 @@ use fineprint::runtime::live::{Busy, Phase};
 
 use super::{Bench, Known, Log, RULES, arrival, events, expected, hand_in, rules, told};
 
+#[expect(clippy::disallowed_methods, reason = "how long a test waits at most")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// However slow the log is, handing in does not wait for it; the queue stays within its bound, and says when it is full.
 #[test]
 fn a_slow_log_keeps_nobody_waiting() {
@@ -22,7 +27,7 @@ fn a_slow_log_keeps_nobody_waiting() {
     let (mut longest, mut at, mut busy) = (Duration::ZERO, 0, 0);
     while at < 4_000 {
         let body = events(at..at + 50);
-        let started = Instant::now();
+        let started = now();
         let handed = live.submit(body, "test", arrival(at + 50));
         longest = longest.max(started.elapsed());
         match handed {
@@ -55,7 +60,7 @@ fn a_dead_log_is_tried_again() {
     hand_in(&live, 0..700);
     fails.store(true, Ordering::Relaxed);
     hand_in(&live, 700..2_500);
-    let started = Instant::now();
+    let started = now();
     while live.status().commits_failed < 2 && started.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -84,7 +89,7 @@ fn findings_that_wait_are_bounded() {
     let mut options = bench.options();
     options.findings_waiting = 40;
     let live = bench.open_on(&rules, options, log);
-    let started = Instant::now();
+    let started = now();
     let mut at = 0;
     while started.elapsed() < Duration::from_secs(30) {
         match live.submit(events(at..at + 50), "test", arrival(at + 50)) {
@@ -132,7 +137,7 @@ fn a_journal_that_fails_is_gone_back_to() {
     let (dir, away) = (bench.dir.path().join("v.db.journal"), bench.dir.path().join("away"));
     std::fs::rename(&dir, &away).unwrap();
     let (mut at, mut lost) = (1_000, None);
-    let started = Instant::now();
+    let started = now();
     while lost.is_none() && started.elapsed() < Duration::from_secs(20) {
         match live.submit(events(at..at + 50), "test", arrival(at + 50)) {
             Ok(receipt) => match receipt.wait() {
@@ -144,7 +149,7 @@ fn a_journal_that_fails_is_gone_back_to() {
         }
     }
     let at = lost.expect("a receipt that says so");
-    let started = Instant::now();
+    let started = now();
     while live.status().phase != Phase::Failed && started.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(1));
     }
