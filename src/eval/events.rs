@@ -156,6 +156,19 @@ impl Events {
         self.reaches = reaches;
     }
 
+    /// The same for events that are held already, when rules take over: each is kept for at least as long as it was to be.
+    pub(crate) fn change_reaches(&mut self, reaches: Vec<i64>) {
+        let next = |own: &u8| {
+            let span = self.reaches.get(usize::from(*own)).copied().unwrap_or(i64::MAX);
+            let at = reaches.partition_point(|reach| *reach < span);
+            if at < reaches.len() { at as u8 } else { u8::MAX }
+        };
+        for chunk in &mut self.chunks {
+            chunk.reach.iter_mut().for_each(|own| *own = next(own));
+        }
+        self.reach(reaches);
+    }
+
     /// Says that the last event is to be kept for at least the reach of a number.
     pub(crate) fn keep(&mut self, reach: u8) {
         if let Some(last) = self.chunks.back_mut().and_then(|c| c.reach.last_mut()) {
@@ -164,11 +177,13 @@ impl Events {
     }
 
     /// The events of both, each once, in order; what the numbers of each become. At most `max` are held.
-    pub(crate) fn merge(self, other: Events, max: usize) -> (Events, Renumbered, Renumbered) {
+    pub(crate) fn merge(mut self, other: Events, max: usize) -> (Events, Renumbered, Renumbered) {
+        self.change_reaches(other.reaches.clone());
         let mut all = Events::from_number(0);
-        let (mut own, mut others) = (Vec::with_capacity(self.len()), Vec::with_capacity(other.len()));
-        let key = |e: &Held<'_>| (e.ts, e.id.to_string());
-        let (mut a, mut b) = (self.iter().peekable(), other.iter().peekable());
+        // 0 for those that were dropped from among the others.
+        let (mut own, mut others) = (vec![0; self.len()], vec![0; other.len()]);
+        let key = |(_, _, e): &(usize, u8, Held<'_>)| (e.ts, e.id.to_string());
+        let (mut a, mut b) = (self.placed().peekable(), other.placed().peekable());
         loop {
             let order = match (a.peek(), b.peek()) {
                 (None, None) => break,
@@ -178,25 +193,37 @@ impl Events {
             };
             let from_a = if order.is_le() { a.next() } else { None };
             let from_b = if order.is_ge() { b.next() } else { None };
-            let Some(event) = from_a.or(from_b) else { break };
+            let Some((_, _, event)) = from_a.or(from_b) else { break };
             // Behind one number for what is held no more.
             let number = all.push(event, max) + 1;
-            if order.is_le() {
-                own.push(number);
-            }
-            if order.is_ge() {
-                others.push(number);
+            for (from, numbers) in [(from_a, &mut own), (from_b, &mut others)] {
+                let Some((place, reach, _)) = from else { continue };
+                all.keep(reach);
+                if let Some(own) = numbers.get_mut(place) {
+                    *own = number;
+                }
             }
         }
         let (own, others) =
             (Renumbered { first: self.first, numbers: own }, Renumbered { first: other.first, numbers: others });
-        let shifted = Events { first: all.first + 1, next: all.next + 1, chunks: all.chunks };
+        let mut shifted = Events { first: all.first + 1, next: all.next + 1, chunks: all.chunks, ..Events::default() };
+        shifted.reach(self.reaches.clone());
         (shifted, own, others)
+    }
+
+    /// All events held, in order: how many numbers behind the first, which reach, and the event.
+    fn placed(&self) -> impl Iterator<Item = (usize, u8, Held<'_>)> {
+        self.chunks.iter().enumerate().flat_map(|(chunk, c)| {
+            (0..c.ts.len()).filter_map(move |at| {
+                let place = if c.left.is_empty() { at } else { usize::from(*c.left.get(at)?) };
+                Some((chunk * CHUNK + place, *c.reach.get(at)?, c.get(at)?))
+            })
+        })
     }
 
     /// All events held, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Held<'_>> {
-        self.chunks.iter().flat_map(|c| (0..c.ts.len()).filter_map(|at| c.get(at)))
+        self.placed().map(|(_, _, held)| held)
     }
 
     /// Forgets the events before a number, once they are a quarter of all.
@@ -205,6 +232,7 @@ impl Events {
         if gone == 0 || gone < self.len() / 4 {
             return;
         }
+        // States by key keep all events alike: none is dropped from among the others.
         let all = std::mem::replace(self, Events::from_number(before.min(self.next)));
         all.iter().skip(gone).for_each(|held| {
             self.push(held, usize::MAX);

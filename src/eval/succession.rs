@@ -508,6 +508,9 @@ impl Evaluator {
         self.reach = fresh.reach;
         self.room = fresh.room;
         self.router = router;
+        let (all, each) = rules.reaches();
+        self.events.change_reaches(all);
+        self.reaches = each;
         self.rules = rules;
         self.account_all();
         // Each tells anew when it is due.

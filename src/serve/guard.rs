@@ -203,7 +203,7 @@ pub(crate) fn is_of(headers: &HeaderMap, forms: &[&str]) -> Result<(), Refusal> 
         Some(end) => of.ends_with(end),
         None => of == **form,
     };
-    if forms.iter().any(|form| fits(&form)) {
+    if forms.iter().any(fits) {
         return Ok(());
     }
     let is = if of.is_empty() { "is missing".to_string() } else { format!("is `{}`", of.escape_debug()) };

@@ -122,7 +122,7 @@ mod tests {
         let app = App::new(Config::default());
         let of_panics = app.clone();
         let bug = routing::get(|| async {
-            let nothing: Option<&str> = None;
+            let nothing: Option<String> = Vec::new().pop();
             nothing.unwrap()
         });
         let router: Router =

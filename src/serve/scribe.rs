@@ -37,6 +37,9 @@ struct Later {
     finding: Violation,
 }
 
+/// What decisions agree in that share a row: account, key, rules, actions.
+type Alike = (Option<String>, Option<String>, Vec<String>, Vec<String>);
+
 /// Writes until the inbox is closed and worked off.
 pub(crate) struct Scribe {
     app: App,
@@ -230,7 +233,7 @@ impl Scribe {
 
     /// Takes given decisions in: those that let pass share a row.
     fn keep(&mut self, given: Vec<Given>) {
-        let mut alike: HashMap<(Option<String>, Option<String>, Vec<String>, Vec<String>), usize> = HashMap::new();
+        let mut alike: HashMap<Alike, usize> = HashMap::new();
         let mut lost = 0;
         for g in given {
             if g.decision.verdict.passes() {

@@ -51,6 +51,9 @@ pub(crate) struct Which {
     cursor: Option<String>,
 }
 
+/// A place in the log: when a violation was opened, and its id.
+type Place = (Timestamp, String);
+
 /// A page of violations, by when they were opened.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Violations {
@@ -62,7 +65,7 @@ pub(crate) struct Violations {
 }
 
 impl Which {
-    fn filter(self) -> Result<(Filter, u64, Option<(Timestamp, String)>), Refusal> {
+    fn filter(self) -> Result<(Filter, u64, Option<Place>), Refusal> {
         let filter = Filter {
             severity_min: query::severity(self.severity.as_deref())?,
             status: query::status(self.status.as_deref())?,
