@@ -1,7 +1,6 @@
 //! Whom a rule's actions bear on no more, for answers that do not come from the table.
 
-use super::table::{Caller, Table};
-use super::target::Scope;
+use super::{Caller, Scope, Table};
 
 impl Table {
     /// Whether a person has taken a caller out of what a rule does.
