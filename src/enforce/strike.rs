@@ -13,8 +13,8 @@ use crate::violation::{Enforced, Evidence, Status, Violation};
 /// A rule that has answered a call at arrival, and whose actions outlast the call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strike {
-    /// What stands in place of its finding: rule, clauses, the call's time, account, key and organisation. Its id is no violation's: the
-    /// call may never become one.
+    /// What stands in place of its finding: rule, clauses, the call's time, account, key and organisation. Its id is that of the finding
+    /// where that is known at arrival; otherwise no violation has it, for the call may never become one.
     violation: Violation,
     /// The rule's actions.
     actions: Vec<Action>,
@@ -26,19 +26,20 @@ pub fn is_at_arrival(action: &Action) -> bool {
 }
 
 impl Strike {
-    /// A rule that has answered the call of an event. `whom` are its account, key and organisation.
+    /// A rule that has answered the call of an event: its id and time, and the violation where its id is known. `whom` are its account, key
+    /// and organisation.
     pub fn new(
         rule: &Rule,
         rule_hash: &str,
         clauses: Vec<Enforced>,
-        event: &str,
-        at: Timestamp,
+        (event, at, violation): (&str, Timestamp, Option<&str>),
         whom: [Option<&str>; 3],
     ) -> Strike {
         let [account, key, org] = whom;
+        let id = violation.map_or_else(|| id(&["at arrival", &rule.name, rule_hash, event]), str::to_string);
         let part = |name: &str, value: Option<&str>| value.map(|v| (name.to_string(), v.to_string()));
         let violation = Violation {
-            id: id(&["at arrival", &rule.name, rule_hash, event]),
+            id,
             rule: rule.name.clone(),
             rule_hash: rule_hash.to_string(),
             clauses,

@@ -235,14 +235,8 @@ impl Gate {
             if acts.mode != Mode::Shadow && heard.before.is_none() && rule.actions.iter().any(is_at_arrival) {
                 let Caller { account, key, org } = caller(event);
                 let clauses = clauses(active.rules.program(), &rule.enforces, event.ts());
-                course.strikes.push(Strike::new(
-                    rule,
-                    &plan.hash,
-                    clauses,
-                    event.id(),
-                    event.ts(),
-                    [account, key, org],
-                ));
+                let of = (event.id(), event.ts(), violation.as_deref());
+                course.strikes.push(Strike::new(rule, &plan.hash, clauses, of, [account, key, org]));
             }
             let effective = acts.effective(verdict);
             course.bearing.push(Bearing {

@@ -1,4 +1,5 @@
 //! The server, over real sockets: the built command on a port of its own.
+#![allow(clippy::disallowed_methods, reason = "how long a test waits at most, and events of now")]
 
 /// Channels.
 mod alerts;

@@ -151,3 +151,60 @@ fn calls_without_records_and_records_without_calls_are_told_once_both_kinds_are_
     let minutes = server.get("/v1/gaps").json();
     assert!(minutes["minutes"].as_array().unwrap().iter().all(|m| m["source"] == "gw"), "{minutes}");
 }
+
+const COMPLETIONS: &str = r#"
+policy acme.terms version 2025-09-15 {
+  title "Acme Terms"
+  url   "https://example.com/terms"
+  clause probes at "3.1"
+    "Keys are not to be probed."
+}
+
+rule probe {
+  enforces acme.terms.probes
+  severity high
+  mode     enforce
+  on       completion where max_tokens <= 0
+  action   block account for 1h
+  because  "a call asked for {max_tokens} tokens"
+}
+
+rule burst {
+  enforces acme.terms.probes
+  severity high
+  mode     enforce
+  on       completion
+  per      account
+  over     1m
+  when     count() >= 3
+  action   after review: block account for 7d
+  action   flag account for 2h
+  because  "{account} came often"
+}
+"#;
+
+/// A refused request becomes no completion, so there is never a finding: what the rule says is to happen happens all the same.
+#[test]
+fn what_a_rule_does_outlasts_the_request_that_it_refused() {
+    let server = Server::start(&Options { config: AT_ONCE, rules: COMPLETIONS });
+    let refused = decide(&server, "q1", "mallory", r#""max_tokens":0,"call":"c1""#);
+    assert_eq!((&refused["decision"], &refused["actions"]), (&"block".into(), &serde_json::json!([])));
+    let action = action_of(&server, "mallory", "in_force");
+    assert_eq!((&action["rule"], &action["action"]), (&"probe".into(), &"block account for 1h".into()), "{action}");
+    let next = decide(&server, "q2", "mallory", r#""max_tokens":9,"call":"c2""#);
+    assert_eq!((&next["decision"], &next["actions"]), (&"block".into(), &Value::from_iter([action["id"].clone()])));
+    // Once is enough, however often it is tried.
+    for n in 3..6 {
+        decide(&server, &format!("q{n}"), "mallory", r#""max_tokens":0,"call":"c3""#);
+    }
+    // What waits for a person does not begin by itself, and what a flag says does.
+    for n in 0..4 {
+        decide(&server, &format!("b{n}"), "bob", &format!(r#""max_tokens":9,"call":"b{n}""#));
+    }
+    let flag = action_of(&server, "bob", "in_force");
+    assert_eq!(flag["action"], "flag account for 2h", "{flag}");
+    for target in ["mallory", "bob"] {
+        let all = server.get(&format!("/v1/actions?target={target}")).json();
+        assert_eq!(all["actions"].as_array().unwrap().len(), 1, "{all}");
+    }
+}
