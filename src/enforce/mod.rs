@@ -31,7 +31,7 @@ pub use json::{action_json, entry_json};
 pub use people::Refusal;
 pub use propose::public_reason;
 pub use snapshot::{SNAPSHOT_VERSION, Unreadable};
-pub use strike::{Strike, is_at_arrival};
 pub use standing::{Caller, InForce, STANDING_MAX};
+pub use strike::{Strike, is_at_arrival};
 pub use table::{DUE_MAX, Options, Table};
 pub use target::{Held, Scope, Terms};
