@@ -224,6 +224,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::PinsChanged`] where they differ and `changed` refuses.
     pub async fn pin(&mut self, pins: &Pins, changed: RulesChanged) -> Result<Pinned, StoreError> {
+        if self.begun {
+            let pinned = self.pin_within(pins, changed).await;
+            return self.undo_where_failed(pinned).await;
+        }
         let path = &self.path;
         let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.at("pin", path)?;
@@ -284,6 +288,16 @@ impl Store {
     ) -> Result<Verified, StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
         verify::verify(&self.path, &mut tx, key, anchors, progress).await
+    }
+
+    /// Within a batch that has begun, rules change with its commit, or not at all.
+    async fn pin_within(&mut self, pins: &Pins, changed: RulesChanged) -> Result<Pinned, StoreError> {
+        let path = &self.path;
+        let writer = self.writer.as_mut().ok_or_else(|| StoreError::ReadOnly { path: path.clone() })?;
+        let mut seals = Vec::new();
+        let pinned = pins::pin(path, writer, pins, changed, &mut seals).await?;
+        sealed::append(path, writer, &seals, self.signer.as_ref()).await?;
+        Ok(pinned)
     }
 
     /// Violations in order of (opened_at, id), at most `filter.limit`.
