@@ -45,12 +45,11 @@ fn a_finding_becomes_an_action_that_refuses_the_account_until_somebody_releases_
     assert_eq!(server.get(&format!("/v1/violations/{short}")).json()["id"], id);
 
     let action = action_of(&server, "mallory", "in_force");
-    // It began with the call that was refused, before there was a finding.
-    assert_eq!(action["rule"], "probe");
+    assert_eq!(action["violation"], id);
     let refused = decide(&server, "p2", "mallory", "");
     assert_eq!(refused["decision"], "block");
     assert_eq!(refused["actions"], Value::from_iter([action["id"].clone()]));
-    assert_eq!(refused["violations"], Value::from_iter([action["violation"].clone()]));
+    assert_eq!(refused["violations"], Value::from_iter([id]));
     assert!(refused["retry_after_s"].as_u64().is_some_and(|s| s > 3_000 && s <= 3_600), "{refused}");
     assert_eq!(decide(&server, "p3", "alice", "")["decision"], "allow");
 
