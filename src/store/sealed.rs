@@ -92,7 +92,9 @@ const INSERT: Insertion =
     Insertion { head: "INSERT INTO entries (seq, kind, subject, digest) VALUES", tuple: "(?, ?, ?, ?)", tail: "" };
 const SIGN: &str = "INSERT INTO signed (key, size, note) VALUES (?1, ?2, ?3) \
      ON CONFLICT (key) DO UPDATE SET size = excluded.size, note = excluded.note";
-const SIGNED: &str = "SELECT key, note, size FROM signed ORDER BY size, key";
+/// Of two that reach as far the later one last.
+const SIGNED: &str = "SELECT s.key, s.note, s.size FROM signed AS s ORDER BY s.size, \
+     (SELECT max(e.seq) FROM entries AS e WHERE e.kind = 'key' AND e.subject = s.key), s.key";
 /// The key that came last.
 const KEY: &str = "SELECT subject FROM entries WHERE kind = 'key' ORDER BY seq DESC LIMIT 1";
 const VIOLATIONS: &str = "SELECT id, digest FROM violations ORDER BY opened_at, id";

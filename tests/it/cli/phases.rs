@@ -131,13 +131,13 @@ fn child_that_ends_within_a_commit() {
 #[test]
 fn a_run_that_ends_within_a_commit_goes_on_as_if_nothing_had_happened() {
     let bench = Bench::new();
-    let mut all = events(8_000);
+    let mut all = events(16_000);
     all.iter_mut().step_by(50).for_each(|e| *e = "no JSON".to_string());
     bench.write("e.jsonl", lines(&all));
     play(bench.dir.path(), "whole.db", None);
     let (export, books) = (bench.export("whole.db"), bench.books("whole.db"));
     let rejects = |db: &str| std::fs::read_to_string(bench.path(&format!("{db}.rejects"))).unwrap();
-    assert_eq!(books["received"], 8_000);
+    assert_eq!(books["received"], 16_000);
     assert!(export.lines().count() > 50);
     for (number, phase) in PHASES.into_iter().enumerate() {
         let db = format!("{number}.db");
