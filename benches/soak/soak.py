@@ -4,7 +4,8 @@
     soak.py FINEPRINT WORK [MINUTES]
 
 Each account is asked about by one thread, which counts along: a decision that differs from its own count is wrong. A call that
-was under way when the server was killed may or may not have counted; then both counts are right. At the end the books are held
+was under way when the server was killed, or was answered in the second before, may or may not have counted (a decision does not wait
+for the journal to be on the disk); then both counts are right. At the end the books are held
 against what was acknowledged, the findings against a run over the journal, and the memory against itself.
 """
 import collections, http.client, json, os, pathlib, random, signal, socket, sqlite3, subprocess, sys, threading, time
@@ -39,7 +40,7 @@ rule probe {{
   severity high
   mode     enforce
   on       completion where max_tokens = 0
-  action   challenge account
+  action   challenge account for 2s
   because  "{{account}} probed"
 }}
 rule spread {{
@@ -69,10 +70,12 @@ rule changing {{
 """
 (rules / "fixed.tos").write_text(FIXED)
 (rules / "changing.tos").write_text(CHANGING.format(n=100))
+# What is found is seen within seconds.
+(work / "serve.yaml").write_text("stream: {lateness: 5s}\n")
 
 ends = time.monotonic() + minutes * 60
 stop = threading.Event()
-counts, wrong, waits = collections.Counter(), [], []
+counts, wrong, waits, killed = collections.Counter(), [], [], []
 lock, changing = threading.Lock(), threading.Lock()
 
 class Server:
@@ -83,7 +86,7 @@ class Server:
         began = time.monotonic()
         log = open(work / "server.log", "a")
         self.process = subprocess.Popen(
-            [fineprint, "serve", "--rules", rules, "--db", db, "--listen", f"127.0.0.1:{self.port or 0}", "--log", "warn"],
+            [fineprint, "serve", "--config", work / "serve.yaml", "--rules", rules, "--db", db, "--listen", f"127.0.0.1:{self.port or 0}", "--log", "warn"],
             stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
         assert "listening on" in line, line
@@ -109,6 +112,7 @@ class Server:
             code = self.process.wait(60)
             assert code == 0, f"SIGTERM: {code}"
         else:
+            killed.append(now_ns())
             self.process.kill()
             self.process.wait(60)
         counts[f"ended by SIG{how}"] += 1
@@ -137,8 +141,15 @@ class Account:
 def client(number):
     rng = random.Random(number)
     accounts = [Account(f"acct-{number}-{i}") for i in range(400)]
-    connection, n = None, 0
+    connection, n, recent, kills = None, 0, collections.deque(), 0
     while not stop.is_set():
+        if kills < len(killed):
+            since, kills = killed[kills] - 10**9, kills + 1
+            for account, ns, answered in recent:
+                if answered >= since:
+                    account.sure[ns // 10**9 // STEP_S] -= 1
+                    account.count(ns, sure=False)
+            recent.clear()
         if not server.up.wait(0.2):
             connection = None
             continue
@@ -168,6 +179,9 @@ def client(number):
             wrong.append((event, status, body))
             continue
         account.count(ns)
+        recent.append((account, ns, now_ns()))
+        while recent and recent[0][2] < now_ns() - 3 * 10**9:
+            recent.popleft()
         sure, perhaps = account.within(ns)
         may = set()
         if probe:
@@ -275,6 +289,13 @@ kills = counts["ended by SIGKILL"]
 print(f"answered {sure}, at most {most}, received {books['received']}, kills {kills}")
 # Each kill may take what was answered within the last group of the journal: it is not waited for.
 assert sure - kills * 2000 <= books["received"] <= most, (sure, most, books)
+
+# Findings: a run over the journal, under the rules that were in force when, finds the same.
+again = subprocess.run([fineprint, "replay", "--lateness", "5s", "--journal", db], capture_output=True, text=True)
+print(again.stdout.strip())
+found = sqlite3.connect(db).execute("SELECT count(*) FROM violations").fetchone()[0]
+assert again.returncode == 0 and found > 0 and f"{found:,} violations are found again" in again.stdout, (found, again)
+assert subprocess.run([fineprint, "verify", "--db", db], capture_output=True).returncode == 0
 
 canary = b"canary-"
 for path in work.rglob("*"):

@@ -6,6 +6,7 @@ use super::record::said;
 use super::{Keyed, KeyedError, Partition, PartitionKind, Record, Step, ceil};
 use crate::eval::outcome::Budget;
 use crate::eval::{Outcomes, in_order};
+use crate::plan::rule::ShapePlan;
 use crate::violation::Violation;
 
 impl Keyed {
@@ -20,7 +21,11 @@ impl Keyed {
         let (opened, _) = self.opened(record)?;
         let partition = Partition { kind: PartitionKind::Budget(number), key: 0 };
         let parts = self.parts(state)?;
-        let (state, timer) = self.append(partition, parts, opened, ceil(opened), record)?;
+        // At the watermark itself events may still come: a rule on single events may find another that opened then.
+        let is_single =
+            matches!(self.rules.rules.get(number as usize).map(|r| &r.shape), Some(ShapePlan::Single { .. }));
+        let due = if is_single { opened.saturating_add(1) } else { opened };
+        let (state, timer) = self.append(partition, parts, opened, ceil(due), record)?;
         Ok(Step { state: Some(state), timer: told(timer), ..Step::default() })
     }
 
