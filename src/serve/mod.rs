@@ -1,6 +1,6 @@
 //! The server: decisions, ingest and the log over HTTP and gRPC.
 //!
-//! A request passes `listen` (connections), `guard` (who, how much, how long) and its route; [`state::App`] answers decisions
+//! A request passes `listen` (connections), `guard` (who, how much, how long) and its route; `App` answers decisions
 //! from memory. Reads the clock and passes time down. Knows no terminal.
 
 mod actions;
