@@ -10,8 +10,8 @@ rng = random.Random(int(sys.argv[5]) if len(sys.argv) > 5 else 7)
 python = pathlib.Path(__file__).parent.parent / "examples/verify/verify_log.py"
 copy = work / "altered.db"
 TABLES = {
-    "violations": ["id", "rule", "rule_hash", "policy", "clause", "severity", "confidence", "mode", "status", "n_accounts", "digest", "record"],
-    "violation_accounts": ["account"],
+    "violations": ["id", "rule", "rule_hash", "policy", "clause", "severity", "confidence", "mode", "status", "n_accounts", "opened_at", "updated_at", "closed_at", "digest", "record"],
+    "violation_accounts": ["account", "opened_at"],
     "entries": ["seq", "kind", "subject", "digest"],
     "tree": ["size", "roots"],
     "signed": ["key", "size", "note"],

@@ -6,7 +6,7 @@
 Entries (RFC 6962 tree over `fineprint entry 1` lines) against the signed checkpoint (C2SP note, Ed25519), and violations,
 decisions, rule sets and the standing of the log against their entries.
 """
-import base64, hashlib, json, sqlite3, sys
+import base64, calendar, hashlib, json, sqlite3, sys, time
 
 # Ed25519 after RFC 8032, section 6: verification alone, and strict about encodings.
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
@@ -55,6 +55,12 @@ def sha(data):
 
 def canonical(value):
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+def ns(text):
+    if text is None:
+        return None
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(fraction.ljust(9, "0") or 0)
 
 problems = []
 def wrong(what):
@@ -113,16 +119,17 @@ def main(db, given=None):
 
     # What the log holds, against its entries.
     ranks = (["info", "low", "medium", "high", "critical"], ["low", "medium", "high"])
-    named = set(rows("SELECT violation, account FROM violation_accounts"))
-    for v in rows("SELECT id, digest, record, rule, rule_hash, policy, clause, mode, status, severity, confidence, n_accounts FROM violations"):
+    named = set(rows("SELECT violation, account, opened_at FROM violation_accounts"))
+    for v in rows("SELECT id, digest, record, rule, rule_hash, policy, clause, mode, status, severity, confidence, n_accounts, updated_at, closed_at, opened_at FROM violations"):
         seal, said = violations.pop(v[0], None), {}
         seal == sha(v[2]) == v[1] or wrong(f"violation {v[0]}: is not what its entry seals")
         try:
             said = json.loads(v[2])
             copied = [said[k] for k in ("id", "rule", "rule_hash", "policy", "clause", "mode", "status")]
             copied += [ranks[0].index(said["severity"]), ranks[1].index(said["confidence"]), len(said["accounts"])]
+            copied += [ns(said[k]) for k in ("updated_at", "closed_at", "opened_at")]
             copied == [v[0], *v[3:]] or wrong(f"violation {v[0]}: its columns are not those of its record")
-            accounts = {(v[0], a) for a in said["accounts"]}
+            accounts = {(v[0], a, v[-1]) for a in said["accounts"]}
             accounts <= named or wrong(f"violation {v[0]}: is not found by all its accounts")
             named -= accounts
         except (ValueError, KeyError, TypeError):
