@@ -107,7 +107,12 @@ pub(crate) fn start(app: App, files: Files) -> std::io::Result<Reloader> {
     let reloader = Reloader(wake.clone());
     std::thread::Builder::new().name("reload".to_string()).spawn(move || {
         // The watcher lives as long as the thread.
-        let _watcher = app.config.reload.watch.then(|| watch(&files, wake));
+        let _watcher = app.config.reload.watch.then(|| watch(&files, wake.clone()));
+        if app.config.reload.watch {
+            // What was written after the rules were read and before they were watched, nobody has told.
+            let _ = wake.send(Wake::Changed);
+        }
+        drop(wake);
         work(&app, &files, &woken);
     })?;
     Ok(reloader)
