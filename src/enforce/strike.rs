@@ -64,11 +64,6 @@ impl Strike {
         };
         Strike { violation, actions: rule.actions.clone() }
     }
-
-    /// Name of the rule.
-    pub fn rule(&self) -> &str {
-        &self.violation.rule
-    }
 }
 
 impl Table {

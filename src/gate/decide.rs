@@ -138,16 +138,15 @@ impl Gate {
         asker.route(&active.rules, &active.plans, event);
         self.settle(asker, event, heard);
         let mut course = Course::default();
+        // First what holds already: a rule begins nothing anew that it has begun.
+        self.stand(asker, event, heard, &mut course);
         for found in &asker.found {
             if !found.excepted && self.fires(active, asker, event, heard, found, &mut course) {
                 self.bear(active, asker, event, heard, found, &mut course);
             }
         }
-        self.stand(asker, event, heard, &mut course);
         self.reserve(active, worker, event, heard, &mut course);
-        let Course { bearing, tokens, ahead, mut strikes, reserved } = course;
-        // What a rule has begun already is not begun again.
-        strikes.retain(|s| !bearing.iter().any(|b| b.action.is_some() && b.rule == s.rule()));
+        let Course { bearing, tokens, ahead, strikes, reserved } = course;
         let decision = together(bearing);
         let passes = decision.verdict.passes();
         if passes {
@@ -232,7 +231,9 @@ impl Gate {
             if verdict == Verdict::Allow && acts.throttles.is_empty() {
                 continue;
             }
-            if acts.mode != Mode::Shadow && heard.before.is_none() && rule.actions.iter().any(is_at_arrival) {
+            let has_begun = || course.bearing.iter().any(|b| b.action.is_some() && b.rule == rule.name);
+            let begins = acts.mode != Mode::Shadow && heard.before.is_none();
+            if begins && rule.actions.iter().any(is_at_arrival) && !has_begun() {
                 let Caller { account, key, org } = caller(event);
                 let clauses = clauses(active.rules.program(), &rule.enforces, event.ts());
                 let of = (event.id(), event.ts(), violation.as_deref());

@@ -54,7 +54,8 @@ enum InputType {
 /// # Errors
 /// What is wrong with the body, without any of its values.
 pub fn read(edge: &Edge, arrival: Arrival, record: &[u8]) -> Result<Asked, String> {
-    let asked: Guarded = serde_json::from_slice(record).map_err(|e| wrong("a guardrail request of LiteLLM", &e))?;
+    let asked: Guarded =
+        serde_json::from_slice(record).map_err(|e| wrong("a guardrail request of LiteLLM", record, &e))?;
     let kind = match asked.input_type {
         InputType::Request => Kind::Request,
         InputType::Response => Kind::Completion,
@@ -111,7 +112,7 @@ fn headers(found: &Map<String, Json>) -> HeaderMap {
 }
 
 /// What is wrong with a body; the parser's own words would show values.
-pub(crate) fn wrong(what: &str, error: &serde_json::Error) -> String {
+pub(crate) fn wrong(what: &str, record: &[u8], error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let said = error.to_string();
     let why = match error.classify() {
@@ -122,6 +123,10 @@ pub(crate) fn wrong(what: &str, error: &serde_json::Error) -> String {
             None => format!("a value of the wrong type at line {line} column {column}"),
         },
         serde_json::error::Category::Eof => format!("the text ends too early, at line {line} column {column}"),
+        // Of a number where a word is expected the parser says the same as of no JSON at all.
+        _ if serde_json::from_slice::<serde_json::Value>(record).is_ok() => {
+            format!("a value of the wrong type at line {line} column {column}")
+        }
         _ => format!("no JSON at line {line} column {column}"),
     };
     format!("the body is not {what}: {why}")

@@ -59,7 +59,7 @@ struct Body {
 /// # Errors
 /// What is wrong with the body, without any of its values.
 pub fn read(edge: &Edge, arrival: Arrival, headers: &HeaderMap, record: &[u8]) -> Result<Asked, String> {
-    let hooked: Hooked = serde_json::from_slice(record).map_err(|e| wrong("a webhook of Portkey", &e))?;
+    let hooked: Hooked = serde_json::from_slice(record).map_err(|e| wrong("a webhook of Portkey", record, &e))?;
     let kind = match hooked.event_type {
         EventType::Before => Kind::Request,
         EventType::After => Kind::Completion,

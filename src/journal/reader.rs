@@ -100,16 +100,10 @@ impl Iterator for Reader {
 impl Reader {
     fn advance(&mut self) -> Result<Option<Projection>, JournalError> {
         loop {
-            if let Some(open) = &self.open {
-                let rest = self.frame.get(self.taken..).unwrap_or_default();
-                if !rest.is_empty() {
-                    let mut after = rest;
-                    let (ts, record) =
-                        take_record(&mut after).ok_or_else(|| open.damaged("a record of the frame is cut off"))?;
-                    let projection = Projection { segment: open.header.segment, ts, record: record.to_vec() };
-                    self.taken = self.frame.len() - after.len();
-                    return Ok(Some(projection));
-                }
+            if let Some(open) = &self.open
+                && let Some(projection) = open.take(&self.frame, &mut self.taken)?
+            {
+                return Ok(Some(projection));
             }
             self.frame.clear();
             self.taken = 0;
@@ -160,6 +154,17 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
+    /// The next record of a frame of this segment, of which so many bytes are taken; `None` at its end.
+    pub(super) fn take(&self, frame: &[u8], taken: &mut usize) -> Result<Option<Projection>, JournalError> {
+        let mut rest = frame.get(*taken..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let (ts, record) = take_record(&mut rest).ok_or_else(|| self.damaged("a record of the frame is cut off"))?;
+        *taken = frame.len() - rest.len();
+        Ok(Some(Projection { segment: self.header.segment, ts, record: record.to_vec() }))
+    }
+
     /// Opens a segment and reads its header; nothing beyond `limit` bytes is read.
     pub(super) fn begin(dir: &Path, segment: u64, limit: Option<u64>) -> Result<Self, JournalError> {
         let path = segment_path(dir, segment);

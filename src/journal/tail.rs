@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::format::{segment_path, take_record};
+use super::format::segment_path;
 use super::reader::{OpenSegment, list};
 use super::{JournalError, Position, Projection};
 
@@ -51,16 +51,10 @@ impl Tail {
     /// Damage before the end, and what the file system says.
     pub fn next_record(&mut self) -> Result<Option<Projection>, JournalError> {
         loop {
-            if let Some(open) = &self.open {
-                let rest = self.frame.get(self.taken..).unwrap_or_default();
-                if !rest.is_empty() {
-                    let mut after = rest;
-                    let (ts, record) =
-                        take_record(&mut after).ok_or_else(|| open.damaged("a record of the frame is cut off"))?;
-                    let projection = Projection { segment: open.header.segment, ts, record: record.to_vec() };
-                    self.taken = self.frame.len() - after.len();
-                    return Ok(Some(projection));
-                }
+            if let Some(open) = &self.open
+                && let Some(projection) = open.take(&self.frame, &mut self.taken)?
+            {
+                return Ok(Some(projection));
             }
             self.frame.clear();
             self.taken = 0;

@@ -111,8 +111,8 @@ impl Limit<'_> {
 impl RuleSet {
     /// The limits, in the order of their rules.
     pub fn limits(&self) -> impl Iterator<Item = Limit<'_>> {
-        let numbered = self.rules.iter().zip(&self.program.rules).zip(0u32..);
-        numbered.filter_map(|((plan, rule), number)| {
+        self.limits.iter().filter_map(|&number| {
+            let (plan, rule) = self.rules.get(number as usize).zip(self.program().rules.get(number as usize))?;
             let (limit, window) = plan.limit.as_ref().zip(plan.window())?;
             Some(Limit { number, rule, plan, window, limit })
         })

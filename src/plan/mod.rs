@@ -76,6 +76,8 @@ pub struct RuleSet {
     pub(crate) n_sequences: usize,
     /// Per rule, the rules of its definition, itself first; empty for a rule that follows another.
     pub(crate) members: Vec<Vec<u32>>,
+    /// Rules that are limits, by number: each call asks all of them.
+    pub(crate) limits: Vec<u32>,
     /// Fields that any rule reads, for the journal.
     pub(crate) fields_read: Vec<FieldId>,
     /// Template fingerprints that any rule asks for.
@@ -152,6 +154,7 @@ impl RuleSet {
                 leaders.map(|(n, (plan, _))| (n as u32, plan.filter_of(kind))).chain(series).collect();
             Index::new(&filters, &nodes)
         });
+        let limits = rules.iter().zip(0u32..).filter(|(plan, _)| plan.limit.is_some()).map(|(_, n)| n).collect();
         let prefilters = prefilters(&nodes);
         let fields_read = fields_read(&program);
         let bundle_hash = bundle_hash(&program, &data, &rules);
@@ -166,6 +169,7 @@ impl RuleSet {
             n_windowed: n_windowed as usize,
             n_sequences: n_sequences as usize,
             members,
+            limits,
             fields_read,
             wordings,
             links,

@@ -11,12 +11,13 @@ use super::{arrival, edge_with, said};
 fn what_breaks_a_contract_is_refused_with_what_is_wrong() {
     let edge = edge_with(GatewayOptions::default());
     let deep = format!("{{\"input_type\":\"request\",\"structured_messages\":{}", "[".repeat(100_000));
-    let at_litellm: [(&[u8], &str); 9] = [
+    let at_litellm: [(&[u8], &str); 10] = [
         (b"", "ends too early"),
         (b"[1]", "not a guardrail request of LiteLLM"),
         (b"{", "ends too early"),
         (b"{}", "missing field `input_type`"),
         (br#"{"input_type":"secret-value"}"#, "expected `request` or `response`"),
+        (br#"{"input_type":7,"model":"secret-value"}"#, "a value of the wrong type at line 1"),
         (br#"{"input_type":"request","texts":"secret-value"}"#, "expected a sequence"),
         (br#"{"input_type":"request","model":{"a":"secret-value"}}"#, "expected a string"),
         (b"{\"input_type\":\"request\",\"model\":\"\xff\xfe\"}", "no JSON at line 1"),
