@@ -28,6 +28,10 @@ use fineprint::runtime::{InputSpec, Outputs, RunOptions, SqliteSink, Summary, ex
 use fineprint::store::{Pins, RulesChanged};
 use fineprint::time::{Duration, Timestamp};
 
+/// As the command allocates.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How often the sample passes.
 const PASSES: i64 = 20;
 

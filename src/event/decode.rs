@@ -456,7 +456,7 @@ impl Decoder {
         if line.len() > EVENT_BYTES_MAX {
             return Err(Reject::too_long());
         }
-        let text = std::str::from_utf8(line).map_err(|e| Reject::invalid_utf8(e.valid_up_to()))?;
+        let text = simdutf8::compat::from_utf8(line).map_err(|e| Reject::invalid_utf8(e.valid_up_to()))?;
         let mut scanner = Scanner::new(text);
         if scanner.peek() != Some(b'{') {
             // Tells what is no JSON at all from what is JSON of another kind.

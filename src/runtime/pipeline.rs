@@ -18,10 +18,10 @@ use crate::plan::RuleSet;
 
 /// Most records of a batch.
 const BATCH_RECORDS_MAX: usize = 512;
-/// A batch is handed on once its events have so many bytes of text.
-const BATCH_BYTES: usize = 512 << 10;
+/// A batch is handed on once its events have so many bytes of text: few enough that they stay in the cache of the core that reads them.
+const BATCH_BYTES: usize = 128 << 10;
 /// Batches that wait before each thread.
-const QUEUE_BATCHES_MAX: usize = 1;
+const QUEUE_BATCHES_MAX: usize = 2;
 /// Most threads that route.
 const ROUTERS_MAX: usize = 4;
 
