@@ -343,6 +343,20 @@ impl Config {
         serde_yaml::from_str(text).map_err(|e| wrong(&e.to_string()))
     }
 
+    /// Who may call and do what, by name, for the log: hashes of keys and certificates, never a key.
+    pub(crate) fn callers(&self) -> serde_json::Value {
+        let hex = |digest: &Digest| digest.0.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let one = |kind: &str, name: &str, sha256: Option<&Digest>, may: &[Right]| {
+            let may: std::collections::BTreeSet<&str> = may.iter().map(|right| right.word()).collect();
+            serde_json::json!({ "name": name, "kind": kind, "sha256": sha256.map(hex), "may": may })
+        };
+        let keys = self.keys.iter().map(|k| (&k.name, one("key", &k.name, Some(&k.sha256), &k.may)));
+        let clients = self.tls.iter().flat_map(|tls| &tls.clients);
+        let clients = clients.map(|c| (&c.name, one("certificate", &c.name, c.sha256.as_ref(), &c.may)));
+        let all: BTreeMap<&String, serde_json::Value> = keys.chain(clients).collect();
+        serde_json::Value::from_iter(all.into_values())
+    }
+
     /// Whether what it says can be done, as far as that can be told without the world.
     ///
     /// # Errors

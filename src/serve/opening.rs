@@ -11,7 +11,7 @@ use super::clock;
 use super::config::{ChangedRule, Reload};
 use super::engine::{Engine, InForce};
 use super::gaps::Gaps;
-use super::inbox::{FINDINGS_WAITING_MAX, Inbox};
+use super::inbox::{FINDINGS_WAITING_MAX, Inbox, NoteOf};
 use super::metrics::Kind;
 use super::recover;
 use super::reload::Files;
@@ -27,7 +27,7 @@ use crate::gate::GateOptions;
 use crate::pack::{Pack, PackPins};
 use crate::runtime::live::{KeptPacks, Live, LiveOptions, OnCommit};
 use crate::runtime::{CheckpointOptions, SqliteSink};
-use crate::store::{Access, Filter, Pins, RulesChanged, Store};
+use crate::store::{Access, Filter, Noted, Pins, RulesChanged, Store};
 use crate::time::{Duration, SECOND_NS};
 
 /// How long alerts are still tried at the end.
@@ -104,6 +104,9 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     let engine = Engine { gate, live, in_force, inbox, log, db, gaps, kept, eval, alerts: alerts.handle() };
     // From here on there is always one to begin from, however soon a kill comes.
     save_gate(&engine);
+    let callers = NoteOf { kind: Noted::Callers, at: clock::now(), details: app.config.callers() };
+    // It is the first, so there is room.
+    let _ = engine.inbox.note(callers);
     app.begin(engine);
     let scribe = scribe::start(Scribe::new(app, writer, runtime, recent))?;
     Ok(Opened { scribe, alerts })
