@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::quantity::{Bytes, Digest, Span};
 use crate::diagnostic::nearest;
 use crate::gateway::GatewayOptions;
+use crate::publish::Place;
 
 /// Most keys and clients that a configuration names.
 pub const KEYS_MAX: usize = 1_000;
@@ -36,6 +37,8 @@ pub struct Config {
     pub delay_secret: Option<PathBuf>,
     /// Which channel of alerts goes where, a file of its own.
     pub alerts: Option<PathBuf>,
+    /// Where signed checkpoints of the log are brought as they are made.
+    pub checkpoints: Vec<Place>,
     /// Who may call, by API key.
     pub keys: Vec<Key>,
     /// TLS, and who may call by certificate.
@@ -64,6 +67,7 @@ impl Default for Config {
             fingerprint_key: None,
             delay_secret: None,
             alerts: None,
+            checkpoints: Vec::new(),
             keys: Vec::new(),
             tls: None,
             gateways: GatewayOptions::default(),
@@ -321,6 +325,12 @@ impl Config {
         ];
         for path in paths.into_iter().flatten() {
             *path = base.join(&path);
+        }
+        for place in &mut config.checkpoints {
+            let secret = place.webhook.as_mut().and_then(|webhook| webhook.secret.file.as_mut());
+            for path in [place.file.as_mut(), secret].into_iter().flatten() {
+                *path = base.join(&path);
+            }
         }
         if let Some(tls) = &mut config.tls {
             let paths = [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()];

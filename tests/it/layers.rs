@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "edge",
         &[
-            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "alert", "gateway", "serve",
+            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "alert", "publish", "gateway", "serve",
             "simulate", "cli",
         ],
     ),
