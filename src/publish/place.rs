@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{ATTEMPT_TIME_MAX, Failure};
 use crate::alert::http::{self, Unsent};
 use crate::alert::sign;
+use crate::store::sync_name;
 use crate::time::Timestamp;
 
 /// A place, as a configuration names it: one of `file`, `command` and `webhook`.
@@ -177,7 +178,7 @@ fn open(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
     let length = file.metadata()?.len();
     if length == 0 || !file.metadata()?.is_file() {
-        sync_names(path)?;
+        sync_name(path)?;
         return Ok(file);
     }
     let from = length.saturating_sub(TAIL_BYTES);
@@ -211,12 +212,6 @@ fn whole(tail: &[u8]) -> Option<usize> {
 fn begins_a_note(bytes: &[u8]) -> bool {
     let begin = b"fineprint.log/";
     bytes.iter().zip(begin).all(|(a, b)| a == b)
-}
-
-/// The name of a new file is safe once its directory is.
-fn sync_names(path: &Path) -> io::Result<()> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(dir).and_then(|d| d.sync_all()) } else { Ok(()) }
 }
 
 fn append(file: &mut File, note: &str) -> io::Result<()> {

@@ -55,6 +55,8 @@ pub use verify::{Anchor, PROBLEMS_LISTED_MAX, Problem, SignedUpTo, Trust, Verifi
 pub use violations::{Entry, Row, Tally, Written};
 
 use crate::seal::{Signer, Verifier};
+pub(crate) use error::sync_name;
+
 use error::At;
 
 use crate::time::Timestamp;
@@ -517,6 +519,16 @@ impl Store {
             writer.execute(pragma).await.at("open", &self.path)?;
         }
         self.busy_ms = busy_ms;
+        Ok(())
+    }
+
+    /// Sets how much of the log the writer keeps in memory. For benchmarks.
+    #[doc(hidden)]
+    pub async fn set_cache(&mut self, kib: u64) -> Result<(), StoreError> {
+        if let Some(writer) = self.writer.as_mut() {
+            let pragma = sqlx::AssertSqlSafe(format!("PRAGMA cache_size = -{kib}"));
+            writer.execute(pragma).await.at("open", &self.path)?;
+        }
         Ok(())
     }
 
