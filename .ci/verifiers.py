@@ -35,7 +35,7 @@ def another(value):
     if value is None:
         return 1
     if not value:
-        return value
+        return "x" if isinstance(value, str) else b"x"
     at = rng.randrange(len(value))
     if isinstance(value, bytes):
         return value[:at] + bytes([value[at] ^ 1 << rng.randrange(8)]) + value[at + 1 :]
