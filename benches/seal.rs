@@ -181,7 +181,8 @@ async fn write_plain(db: &Path, violations: &[Violation]) -> f64 {
             let mut insert = sqlx::query(AssertSqlSafe(sql));
             for Entry { row: r, .. } in part {
                 insert = insert.bind(&r.id).bind(&r.rule).bind(&r.rule_hash).bind(&r.policy).bind(&r.clause);
-                insert = insert.bind(r.severity as i64).bind(r.confidence as i64).bind(r.mode.word()).bind(r.status.word());
+                insert =
+                    insert.bind(r.severity as i64).bind(r.confidence as i64).bind(r.mode.word()).bind(r.status.word());
                 insert = insert.bind(r.opened_at.0).bind(r.updated_at.0).bind(r.closed_at.map(|t| t.0));
                 insert = insert.bind(r.n_accounts as i64).bind([0u8; 32].as_slice()).bind(&r.record);
             }

@@ -35,10 +35,10 @@ impl Checkpoints {
         let commands = self.checkpoint_command.iter();
         let commands = commands.map(|command| Place { command: Some(command.clone()), ..Place::default() });
         let secret = || SecretFrom { env: None, file: self.checkpoint_secret_file.clone() };
-        let webhooks = self.checkpoint_webhook.iter().map(|url| Place {
-            webhook: Some(Webhook { url: url.clone(), secret: secret() }),
-            ..Place::default()
-        });
+        let webhooks = self
+            .checkpoint_webhook
+            .iter()
+            .map(|url| Place { webhook: Some(Webhook { url: url.clone(), secret: secret() }), ..Place::default() });
         let places: Vec<Place> = files.chain(commands).chain(webhooks).collect();
         Ok(Publisher::start(&places, &|_| None, &clock())?)
     }

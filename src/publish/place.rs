@@ -157,9 +157,8 @@ fn secret(from: &SecretFrom, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec
         SecretFrom { env: Some(name), file: None } => env(name).ok_or_else(|| {
             PlaceError::Wrong(format!("the environment has no variable `{name}`: set it, or write `{{file: PATH}}`"))
         })?,
-        SecretFrom { env: None, file: Some(path) } => {
-            std::fs::read_to_string(path).map_err(|source| PlaceError::Wrong(format!("`{}`: {source}", path.display())))?
-        }
+        SecretFrom { env: None, file: Some(path) } => std::fs::read_to_string(path)
+            .map_err(|source| PlaceError::Wrong(format!("`{}`: {source}", path.display())))?,
         _ => return Err(PlaceError::Wrong("the secret is `{env: NAME}` or `{file: PATH}`".to_owned())),
     };
     let found = found.trim().as_bytes().to_vec();
@@ -216,7 +215,8 @@ fn begins_a_note(bytes: &[u8]) -> bool {
 
 fn append(file: &mut File, note: &str) -> io::Result<()> {
     let about = file.metadata()?;
-    let written = file.write_all(note.as_bytes()).and_then(|()| if about.is_file() { file.sync_data() } else { Ok(()) });
+    let written =
+        file.write_all(note.as_bytes()).and_then(|()| if about.is_file() { file.sync_data() } else { Ok(()) });
     if written.is_err() && about.is_file() {
         // The next one must not stand behind half of this one.
         file.set_len(about.len())?;
@@ -239,8 +239,7 @@ fn shell(command: &str) -> Command {
 }
 
 fn run(command: &str, note: &str) -> Result<(), Failure> {
-    let mut child =
-        shell(command).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut child = shell(command).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         // A checkpoint fits into a pipe; who does not read it says so by how it ends.
         let _ = stdin.write_all(note.as_bytes());

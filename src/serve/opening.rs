@@ -108,7 +108,19 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     let in_force = ArcSwap::from_pointee(InForce { rules, pins, since: clock::now() });
     let publisher = Arc::new(publisher);
     let published = Arc::clone(&publisher);
-    let engine = Engine { gate, live, in_force, inbox, log, db, gaps, kept, eval, alerts: alerts.handle(), publisher: published };
+    let engine = Engine {
+        gate,
+        live,
+        in_force,
+        inbox,
+        log,
+        db,
+        gaps,
+        kept,
+        eval,
+        alerts: alerts.handle(),
+        publisher: published,
+    };
     // From here on there is always one to begin from, however soon a kill comes.
     save_gate(&engine);
     let callers = NoteOf { kind: Noted::Callers, at: clock::now(), details: app.config.callers() };

@@ -174,7 +174,9 @@ impl Store {
 
     /// What was written is safe whatever comes of this; a checkpoint that cannot be read is told with the next.
     async fn tell_checkpoint(&mut self) {
-        let (Some(hears), Some(signer), Some(writer)) = (&self.told.by, &self.signer, self.writer.as_mut()) else { return };
+        let (Some(hears), Some(signer), Some(writer)) = (&self.told.by, &self.signer, self.writer.as_mut()) else {
+            return;
+        };
         let Ok(Some(note)) = sealed::latest(writer, signer.verifier()).await else { return };
         if note != self.told.last {
             hears(&note);

@@ -85,8 +85,7 @@ pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<ServerNote>, 
 
 /// What of a note is sealed: the whole row.
 pub(super) fn seal(note: &ServerNote) -> NewEntry {
-    let json =
-        json!({ "number": note.number, "kind": note.kind.word(), "at": note.at.0, "details": note.details });
+    let json = json!({ "number": note.number, "kind": note.kind.word(), "at": note.at.0, "details": note.details });
     NewEntry::of_json(note.kind.sealed(), note.number.to_string(), &json)
 }
 

@@ -237,7 +237,8 @@ fn witnessed(witness: &Verifier, kept: &[(&Anchor, u64)], verified: &mut Verifie
             verified.problem(format!("witness {witness}"), found);
             continue;
         }
-        let all = found.get_or_insert_with(|| Witnessed { key: witness.to_string(), size: 0, at: None, checkpoints: 0 });
+        let all =
+            found.get_or_insert_with(|| Witnessed { key: witness.to_string(), size: 0, at: None, checkpoints: 0 });
         all.checkpoints += 1;
         if *size >= all.size {
             (all.size, all.at) = (*size, anchor.note.cosigned_at(witness));
@@ -301,7 +302,8 @@ async fn tree(
             frontier.append(leaf_hash(&leaf_bytes(seq, &kind, &subject, &digest)));
             compare(&frontier, verified);
             let (Some(kind), Ok(digest)) = (Sealed::from_word(&kind), Hash::try_from(digest)) else {
-                verified.problem(format!("entry {seq}"), format!("is none: its kind `{kind}` or its digest was altered"));
+                verified
+                    .problem(format!("entry {seq}"), format!("is none: its kind `{kind}` or its digest was altered"));
                 continue;
             };
             match kind {
@@ -316,7 +318,8 @@ async fn tree(
                 }
                 Sealed::Forgotten => {
                     if last.given.remove(&subject).is_none_or(|(was, _)| was != digest) {
-                        verified.problem(format!("entry {seq}"), format!("forgets `{subject}`, which was not there so"));
+                        verified
+                            .problem(format!("entry {seq}"), format!("forgets `{subject}`, which was not there so"));
                     }
                 }
                 Sealed::Key => last.keys.push(subject),

@@ -735,7 +735,8 @@ fn checkpoints_are_posted_signed_and_tried_again() {
     let attempts = [receiver.got.recv().unwrap(), receiver.got.recv().unwrap()];
     for got in &attempts {
         let header = |name: &str| got.headers[name].as_str();
-        verify(SECRET.as_bytes(), NOW, header("fineprint-timestamp"), header("fineprint-signature"), &got.body).unwrap();
+        verify(SECRET.as_bytes(), NOW, header("fineprint-timestamp"), header("fineprint-signature"), &got.body)
+            .unwrap();
         assert_eq!((got.path.as_str(), got.body.as_slice()), ("/kept", b"fineprint.log/ab\n1\n".as_slice()));
         assert!(header("content-type").starts_with("text/plain"));
     }
@@ -761,7 +762,10 @@ fn checkpoints_are_posted_signed_and_tried_again() {
         (Place::default(), "each place is one of"),
         (Place { command: Some("true".into()), ..place(1, "CHECKPOINTS") }, "each place is one of"),
         (
-            Place { webhook: Some(Webhook { url: "ftp://x".into(), secret: secret("CHECKPOINTS") }), ..Place::default() },
+            Place {
+                webhook: Some(Webhook { url: "ftp://x".into(), secret: secret("CHECKPOINTS") }),
+                ..Place::default()
+            },
             "is no URL",
         ),
     ] {

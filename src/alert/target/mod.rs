@@ -12,9 +12,9 @@ use self::chat::Chat;
 use self::mail::Mail;
 use self::webhook::Webhook;
 use super::config::{TargetConfig, Tries};
+pub(super) use super::http::{answered, client, unanswered};
 use super::lane::BACKOFF_FIRST;
 use super::message::Alert;
-pub(super) use super::http::{answered, client, unanswered};
 use crate::hir::Severity;
 use crate::time::{Duration, SECOND_NS, Timestamp};
 

@@ -213,7 +213,8 @@ pub(in crate::store) async fn unsealed(path: &Path, conn: &mut SqliteConnection)
 const OLDEST: &str = "SELECT min(number) FROM \
      (SELECT min(number) AS number FROM decisions_given UNION ALL SELECT min(number) FROM given_erased)";
 /// The batch that a number would be in.
-const BATCH: &str = "SELECT subject, digest FROM entries WHERE kind = 'given' AND subject < ?1 ORDER BY subject DESC LIMIT 1";
+const BATCH: &str =
+    "SELECT subject, digest FROM entries WHERE kind = 'given' AND subject < ?1 ORDER BY subject DESC LIMIT 1";
 const YOUNGEST: &str = "SELECT coalesce(max(at), ?3) FROM decisions_given WHERE number BETWEEN ?1 AND ?2";
 const FORGET: [&str; 2] = [
     "DELETE FROM decisions_given WHERE number BETWEEN ?1 AND ?2",
@@ -278,7 +279,10 @@ pub struct GivenProof {
     pub path: Vec<Hash>,
 }
 
-pub(in crate::store) async fn prove(conn: &mut SqliteConnection, number: i64) -> Result<Option<GivenProof>, sqlx::Error> {
+pub(in crate::store) async fn prove(
+    conn: &mut SqliteConnection,
+    number: i64,
+) -> Result<Option<GivenProof>, sqlx::Error> {
     let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE number = ?1"));
     let Some(row) = sqlx::query(sql).bind(number).fetch_optional(&mut *conn).await? else { return Ok(None) };
     let json = Sealing::read(&row)?.canonical();

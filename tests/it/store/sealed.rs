@@ -189,10 +189,7 @@ const ALTERED: &[(&str, &str)] = &[
          UPDATE entries SET digest = x'00' WHERE seq = 9",
         "entry 9: is none",
     ),
-    (
-        "DROP TRIGGER entries_are_not_changed; UPDATE entries SET seq = 9000000000000000000 WHERE seq = 9",
-        "are missing",
-    ),
+    ("DROP TRIGGER entries_are_not_changed; UPDATE entries SET seq = 9000000000000000000 WHERE seq = 9", "are missing"),
     (
         "PRAGMA ignore_check_constraints = on; INSERT INTO entries VALUES (-7, 'key', 'x', zeroblob(32))",
         "entry -7: stands before the first one",
@@ -206,10 +203,7 @@ const ALTERED: &[(&str, &str)] = &[
         "given 8: no entry seals it",
     ),
     ("INSERT INTO given_erased VALUES (3, zeroblob(32))", "given 3: is there and erased"),
-    (
-        "DROP TRIGGER server_notes_are_not_removed; DELETE FROM server_notes WHERE number = 2",
-        "reload 2: entry",
-    ),
+    ("DROP TRIGGER server_notes_are_not_removed; DELETE FROM server_notes WHERE number = 2", "reload 2: entry"),
     (
         "DROP TRIGGER server_notes_are_not_changed; UPDATE server_notes SET details = '{}' WHERE number = 1",
         "callers 1: is not what entry",
@@ -251,13 +245,30 @@ fn no_column_of_a_given_decision_can_be_altered() {
         full(&path).await.close().await.unwrap();
         let copy = path.with_extension("copy");
         let another = [
-            "at = at + 1", "calls = calls + 1", "event = 'x'", "call = 'x'", "call = NULL", "account = 'x'", "api_key = 'x'",
-            "org = 'x'", "decision = 'throttle'", "would = 'allow'", "mode = 'shadow'", "retry_after = 7", "reason = 'x'",
-            "rules = '[]'", "violations = '[]'", "actions = '[1]'", "bundle = 'x'", "number = 70",
+            "at = at + 1",
+            "calls = calls + 1",
+            "event = 'x'",
+            "call = 'x'",
+            "call = NULL",
+            "account = 'x'",
+            "api_key = 'x'",
+            "org = 'x'",
+            "decision = 'throttle'",
+            "would = 'allow'",
+            "mode = 'shadow'",
+            "retry_after = 7",
+            "reason = 'x'",
+            "rules = '[]'",
+            "violations = '[]'",
+            "actions = '[1]'",
+            "bundle = 'x'",
+            "number = 70",
         ];
         for column in another {
             fs::copy(&path, &copy).unwrap();
-            let sql = format!("DROP TRIGGER decisions_given_are_not_changed; UPDATE decisions_given SET {column} WHERE number = 6");
+            let sql = format!(
+                "DROP TRIGGER decisions_given_are_not_changed; UPDATE decisions_given SET {column} WHERE number = 6"
+            );
             assert!(statement(&copy, &sql).await, "{sql}");
             let problems = problems(&verified(&copy, None, &[]).await.unwrap());
             assert!(problems.iter().any(|p| p.contains("given 000000000001-000000000006")), "{column}: {problems:#?}");
@@ -419,7 +430,8 @@ fn witnesses_must_have_signed_what_was_kept() {
         let mut bytes = line.into_bytes();
         let at = bytes.len() - 60;
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
-        let altered = format!("{}{}\n", store.checkpoints().await.unwrap().last().unwrap().1, String::from_utf8(bytes).unwrap());
+        let altered =
+            format!("{}{}\n", store.checkpoints().await.unwrap().last().unwrap().1, String::from_utf8(bytes).unwrap());
         let told = problems(&check(Note::parse(&altered).unwrap(), &[&witness]).await);
         assert!(told.iter().any(|p| p.contains("does not hold")), "{told:?}");
     });
@@ -457,7 +469,9 @@ fn no_altered_byte_of_what_is_sealed_goes_unnoticed() {
         places.extend((0..named.len() + 32).map(|i| find(named.as_bytes()) + i));
         places.extend((0..4).map(|i| find(b"confirmedseen") + 9 + i));
         // Given decisions, and notes of the server.
-        for part in ["told2call2acct2", "[\"rule_5\"]", "no \"resale\"", "{\"outcome\":\"refused\"}", "[{\"name\":\"edge\""] {
+        for part in
+            ["told2call2acct2", "[\"rule_5\"]", "no \"resale\"", "{\"outcome\":\"refused\"}", "[{\"name\":\"edge\""]
+        {
             places.extend((0..part.len()).map(|i| find(part.as_bytes()) + i));
         }
         let copy = path.with_extension("copy");
