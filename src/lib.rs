@@ -94,6 +94,8 @@ pub mod runtime;
 #[cfg(feature = "serve")]
 pub mod alert;
 #[cfg(feature = "serve")]
+pub mod publish;
+#[cfg(feature = "serve")]
 pub mod gateway;
 #[cfg(feature = "serve")]
 pub mod serve;

@@ -4,7 +4,7 @@
     verify_log.py LOG.db [PUBLIC-KEY]        exit 0: it holds; 1: what does not is named
 
 Entries (RFC 6962 tree over `fineprint entry 1` lines) against the signed checkpoint (C2SP note, Ed25519), and violations,
-decisions, rule sets and the standing of the log against their entries.
+decisions of reviewers and at calls, acts, rule sets, notes of the server and the standing of the log against their entries.
 """
 import base64, calendar, hashlib, json, sqlite3, sys, time
 
@@ -62,6 +62,17 @@ def ns(text):
     whole, _, fraction = text.removesuffix("Z").partition(".")
     return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(fraction.ljust(9, "0") or 0)
 
+def grow(edge, n, entry, node=None):
+    """Adds the n-th leaf to the right edge of a tree, and gives its root."""
+    node, k = node or sha(b"\0" + entry), n
+    while k & 1:
+        node, k = sha(b"\1" + edge.pop() + node), k >> 1
+    edge.append(node)
+    root = edge[-1]
+    for left in reversed(edge[:-1]):
+        root = sha(b"\1" + left + root)
+    return root
+
 problems = []
 def wrong(what):
     problems.append(what)
@@ -73,22 +84,18 @@ def main(db, given=None):
         line == "ok" or wrong(f"the file: {line}")
 
     # The tree: the right edge, and its root at each size.
-    edge, roots, last, keys, violations = [], [sha(b"")], {}, set(), {}
+    edge, roots, last, keys, violations, batches = [], [sha(b"")], {}, set(), {}, {}
     for n, (seq, kind, subject, digest) in enumerate(rows("SELECT seq, kind, subject, digest FROM entries ORDER BY seq")):
         seq == n or wrong(f"entry {n}: is missing")
-        node = sha(b"\0" + f"fineprint entry 1\n{seq}\n{kind}\n{subject}\n{digest.hex()}\n".encode())
-        k = n
-        while k & 1:
-            node, k = sha(b"\1" + edge.pop() + node), k >> 1
-        edge.append(node)
-        root = edge[-1]
-        for left in reversed(edge[:-1]):
-            root = sha(b"\1" + left + root)
-        roots.append(root)
+        roots.append(grow(edge, n, f"fineprint entry 1\n{seq}\n{kind}\n{subject}\n{digest.hex()}\n".encode()))
         if kind == "violation":
             violations[subject] = digest
         elif kind == "retraction":
             violations.pop(subject, None)
+        elif kind == "given":
+            batches[subject] = digest
+        elif kind == "forgotten":
+            batches.pop(subject, None) == digest or wrong(f"entry {n}: forgets what was not there so")
         elif kind == "key":
             keys.add(subject)
         else:
@@ -145,6 +152,8 @@ def main(db, given=None):
     acts = ("seq", "at", "actor", "name", "action", "act", "once", "reason", "details")
     for e in rows(f"SELECT {', '.join(acts)} FROM action_entries"):
         there["action", str(e[0])] = dict(zip(acts, e))
+    for note in rows("SELECT number, kind, at, details FROM server_notes"):
+        there[note[1], str(note[0])] = dict(zip(("number", "kind", "at", "details"), note))
     commit = last.get(("commit", "-"), (None, -1))[1]
     if commit > max((n for (kind, _), (_, n) in last.items() if kind == "rules"), default=-1):
         inputs = rows("SELECT name, content_hash, offset_bytes, n_lines, finished FROM inputs ORDER BY number, name")
@@ -157,12 +166,25 @@ def main(db, given=None):
         last.get(of, (None,))[0] == sha(canonical(said)) or wrong(f"{of[0]} {of[1]}: is not what its entry seals")
     for of in last.keys() - there.keys() - {("commit", "-")}:
         wrong(f"{of[0]} {of[1]}: is sealed and not in the log")
+
+    # Decisions that were given, in batches: each sealed by the root over its rows.
+    columns = "number at calls event call account api_key org decision would mode retry_after reason rules violations actions bundle".split()
+    leaves = [(g[0], canonical(dict(zip(columns, g))).encode(), None) for g in rows(f"SELECT {', '.join(columns)} FROM decisions_given")]
+    leaves = sorted(leaves + [(number, None, leaf) for number, leaf in rows("SELECT number, leaf FROM given_erased")], key=lambda l: l[0])
+    n = 0
+    for subject, digest in sorted(batches.items()):
+        first, final = map(int, subject.split("-"))
+        edge, root, k = [], None, 0
+        while n < len(leaves) and first <= leaves[n][0] <= final:
+            root, k, n = grow(edge, k, *leaves[n][1:]), k + 1, n + 1
+        root == digest or wrong(f"given {subject}: its decisions are not those that are sealed")
+    n == len(leaves) or wrong(f"given {leaves[n][0]}: no entry seals it")
     return len(roots) - 1
 
 if __name__ == "__main__":
     try:
         entries = main(*sys.argv[1:])
-    except (sqlite3.Error, AttributeError, TypeError) as e:
+    except (sqlite3.Error, AttributeError, TypeError, ValueError) as e:
         sys.exit(f"cannot be read: {e}")
     for problem in problems:
         print(problem)

@@ -7,6 +7,7 @@
 
 mod config;
 mod dead;
+pub(crate) mod http;
 mod known;
 mod lane;
 mod message;

@@ -4,6 +4,7 @@ mod actions;
 mod alerts;
 mod campaigns;
 mod check;
+mod checkpoints;
 mod diagnostics;
 mod exit;
 mod explain;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use sha2::{Digest, Sha256};
 
+use super::checkpoints::{self, Checkpoints};
 use super::exit::Exit;
 use super::feed;
 use super::fingerprints::KeyFile;
@@ -88,6 +89,8 @@ pub(super) struct Run {
     /// Commits after so many events at the latest; also every five seconds, but never so often that it takes a tenth of the time
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     commit_every: u64,
+    #[command(flatten)]
+    checkpoints: Checkpoints,
     /// Standard input ends as a file does; without this it is a pipe that may go on
     #[arg(long)]
     flush_at_end: bool,
@@ -184,7 +187,9 @@ impl Run {
                 self.to_stdout(&summary?, sink)?
             }
             Some(db) => {
+                let publisher = self.checkpoints.start()?;
                 let mut sink = SqliteSink::open(db)?;
+                sink.on_checkpoint(publisher.hears());
                 let changed = match self.rules_changed {
                     None => RulesChanged::Refuse,
                     Some(Changed::Keep) => RulesChanged::Keep,
@@ -195,6 +200,7 @@ impl Run {
                 let outputs = Outputs { sink: &mut sink, journal, rejects };
                 let summary = runtime::run(&rule_set, &options, inputs, pinned, outputs, &stop, &mut tell);
                 progress.finish();
+                checkpoints::end(&publisher);
                 self.to_log(&summary?, sink, db)?
             }
         };

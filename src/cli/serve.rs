@@ -11,9 +11,10 @@ use super::exit::Exit;
 use super::fingerprints::KeyFile;
 use super::terminal::{grouped, note, output};
 use super::wrong::Wrong;
-use super::{Format, check, diagnostics};
+use super::{Format, check, checkpoints, diagnostics};
 use crate::alert::Channels;
 use crate::pack::PackOptions;
+use crate::publish::Publisher;
 use crate::serve::{Config, Files, Start, Summary, Told, serve};
 
 /// Answers gateways: decisions on calls, records of usage, the violation log
@@ -101,7 +102,8 @@ impl Serve {
         if let (Some(_), Some(rules)) = (&config.alerts, &pack.rules) {
             channels.unrouted(rules.program()).iter().for_each(|unrouted| note(format!("warning: {unrouted}")));
         }
-        let start = Start { config, pack, files, channels, db };
+        let publisher = Publisher::start(&config.checkpoints, &env, &checkpoints::clock())?;
+        let start = Start { config, pack, files, channels, publisher, db };
         if self.check_only {
             start.check()?;
             writeln!(output(), "configuration and rules can be used")?;

@@ -12,7 +12,8 @@ use super::terminal::{grouped, output, printable};
 use super::violations::Log;
 use super::wrong::Wrong;
 use crate::seal::{Note, Verifier};
-use crate::store::{Anchor, Verified};
+use crate::store::{Anchor, Trust, Verified};
+use crate::time::{SECOND_NS, Timestamp};
 
 /// Checks that nothing of a violation log was altered, taken out, put in or rolled back
 ///
@@ -21,16 +22,19 @@ use crate::store::{Anchor, Verified};
 /// (`fineprint log checkpoint`) and name them with --anchor.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// The violation log
-    #[arg(long, value_name = "FILE")]
-    db: PathBuf,
+    /// The violation log; several times for several logs
+    #[arg(long, value_name = "FILE", required = true)]
+    db: Vec<PathBuf>,
     /// The log's public key as you were given it: `name+hash+base64`, or a file that holds it. Without it the keys that the
     /// log itself names are taken
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// A checkpoint of this log that was kept elsewhere
+    /// Checkpoints of this log that were kept elsewhere, one behind the other
     #[arg(long, value_name = "FILE")]
     anchor: Vec<PathBuf>,
+    /// The public key of a witness that has cosigned one of the checkpoints that were kept, or a file that holds it
+    #[arg(long, value_name = "KEY", requires = "anchor")]
+    witness: Vec<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -38,22 +42,73 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let key = self.key.as_deref().map(key).transpose()?;
-        let anchors = self.anchor.iter().map(|path| anchor(path)).collect::<anyhow::Result<Vec<Anchor>>>()?;
-        let log = Log::open(&self.db)?;
-        let verified = log.wait(log.store.verify(key.as_ref(), &anchors, &mut |_| {}))?;
+        let given = self.key.as_deref().map(|given| key("--key", given)).transpose()?;
+        if given.as_ref().is_some_and(Verifier::is_witness) {
+            return Err(Wrong::new("`--key` is given the key of a witness", "name it with `--witness`").into());
+        }
+        let witnesses = self.witness.iter().map(|given| key("--witness", given)).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut anchors = Vec::new();
+        for path in &self.anchor {
+            anchors.extend(kept(path)?);
+        }
+        let trust = Trust { key: given.as_ref(), anchors: &anchors, witnesses: &witnesses };
         let mut out = output();
-        match self.format {
-            Format::Json => writeln!(out, "{:#}", as_json(&verified, key.is_some()))?,
-            Format::Text => text(&mut out, &verified, key.is_some())?,
+        let mut worst = Exit::Fine;
+        for db in &self.db {
+            let exit = match verified(db, &trust) {
+                Ok(verified) => {
+                    self.tell(&mut out, db, &verified)?;
+                    if verified.holds() { Exit::Fine } else { Exit::Findings }
+                }
+                Err(error) if self.db.len() == 1 => return Err(error),
+                Err(error) => {
+                    self.tell_error(&mut out, db, &error)?;
+                    Exit::Usage
+                }
+            };
+            worst = if exit as u8 > worst as u8 { exit } else { worst };
         }
         out.flush()?;
-        Ok(if verified.holds() { Exit::Fine } else { Exit::Findings })
+        Ok(worst)
+    }
+
+    fn tell(&self, out: &mut impl Write, db: &Path, verified: &Verified) -> std::io::Result<()> {
+        let several = self.db.len() > 1;
+        match self.format {
+            Format::Json if several => {
+                let mut json = as_json(verified, self.key.is_some());
+                if let Some(json) = json.as_object_mut() {
+                    json.insert("db".to_string(), db.display().to_string().into());
+                }
+                writeln!(out, "{json}")
+            }
+            Format::Json => writeln!(out, "{:#}", as_json(verified, self.key.is_some())),
+            Format::Text => {
+                if several {
+                    writeln!(out, "{}:", printable(&db.display().to_string()))?;
+                }
+                text(out, verified, self.key.is_some())
+            }
+        }
+    }
+
+    fn tell_error(&self, out: &mut impl Write, db: &Path, error: &anyhow::Error) -> std::io::Result<()> {
+        let (db, why) = (db.display().to_string(), format!("{error:#}"));
+        match self.format {
+            Format::Json => writeln!(out, "{}", json!({ "holds": false, "error": why, "db": db })),
+            Format::Text => writeln!(out, "{}:\ncannot be verified: {}", printable(&db), printable(&why)),
+        }
     }
 }
 
+fn verified(db: &Path, trust: &Trust<'_>) -> anyhow::Result<Verified> {
+    let log = Log::open(db)?;
+    let verified = log.wait(log.store.verify_by(trust, &mut |_| {}))?;
+    Ok(verified)
+}
+
 /// A public key as it is, or the file that holds it.
-fn key(given: &str) -> anyhow::Result<Verifier> {
+fn key(option: &str, given: &str) -> anyhow::Result<Verifier> {
     if let Ok(key) = given.parse() {
         return Ok(key);
     }
@@ -62,18 +117,39 @@ fn key(given: &str) -> anyhow::Result<Verifier> {
         Ok(text) => text,
         Err(_) => {
             let why = given.parse::<Verifier>().err().map(|e| e.to_string()).unwrap_or_default();
-            let message = format!("`--key {}` is neither a public key ({why}) nor a file", printable(given));
-            return Err(Wrong::new(message, "`fineprint log key --db FILE` prints the key of a log").into());
+            let message = format!("`{option} {}` is neither a public key ({why}) nor a file", printable(given));
+            let help = match option {
+                "--key" => "`fineprint log key --db FILE` prints the key of a log",
+                _ => "a witness hands out its key, in one line `name+hash+base64`",
+            };
+            return Err(Wrong::new(message, help).into());
         }
     };
     text.parse().with_context(|| format!("`{}` holds no public key", path.display()))
 }
 
-fn anchor(path: &Path) -> anyhow::Result<Anchor> {
+/// The checkpoints of a file.
+fn kept(path: &Path) -> anyhow::Result<Vec<Anchor>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read the checkpoint `{}`", path.display()))?;
-    let note = Note::parse(&text).with_context(|| format!("`{}` holds no checkpoint", path.display()))?;
-    Ok(Anchor { name: path.display().to_string(), note })
+    let notes = Note::parse_all(&text).with_context(|| format!("`{}` holds no checkpoint", path.display()))?;
+    Ok(notes.into_iter().map(|note| Anchor { name: path.display().to_string(), note }).collect())
+}
+
+/// Names with how often they stand there, in their order.
+fn counted(names: &[String]) -> Vec<(&str, u64)> {
+    let mut counted: Vec<(&str, u64)> = Vec::new();
+    for name in names {
+        match counted.iter_mut().find(|(known, _)| known == name) {
+            Some((_, n)) => *n += 1,
+            None => counted.push((name, 1)),
+        }
+    }
+    counted
+}
+
+fn time(seconds: u64) -> String {
+    Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(SECOND_NS)).to_string()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -88,7 +164,14 @@ fn as_json(verified: &Verified, key_given: bool) -> serde_json::Value {
         "root": hex(&verified.root),
         "key_given": key_given,
         "signed": verified.signed.iter().map(|s| json!({ "key": s.key, "entries": s.size })).collect::<Vec<_>>(),
-        "anchored": verified.anchored,
+        "anchored": counted(&verified.anchored).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        "anchors": verified.anchored.len(),
+        "witnessed": verified
+            .witnessed
+            .iter()
+            .map(|w| json!({ "key": w.key, "entries": w.size, "at": w.at.map(time), "checkpoints": w.checkpoints }))
+            .collect::<Vec<_>>(),
+        "erased": verified.erased,
         "problems": verified.problems.iter().map(|p| json!({ "what": p.what, "found": p.found })).collect::<Vec<_>>(),
         "problems_total": verified.problems_total,
     })
@@ -121,8 +204,16 @@ fn text(out: &mut impl Write, verified: &Verified, key_given: bool) -> std::io::
             if behind > 0 { format!(", {} behind it are not signed by it", grouped(behind)) } else { String::new() };
         writeln!(out, "signed: the first {} by {}{unsigned}", grouped(signed.size), printable(&signed.key))?;
     }
-    for name in &verified.anchored {
-        writeln!(out, "grew out of: {}", printable(name))?;
+    for (name, n) in counted(&verified.anchored) {
+        let several = if n > 1 { format!(" ({} checkpoints)", grouped(n)) } else { String::new() };
+        writeln!(out, "grew out of: {}{several}", printable(name))?;
+    }
+    for witness in &verified.witnessed {
+        let at = witness.at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
+        writeln!(out, "witnessed: the first {}{at} by {}", grouped(witness.size), printable(&witness.key))?;
+    }
+    if verified.erased > 0 {
+        writeln!(out, "erased: {} given decisions, of which a hash is left", grouped(verified.erased))?;
     }
     if !key_given {
         writeln!(out, "note: the keys are the log's own word; give the key that you were handed with --key")?;

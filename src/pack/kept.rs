@@ -36,9 +36,7 @@ impl Pack {
         if let Some(accounts) = options.accounts {
             copy(accounts, &dir.join(ACCOUNTS))?;
         }
-        // The names in a directory are safe once it is.
-        let sync = |path: &Path| if cfg!(unix) { File::open(path).and_then(|d| d.sync_all()) } else { Ok(()) };
-        sync(dir).map_err(failed(dir))
+        sync_names(dir)
     }
 
     /// Where a list is found again: beside its rule file, where it was, else among the lists.
@@ -79,6 +77,20 @@ pub fn load_kept(dir: &Path, key: FingerprintKey) -> Result<Pack, PackError> {
         as_of: None,
         fingerprint_key: key,
     })
+}
+
+/// The names in a directory are safe once it is: it and those in it.
+fn sync_names(dir: &Path) -> Result<(), PackError> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(failed(dir))? {
+        let path = entry.map_err(failed(dir))?.path();
+        if path.is_dir() {
+            sync_names(&path)?;
+        }
+    }
+    File::open(dir).and_then(|d| d.sync_all()).map_err(failed(dir))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> PackError {

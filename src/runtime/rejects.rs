@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::event::FIELDS;
 use crate::event::decode::Reject;
+use crate::store::sync_name;
 
 /// A record that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +71,12 @@ impl RejectFile {
             }
             Err(TryLockError::Error(e)) => return Err(e),
         }
-        let path = path.canonicalize()?.display().to_string();
+        let path = path.canonicalize()?;
+        if about.len() == 0 {
+            // A commit counts on the lines of a file that may just have been made.
+            sync_name(&path)?;
+        }
+        let path = path.display().to_string();
         Ok(RejectFile { file, mark: Some(RejectMark { path, bytes: about.len() }) })
     }
 

@@ -82,17 +82,61 @@ impl Note {
 
     /// Adds a signature.
     pub fn sign(&mut self, signer: &Signer) {
-        let bytes = signer.sign(self.text.as_bytes()).to_vec();
+        self.cosign(signer, 0);
+    }
+
+    /// Adds a signature; that of a witness holds the moment `now`, in seconds since 1970.
+    pub fn cosign(&mut self, signer: &Signer, now: u64) {
+        let bytes = signer.sign(self.text.as_bytes(), now);
         let verifier = signer.verifier();
         self.signatures.push(Signature { name: verifier.name().to_string(), key_id: verifier.key_id(), bytes });
     }
 
+    /// Reads a text of notes one behind the other, as a file has them to which each is appended. Empty lines may stand between.
+    ///
+    /// # Errors
+    /// Where one of them is none, or there is none.
+    pub fn parse_all(notes: &str) -> Result<Vec<Note>, BadNote> {
+        let (mut read, mut one, mut signed) = (Vec::new(), String::new(), false);
+        for line in notes.split_inclusive('\n') {
+            let is_signature = signed && line.starts_with(DASH);
+            if !one.is_empty() && signed && !is_signature {
+                read.push(Note::parse(&one)?);
+                (one, signed) = (String::new(), false);
+            }
+            if one.is_empty() && line == "\n" {
+                continue;
+            }
+            signed |= line == "\n";
+            one.push_str(line);
+        }
+        if !one.is_empty() || read.is_empty() {
+            read.push(Note::parse(&one)?);
+        }
+        Ok(read)
+    }
+
     /// Whether a key has signed it, and the signature holds.
     pub fn is_signed_by(&self, verifier: &Verifier) -> bool {
-        let of_key = |s: &&Signature| s.name == verifier.name() && s.key_id == verifier.key_id();
         // One that does not hold is not outweighed by another of the same key.
-        let mut of_key = self.signatures.iter().filter(of_key).peekable();
+        let mut of_key = self.of_key(verifier).peekable();
         of_key.peek().is_some() && of_key.all(|s| verifier.holds(self.text.as_bytes(), &s.bytes))
+    }
+
+    /// Whether there is a signature that says it is of this key, holding or not.
+    pub fn names(&self, verifier: &Verifier) -> bool {
+        self.of_key(verifier).next().is_some()
+    }
+
+    /// When a witness saw it, in seconds since 1970; `None` where it has not signed, or a signature does not hold.
+    pub fn cosigned_at(&self, witness: &Verifier) -> Option<u64> {
+        let times = self.of_key(witness).map(|s| witness.cosigned_at(self.text.as_bytes(), &s.bytes));
+        times.collect::<Option<Vec<u64>>>()?.into_iter().max()
+    }
+
+    fn of_key(&self, verifier: &Verifier) -> impl Iterator<Item = &Signature> {
+        let (name, key_id) = (verifier.name().to_string(), verifier.key_id());
+        self.signatures.iter().filter(move |s| s.name == name && s.key_id == key_id)
     }
 
     /// Names of those who signed, as they say themselves.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::quantity::{Bytes, Digest, Span};
 use crate::diagnostic::nearest;
 use crate::gateway::GatewayOptions;
+use crate::publish::Place;
 
 /// Most keys and clients that a configuration names.
 pub const KEYS_MAX: usize = 1_000;
@@ -36,6 +37,8 @@ pub struct Config {
     pub delay_secret: Option<PathBuf>,
     /// Which channel of alerts goes where, a file of its own.
     pub alerts: Option<PathBuf>,
+    /// Where signed checkpoints of the log are brought as they are made.
+    pub checkpoints: Vec<Place>,
     /// Who may call, by API key.
     pub keys: Vec<Key>,
     /// TLS, and who may call by certificate.
@@ -64,6 +67,7 @@ impl Default for Config {
             fingerprint_key: None,
             delay_secret: None,
             alerts: None,
+            checkpoints: Vec::new(),
             keys: Vec::new(),
             tls: None,
             gateways: GatewayOptions::default(),
@@ -322,6 +326,12 @@ impl Config {
         for path in paths.into_iter().flatten() {
             *path = base.join(&path);
         }
+        for place in &mut config.checkpoints {
+            let secret = place.webhook.as_mut().and_then(|webhook| webhook.secret.file.as_mut());
+            for path in [place.file.as_mut(), secret].into_iter().flatten() {
+                *path = base.join(&path);
+            }
+        }
         if let Some(tls) = &mut config.tls {
             let paths = [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()];
             for path in paths.into_iter().flatten() {
@@ -341,6 +351,20 @@ impl Config {
             return Ok(Config::default());
         }
         serde_yaml::from_str(text).map_err(|e| wrong(&e.to_string()))
+    }
+
+    /// Who may call and do what, by name, for the log: hashes of keys and certificates, never a key.
+    pub(crate) fn callers(&self) -> serde_json::Value {
+        let hex = |digest: &Digest| digest.0.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let one = |kind: &str, name: &str, sha256: Option<&Digest>, may: &[Right]| {
+            let may: std::collections::BTreeSet<&str> = may.iter().map(|right| right.word()).collect();
+            serde_json::json!({ "name": name, "kind": kind, "sha256": sha256.map(hex), "may": may })
+        };
+        let keys = self.keys.iter().map(|k| (&k.name, one("key", &k.name, Some(&k.sha256), &k.may)));
+        let clients = self.tls.iter().flat_map(|tls| &tls.clients);
+        let clients = clients.map(|c| (&c.name, one("certificate", &c.name, c.sha256.as_ref(), &c.may)));
+        let all: BTreeMap<&String, serde_json::Value> = keys.chain(clients).collect();
+        serde_json::Value::from_iter(all.into_values())
     }
 
     /// Whether what it says can be done, as far as that can be told without the world.

@@ -17,6 +17,7 @@ use crate::event::{FieldId, Kind, Slot, UsageEvent};
 use crate::gate::{self, Gate};
 use crate::gateway::Unready;
 use crate::plan::RuleSet;
+use crate::publish::Publisher;
 use crate::runtime::live::{Busy, KeptPacks, Live, Receipt};
 use crate::store::{Pins, Store};
 use crate::time::{Duration, SECOND_NS, Timestamp};
@@ -47,6 +48,7 @@ pub(crate) struct Engine {
     pub(crate) kept: KeptPacks,
     pub(crate) eval: EvalOptions,
     pub(crate) alerts: AlertHandle,
+    pub(crate) publisher: Arc<Publisher>,
     pub(crate) gaps: Gaps,
 }
 

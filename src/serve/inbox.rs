@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::enforce::{Action, Strike};
-use crate::store::{Given, StoreError};
+use crate::store::{Given, Noted, StoreError};
 use crate::time::{Duration as Span, Timestamp};
 use crate::violation::Violation;
 
@@ -17,6 +17,17 @@ pub(crate) const FINDINGS_WAITING_MAX: usize = 100_000;
 pub(crate) const STRIKES_WAITING_MAX: usize = 10_000;
 /// Most acts of people that wait.
 pub(crate) const ACTS_WAITING_MAX: usize = 1_000;
+
+/// Most notes of what happened to the server that wait.
+pub(crate) const NOTES_WAITING_MAX: usize = 1_000;
+
+/// Something that happened to the server, for the log.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NoteOf {
+    pub(crate) kind: Noted,
+    pub(crate) at: Timestamp,
+    pub(crate) details: serde_json::Value,
+}
 
 /// What a person does to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +71,7 @@ pub(crate) struct Taken {
     pub(crate) findings: Vec<Violation>,
     pub(crate) strikes: Vec<Strike>,
     pub(crate) acts: Vec<ActOf>,
+    pub(crate) notes: Vec<NoteOf>,
     /// Nothing more will come.
     pub(crate) closed: bool,
 }
@@ -111,6 +123,16 @@ impl Inbox {
         inner.findings.extend(findings.iter().take(room).cloned());
         self.more.notify_one();
         findings.len().saturating_sub(room)
+    }
+
+    /// The writer looks every so often by itself.
+    pub(crate) fn note(&self, note: NoteOf) -> Result<(), Full> {
+        let mut inner = self.lock();
+        if inner.notes.len() >= NOTES_WAITING_MAX {
+            return Err(Full);
+        }
+        inner.notes.push(note);
+        Ok(())
     }
 
     pub(crate) fn act(&self, act: ActOf) -> Result<(), Full> {

@@ -73,6 +73,7 @@ pub(crate) struct Metrics {
     pub(crate) gate: Family<Kind, Gauge>,
     pub(crate) limits: Family<Kind, Gauge>,
     pub(crate) alerts: Family<Kind, Gauge>,
+    pub(crate) checkpoints: Family<Kind, Gauge>,
     pub(crate) recorded: Family<Kind, Counter>,
     pub(crate) gaps: Family<Kind, Gauge>,
     pub(crate) actions: Family<Kind, Gauge>,
@@ -107,6 +108,7 @@ impl Metrics {
             gate: Family::default(),
             limits: Family::default(),
             alerts: Family::default(),
+            checkpoints: Family::default(),
             recorded: Family::default(),
             gaps: Family::default(),
             actions: Family::default(),
@@ -140,6 +142,7 @@ impl Metrics {
         r.register("gate", "What the memory of decisions holds, and what it lost for want of room", self.gate.clone());
         r.register("limits", "What of limits went otherwise than it should", self.limits.clone());
         r.register("alerts", "Alerts by what became of them", self.alerts.clone());
+        r.register("checkpoints", "Signed checkpoints by what became of them on their way", self.checkpoints.clone());
         let recorded = self.recorded.clone();
         r.register("decisions_recorded", "Decisions other than allow: recorded, or lost for want of room", recorded);
         r.register("gaps", "Calls of which a record is missing, by what is missing", self.gaps.clone());

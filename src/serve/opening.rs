@@ -11,7 +11,7 @@ use super::clock;
 use super::config::{ChangedRule, Reload};
 use super::engine::{Engine, InForce};
 use super::gaps::Gaps;
-use super::inbox::{FINDINGS_WAITING_MAX, Inbox};
+use super::inbox::{FINDINGS_WAITING_MAX, Inbox, NoteOf};
 use super::metrics::Kind;
 use super::recover;
 use super::reload::Files;
@@ -25,9 +25,10 @@ use crate::enforce::Options;
 use crate::eval::{Carries, Carry, EvalOptions, Secret};
 use crate::gate::GateOptions;
 use crate::pack::{Pack, PackPins};
+use crate::publish::Publisher;
 use crate::runtime::live::{KeptPacks, Live, LiveOptions, OnCommit};
 use crate::runtime::{CheckpointOptions, SqliteSink};
-use crate::store::{Access, Filter, Pins, RulesChanged, Store};
+use crate::store::{Access, Filter, Noted, Pins, RulesChanged, Store};
 use crate::time::{Duration, SECOND_NS};
 
 /// How long alerts are still tried at the end.
@@ -39,6 +40,7 @@ pub(crate) struct Opening {
     pub(crate) pack: Pack,
     pub(crate) files: Files,
     pub(crate) channels: Channels,
+    pub(crate) publisher: Publisher,
     pub(crate) db: PathBuf,
     pub(crate) secret: LogSecret,
 }
@@ -47,11 +49,12 @@ pub(crate) struct Opening {
 pub(crate) struct Opened {
     pub(crate) scribe: JoinHandle<()>,
     pub(crate) alerts: Alerts,
+    pub(crate) publisher: Arc<Publisher>,
 }
 
 /// Restores everything; decisions are given from here on.
 pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
-    let Opening { app, pack, files, channels, db, secret } = opening;
+    let Opening { app, pack, files, channels, publisher, db, secret } = opening;
     let Some(rules) = pack.rules.clone() else { return Err(std::io::Error::other("there are no rules").into()) };
     let stream = app.config.stream;
     let delays = delay_secret(&app, &secret)?;
@@ -62,6 +65,7 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     };
     let kept = KeptPacks::new(beside(&db, ".rules"), files.fingerprint_key);
     let mut sink = SqliteSink::open(&db)?;
+    sink.on_checkpoint(publisher.hears());
     kept.keep(&pack, &files.options(clock::now())).map_err(|e| std::io::Error::other(e.to_string()))?;
     let pins = pins(&pack.pins, &eval);
     sink.pin(&pins, RulesChanged::Keep)?;
@@ -86,7 +90,8 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     };
     let gate = saved::read(&db, &journal, &rules, gate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let writer = runtime.block_on(Store::open(&db, Access::Review))?;
+    let mut writer = runtime.block_on(Store::open(&db, Access::Review))?;
+    writer.on_checkpoint(publisher.hears());
     let table = runtime.block_on(writer.action_table(Options::default()))?;
     gate.enforce(|t| *t = table);
     let alerts = Alerts::start(channels, Arc::new(clock::now))?;
@@ -101,12 +106,29 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     let calls = usize::try_from(app.config.gaps.calls).unwrap_or(usize::MAX);
     let gaps = Gaps::new(app.config.gaps.within.0, calls);
     let in_force = ArcSwap::from_pointee(InForce { rules, pins, since: clock::now() });
-    let engine = Engine { gate, live, in_force, inbox, log, db, gaps, kept, eval, alerts: alerts.handle() };
+    let publisher = Arc::new(publisher);
+    let published = Arc::clone(&publisher);
+    let engine = Engine {
+        gate,
+        live,
+        in_force,
+        inbox,
+        log,
+        db,
+        gaps,
+        kept,
+        eval,
+        alerts: alerts.handle(),
+        publisher: published,
+    };
     // From here on there is always one to begin from, however soon a kill comes.
     save_gate(&engine);
+    let callers = NoteOf { kind: Noted::Callers, at: clock::now(), details: app.config.callers() };
+    // It is the first, so there is room.
+    let _ = engine.inbox.note(callers);
     app.begin(engine);
     let scribe = scribe::start(Scribe::new(app, writer, runtime, recent))?;
-    Ok(Opened { scribe, alerts })
+    Ok(Opened { scribe, alerts, publisher })
 }
 
 fn on_commit(app: &App, inbox: &Arc<Inbox>) -> OnCommit {
@@ -122,7 +144,7 @@ fn on_commit(app: &App, inbox: &Arc<Inbox>) -> OnCommit {
 
 /// Commits all, writes all that is to be written, and lets go of the log.
 pub(crate) fn close(app: &App, opened: Opened) -> Result<(), ServeError> {
-    let Opened { scribe, alerts } = opened;
+    let Opened { scribe, alerts, publisher } = opened;
     let Some(engine) = app.engine_at_end() else { return Ok(()) };
     let drained = engine.live.drain();
     engine.inbox.close();
@@ -130,6 +152,7 @@ pub(crate) fn close(app: &App, opened: Opened) -> Result<(), ServeError> {
         app.metrics.panics.inc();
     }
     alerts.shutdown(ALERTS_TIME);
+    publisher.end();
     save_gate(engine);
     drained.map_err(ServeError::from)
 }

@@ -10,11 +10,13 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::engine::InForce;
+use super::inbox::NoteOf;
 use super::metrics::Kind;
 use super::opening::{carries, pins};
 use super::state::App;
 use crate::diagnostic::{has_errors, to_text};
 use crate::pack::{self, Pack, PackOptions};
+use crate::store::Noted;
 use crate::template::FingerprintKey;
 use crate::time::Timestamp;
 
@@ -171,11 +173,27 @@ fn work(app: &App, files: &Files, woken: &Receiver<Wake>) {
         if let Some(why) = &outcome.failed {
             tracing::error!(why, "the files cannot be used; the rules before stay in force");
         }
+        note(app, &outcome, !asked.is_empty());
         app.reloaded(outcome.clone());
         for reply in asked {
             // Whoever asked may have gone.
             let _ = reply.send(outcome.clone());
         }
+    }
+}
+
+/// For the log: what took effect, and what was refused. That there was nothing new says nothing.
+fn note(app: &App, outcome: &Outcome, was_asked: bool) {
+    let (Ok(engine), true) = (app.engine(), outcome.changed || outcome.failed.is_some()) else { return };
+    let details = serde_json::json!({
+        "outcome": if outcome.changed { "accepted" } else { "refused" },
+        "why": outcome.failed,
+        "asked": was_asked,
+        "in_force": engine.in_force.load().rules.bundle_hash(),
+    });
+    if engine.inbox.note(NoteOf { kind: Noted::Reload, at: outcome.at, details }).is_err() {
+        tracing::error!("a reload is not in the log: too many wait for it");
+        app.metrics.recorded.get_or_create(&Kind { kind: "notes_lost" }).inc();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::gate::{Gate, GateOptions};
 use crate::journal::{self, Position};
 use crate::plan::RuleSet;
 use crate::runtime::live::is_entry;
+use crate::store::sync_name;
 
 /// First bytes of the file.
 const MAGIC: &[u8; 8] = b"FPGATE1\n";
@@ -40,7 +41,8 @@ pub(crate) fn write(db: &Path, gate: &Gate, position: &Position) -> io::Result<(
     file.write_all(text.as_bytes())?;
     file.write_all(&bytes)?;
     file.sync_all()?;
-    std::fs::rename(&new, &path)
+    std::fs::rename(&new, &path)?;
+    sync_name(&path)
 }
 
 /// The gate that was written down, with what the journal holds behind it; one that takes in the whole journal where none was,

@@ -1,4 +1,4 @@
-//! The thread that writes actions and given decisions into the log. The store numbers the entries; the table of the gate
+//! The thread that writes actions, given decisions and notes of what happens to the server into the log. The store numbers the entries; the table of the gate
 //! follows them in their order, its own as well as those that the command line wrote. A log that cannot be written is tried
 //! again: what is to be written waits, bounded, and no action takes effect that is not recorded.
 
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::clock;
 use super::engine::Engine;
-use super::inbox::{ActOf, FINDINGS_WAITING_MAX, STRIKES_WAITING_MAX, Taken, Until, What};
+use super::inbox::{ActOf, FINDINGS_WAITING_MAX, NOTES_WAITING_MAX, NoteOf, STRIKES_WAITING_MAX, Taken, Until, What};
 use super::metrics::Kind;
 use super::state::App;
 use crate::enforce::{Action, ActionId, Entry, Strike, Table};
@@ -49,6 +49,7 @@ pub(crate) struct Scribe {
     findings: VecDeque<Violation>,
     strikes: VecDeque<Strike>,
     given: Vec<Given>,
+    notes: VecDeque<NoteOf>,
     /// Alerts that are delayed.
     later: Vec<Later>,
     retry_at: Option<Duration>,
@@ -65,6 +66,7 @@ impl Scribe {
             findings: findings.into(),
             strikes: VecDeque::new(),
             given: Vec::new(),
+            notes: VecDeque::new(),
             later: Vec::new(),
             retry_at: None,
             forgot_at: Duration::ZERO,
@@ -75,13 +77,16 @@ impl Scribe {
         let app = self.app.clone();
         let Some(engine) = app.engine_at_end() else { return };
         loop {
-            let Taken { given, findings, strikes, acts, closed } = engine.inbox.take(TURN);
+            let Taken { given, findings, strikes, acts, notes, closed } = engine.inbox.take(TURN);
             let room = FINDINGS_WAITING_MAX.saturating_sub(self.findings.len());
             if findings.len() > room {
                 self.lost("finding", findings.len() - room);
             }
             self.findings.extend(findings.into_iter().take(room));
             self.keep(given);
+            let room = NOTES_WAITING_MAX.saturating_sub(self.notes.len());
+            self.lost("note", notes.len().saturating_sub(room));
+            self.notes.extend(notes.into_iter().take(room));
             let room = STRIKES_WAITING_MAX.saturating_sub(self.strikes.len());
             self.strikes.extend(strikes.into_iter().take(room));
             for act in acts {
@@ -101,6 +106,7 @@ impl Scribe {
                 // What could not be written at the end is told by its number.
                 self.lost("decision", self.given.iter().map(|g| usize::try_from(g.calls).unwrap_or(1)).sum());
                 self.lost("finding", self.findings.len());
+                self.lost("note", self.notes.len());
                 let _ = self.runtime.block_on(self.log.close());
                 return;
             }
@@ -113,6 +119,7 @@ impl Scribe {
             let kind = match kind {
                 "decision" => "lost",
                 "alert" => "alerts_lost",
+                "note" => "notes_lost",
                 _ => "findings_lost",
             };
             self.app.metrics.recorded.get_or_create(&Kind { kind }).inc_by(n as u64);
@@ -143,6 +150,7 @@ impl Scribe {
         let due = engine.gate.table(|table| table.due(clock::now()));
         self.append(engine, &due)?;
         self.write_given()?;
+        self.write_notes()?;
         self.forget()
     }
 
@@ -263,6 +271,14 @@ impl Scribe {
             let calls = page.iter().map(|g| g.calls).sum();
             self.app.metrics.recorded.get_or_create(&Kind { kind: "recorded" }).inc_by(calls);
             self.given.drain(..rows);
+        }
+        Ok(())
+    }
+
+    fn write_notes(&mut self) -> Result<(), StoreError> {
+        while let Some(NoteOf { kind, at, details }) = self.notes.front() {
+            self.runtime.block_on(self.log.note(*kind, *at, details))?;
+            self.notes.pop_front();
         }
         Ok(())
     }

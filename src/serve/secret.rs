@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::store::sync_name;
+
 /// Bytes of the secret.
 const SECRET_BYTES: usize = 32;
 
@@ -71,6 +73,7 @@ fn make(path: &Path) -> std::io::Result<LogSecret> {
     writeln!(file, "{hex}")?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
+    sync_name(path)?;
     Ok(LogSecret(bytes))
 }
 

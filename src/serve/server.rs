@@ -23,6 +23,7 @@ use super::tls;
 use crate::alert::Channels;
 use crate::gateway::{self, Edge};
 use crate::pack::Pack;
+use crate::publish::Publisher;
 use crate::runtime::SinkError;
 use crate::runtime::live::LiveError;
 use crate::runtime::stop_on_signal;
@@ -92,6 +93,8 @@ pub struct Start {
     pub files: Files,
     /// Where alerts go.
     pub channels: Channels,
+    /// Brings checkpoints of the log to the places of the configuration.
+    pub publisher: Publisher,
     /// The violation log.
     pub db: PathBuf,
 }
@@ -124,7 +127,7 @@ pub fn serve(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
 
 async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, ServeError> {
     start.check()?;
-    let Start { config, pack, files, channels, db } = start;
+    let Start { config, pack, files, channels, publisher, db } = start;
     let stop = stop_on_signal()?;
     let secret = LogSecret::open(&db)?;
     let ids = gateway::Secret::new(secret.of("ids of keys"));
@@ -134,7 +137,7 @@ async fn run(start: Start, tell: &mut dyn FnMut(&Told)) -> Result<Summary, Serve
     let (end, ending) = watch::channel(false);
     let (http, grpc) = open_ports(&app, &edge, &connections, &ending).await?;
     tell(&Told::Listening { http, grpc });
-    let opening = Opening { app: app.clone(), pack, files: files.clone(), channels, db, secret };
+    let opening = Opening { app: app.clone(), pack, files: files.clone(), channels, publisher, db, secret };
     let opened = tokio::task::spawn_blocking(move || opening::open(opening));
     let opened = opened.await.map_err(std::io::Error::other)??;
     let rules = app.engine_at_end().map_or(0, |e| e.in_force.load().rules.program().rules.len());

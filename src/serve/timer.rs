@@ -82,6 +82,10 @@ pub(crate) fn measure(app: &App) {
     ] {
         m.gate.get_or_create(&Kind { kind }).set(int(n));
     }
+    let sent = engine.publisher.counts();
+    for (kind, n) in [("made", sent.made), ("sent", sent.sent), ("retried", sent.retried), ("lost", sent.lost)] {
+        m.checkpoints.get_or_create(&Kind { kind }).set(int(n));
+    }
     let alerts = engine.alerts.counts();
     for (kind, n) in [
         ("queued", alerts.queued),

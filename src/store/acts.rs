@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::Executor;
-
 use super::actions::{self, ActionFilter, ENTRIES_PAGE};
 use super::error::{At, StoreError};
 use super::{Store, sealed};
@@ -27,8 +25,7 @@ impl Store {
         let written = actions::append(path, writer, entries).await?;
         let seals = actions::seals(writer, &written).await.at("seal actions of", path)?;
         sealed::append(path, writer, &seals, signer.as_ref()).await?;
-        writer.execute("COMMIT").await.at("commit actions to", path)?;
-        self.begun = false;
+        self.complete().await?;
         Ok(written)
     }
 
@@ -71,8 +68,7 @@ impl Store {
         let written: Vec<Entry> = acted.iter().flat_map(|(_, written)| written.iter().cloned()).collect();
         let seals = actions::seals(writer, &written).await.at("seal actions of", path)?;
         sealed::append(path, writer, &seals, signer.as_ref()).await?;
-        writer.execute("COMMIT").await.at("commit actions to", path)?;
-        self.begun = false;
+        self.complete().await?;
         Ok(acted)
     }
 

@@ -298,6 +298,12 @@ pub(super) fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Makes the name of a file durable: one that was made or moved is safe once its directory is, however often it was synced itself.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    // Other systems do not open directories; their file systems keep names in order.
+    if cfg!(unix) { std::fs::File::open(parent(path)).and_then(|dir| dir.sync_all()) } else { Ok(()) }
+}
+
 /// A `sqlx` result with the place and the deed added.
 pub(super) trait At<T> {
     /// Says what was tried on which database.

@@ -1,13 +1,16 @@
-//! Table `decisions_given`: what gateways were told, with what was known then.
+//! Table `decisions_given`: what gateways were told, with what was known then. What is written together has one entry: the root
+//! of a tree over it, in the order of the numbers.
 
-use std::path::Path;
+mod batch;
+
+pub use batch::GivenProof;
+pub(super) use batch::{erase, forget, insert, leaves, numbers, prove, unsealed};
 
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Arguments, QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::error::{At, StoreError};
-use super::rows::{Insertion, insert_all, json_texts};
+use super::rows::json_texts;
 use super::violations::worded;
 use crate::decision::{Decision, Verdict};
 use crate::hir::Mode;
@@ -81,54 +84,8 @@ impl Given {
     }
 }
 
-const INSERT: Insertion = Insertion {
-    head: "INSERT INTO decisions_given (at, calls, event, call, account, api_key, org, decision, would, mode, \
-           retry_after, reason, rules, violations, actions, bundle) VALUES",
-    tuple: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: "",
-};
-
 const COLUMNS: &str = "SELECT number, at, calls, event, call, account, api_key, org, decision, would, mode, \
      retry_after, reason, rules, violations, actions, bundle FROM decisions_given";
-
-/// The oldest go, a few at a time, so that nobody waits long for the log.
-const FORGET: &str = "DELETE FROM decisions_given WHERE number IN \
-     (SELECT number FROM decisions_given INDEXED BY decisions_given_by_time WHERE at < ?1 ORDER BY at, number LIMIT ?2)";
-
-/// Rows that go at once.
-const FORGET_ROWS: i64 = 10_000;
-
-pub(super) async fn insert(path: &Path, conn: &mut SqliteConnection, rows: &[Given]) -> Result<(), StoreError> {
-    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let names = |names: &[String]| json_texts(names.iter().map(String::as_str));
-    insert_all(conn, &INSERT, rows, |a, g| {
-        let d = &g.decision;
-        a.add(g.at.0)?;
-        a.add(int(g.calls))?;
-        a.add(g.event.as_str())?;
-        a.add(g.call.as_deref())?;
-        a.add(g.account.as_deref())?;
-        a.add(g.api_key.as_deref())?;
-        a.add(g.org.as_deref())?;
-        a.add(d.verdict.word())?;
-        a.add(d.would.word())?;
-        a.add(d.mode.word())?;
-        a.add(d.retry_after.map(|r| r.0))?;
-        a.add(d.reason.as_str())?;
-        a.add(names(&d.rules))?;
-        a.add(names(&d.violations))?;
-        a.add(names(&d.actions))?;
-        a.add(g.bundle.as_str())
-    })
-    .await
-    .at("write decisions to", path)?;
-    Ok(())
-}
-
-/// Removes those given before a moment, at most a few; how many.
-pub(super) async fn forget(conn: &mut SqliteConnection, before: Timestamp) -> Result<u64, sqlx::Error> {
-    Ok(sqlx::query(FORGET).bind(before.0).bind(FORGET_ROWS).execute(conn).await?.rows_affected())
-}
 
 /// In the order in which they were given, at most `limit`.
 pub(super) async fn list(

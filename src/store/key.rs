@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
+use super::error::{StoreError, sync_name};
 use crate::seal::Signer;
 
 /// Where the key of a log lies.
@@ -29,9 +29,29 @@ pub(super) fn read(db: &Path) -> Result<Option<Signer>, StoreError> {
     }
 }
 
-/// A new key where there was none.
+/// A new key where there was none. Under another name first: a sudden end must not leave half a key.
 pub(super) fn make(db: &Path) -> Result<Signer, StoreError> {
-    write(key_path(db))
+    let mut name = key_path(db).into_os_string();
+    name.push(".new");
+    let (new, path) = (PathBuf::from(name), key_path(db));
+    remove(&new)?;
+    let signer = write(new.clone())?;
+    // A link does not take the place of a key that another process has made meanwhile.
+    let placed = match fs::hard_link(&new, &path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => fs::rename(&new, &path),
+        linked => linked.and_then(|()| fs::remove_file(&new)),
+    };
+    placed.and_then(|()| sync_name(&path)).map_err(|source| StoreError::Io { doing: "create", path, source })?;
+    Ok(signer)
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::Io { doing: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn next_path(db: &Path) -> PathBuf {
@@ -43,18 +63,15 @@ fn next_path(db: &Path) -> PathBuf {
 /// A new key, beside the one there is until [`put_in_place`].
 pub(super) fn replace(db: &Path) -> Result<Signer, StoreError> {
     let path = next_path(db);
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StoreError::Io { doing: "remove", path, source })
-        }
-        _ => write(path),
-    }
+    remove(&path)?;
+    write(path)
 }
 
 /// Lets the new key take the place of the old, which is gone then.
 pub(super) fn put_in_place(db: &Path) -> Result<(), StoreError> {
     let (from, to) = (next_path(db), key_path(db));
-    fs::rename(&from, &to).map_err(|source| StoreError::Io { doing: "put the new key into", path: to, source })
+    let moved = fs::rename(&from, &to).and_then(|()| sync_name(&to));
+    moved.map_err(|source| StoreError::Io { doing: "put the new key into", path: to, source })
 }
 
 /// A new key in a new file.
@@ -76,6 +93,6 @@ fn write(path: PathBuf) -> Result<Signer, StoreError> {
     let mut file = options.open(&path).map_err(io("create"))?;
     // A log that was signed by a key that a power cut took could not be signed any more.
     file.write_all(format!("{}\n", signer.to_secret()).as_bytes()).map_err(io("write"))?;
-    file.sync_all().map_err(io("write"))?;
+    file.sync_all().and_then(|()| sync_name(&path)).map_err(io("write"))?;
     Ok(signer)
 }

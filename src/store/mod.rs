@@ -16,6 +16,7 @@ mod filter;
 mod given;
 mod inputs;
 mod key;
+mod notes;
 mod open;
 mod pins;
 mod precision;
@@ -23,6 +24,7 @@ mod rejects;
 mod retract;
 mod rows;
 mod sealed;
+mod served;
 mod state;
 mod verify;
 mod violations;
@@ -30,6 +32,7 @@ mod violations;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
@@ -38,19 +41,22 @@ pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use error::StoreError;
 pub use filter::{Disposition, Filter};
-pub use given::{Given, GivenFilter};
+pub use given::{Given, GivenFilter, GivenProof};
 pub use inputs::Input;
 pub use key::key_path;
+pub use notes::{Noted, ServerNote};
 pub use open::Access;
 pub use pins::{Pinned, Pins, RulesChanged};
 pub use precision::{Precision, Review, Reviewed};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
 pub use sealed::{Sealed, entry_bytes};
 pub use state::{PIECE_BYTES, PieceId};
-pub use verify::{Anchor, PROBLEMS_LISTED_MAX, Problem, SignedUpTo, Verified};
+pub use verify::{Anchor, PROBLEMS_LISTED_MAX, Problem, SignedUpTo, Trust, Verified, Witnessed};
 pub use violations::{Entry, Row, Tally, Written};
 
 use crate::seal::{Signer, Verifier};
+pub(crate) use error::sync_name;
+
 use error::At;
 
 use crate::time::Timestamp;
@@ -68,8 +74,25 @@ pub struct Store {
     busy_ms: u64,
     /// What the log signs with; none where it is only read, or its key is not there.
     signer: Option<Signer>,
+    told: Told,
     /// Held as long as the store lives; the operating system lets go of it even after a kill.
     _lock: Option<File>,
+}
+
+/// Hears each signed checkpoint once what it covers is on the disk. It must not wait for anything.
+pub type OnCheckpoint = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Who hears of checkpoints, and the last one that was told.
+#[derive(Default)]
+struct Told {
+    by: Option<OnCheckpoint>,
+    last: String,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Told({})", self.by.is_some())
+    }
 }
 
 /// What is written together. Violations and rejects may be written at any time, since writing them twice is harmless;
@@ -138,9 +161,27 @@ impl Store {
 
     async fn complete(&mut self) -> Result<(), StoreError> {
         let (path, writer) = self.begin().await?;
-        writer.execute("COMMIT").await.at("commit a batch to", path)?;
+        writer.execute("COMMIT").await.at("commit to", path)?;
         self.begun = false;
+        self.tell_checkpoint().await;
         Ok(())
+    }
+
+    /// Each signed checkpoint is told to `hears` from here on, once what it covers is on the disk.
+    pub fn on_checkpoint(&mut self, hears: OnCheckpoint) {
+        self.told.by = Some(hears);
+    }
+
+    /// What was written is safe whatever comes of this; a checkpoint that cannot be read is told with the next.
+    async fn tell_checkpoint(&mut self) {
+        let (Some(hears), Some(signer), Some(writer)) = (&self.told.by, &self.signer, self.writer.as_mut()) else {
+            return;
+        };
+        let Ok(Some(note)) = sealed::latest(writer, signer.verifier()).await else { return };
+        if note != self.told.last {
+            hears(&note);
+            self.told.last = note;
+        }
     }
 
     async fn begin(&mut self) -> Result<(&Path, &mut SqliteConnection), StoreError> {
@@ -235,6 +276,7 @@ impl Store {
         let pinned = pins::pin(path, &mut tx, pins, changed, &mut seals).await?;
         sealed::append(path, &mut tx, &seals, self.signer.as_ref()).await?;
         tx.commit().await.at("pin", path)?;
+        self.tell_checkpoint().await;
         Ok(pinned)
     }
 
@@ -271,6 +313,7 @@ impl Store {
         key::put_in_place(path)?;
         let verifier = signer.verifier().clone();
         self.signer = Some(signer);
+        self.tell_checkpoint().await;
         Ok(verifier)
     }
 
@@ -286,8 +329,20 @@ impl Store {
         anchors: &[Anchor],
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Verified, StoreError> {
+        self.verify_by(&Trust { key, anchors, witnesses: &[] }, progress).await
+    }
+
+    /// As [`Store::verify`], with witnesses of whom each must have signed one of the checkpoints that were kept.
+    ///
+    /// # Errors
+    /// As [`Store::verify`].
+    pub async fn verify_by(
+        &self,
+        trust: &Trust<'_>,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Verified, StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
-        verify::verify(&self.path, &mut tx, key, anchors, progress).await
+        verify::verify(&self.path, &mut tx, trust, progress).await
     }
 
     /// Within a batch that has begun, rules change with its commit, or not at all.
@@ -353,8 +408,7 @@ impl Store {
         let decided = decisions::decide(path, writer, ids, judgement).await?;
         let seals: Vec<_> = decided.iter().map(|d| d.decision.seal()).collect();
         sealed::append(path, writer, &seals, signer.as_ref()).await?;
-        writer.execute("COMMIT").await.at("commit decisions to", path)?;
-        self.begun = false;
+        self.complete().await?;
         Ok(decided)
     }
 
@@ -365,49 +419,6 @@ impl Store {
     pub async fn decisions(&self, violation: &str) -> Result<Vec<Decision>, StoreError> {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
         decisions::of_one(&mut conn, violation).await.at("read the decisions of", &self.path)
-    }
-
-    /// Writes decisions that were given, in one transaction. The log is opened with [`Access::Review`] or for a run.
-    ///
-    /// # Errors
-    /// Nothing is written: opened for reading, disk full, locked for too long.
-    pub async fn give(&mut self, given: &[Given]) -> Result<(), StoreError> {
-        let written = self.write_given(given).await;
-        self.undo_where_failed(written).await
-    }
-
-    async fn write_given(&mut self, given: &[Given]) -> Result<(), StoreError> {
-        let (path, writer) = self.begin().await?;
-        given::insert(path, writer, given).await?;
-        writer.execute("COMMIT").await.at("commit decisions to", path)?;
-        self.begun = false;
-        Ok(())
-    }
-
-    /// Removes a few of the decisions that were given before a moment; how many. Again, until there are none.
-    ///
-    /// # Errors
-    /// As [`Store::give`].
-    pub async fn forget_given(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let removed = self.remove_given(before).await;
-        self.undo_where_failed(removed).await
-    }
-
-    async fn remove_given(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let (path, writer) = self.begin().await?;
-        let removed = given::forget(writer, before).await.at("remove decisions from", path)?;
-        writer.execute("COMMIT").await.at("commit to", path)?;
-        self.begun = false;
-        Ok(removed)
-    }
-
-    /// Decisions that were given, in their order, at most `limit`.
-    ///
-    /// # Errors
-    /// Whatever SQLite says.
-    pub async fn given(&self, filter: &GivenFilter, limit: u64) -> Result<Vec<Given>, StoreError> {
-        let mut conn = self.readers.acquire().await.at("read", &self.path)?;
-        given::list(&mut conn, filter, limit).await.at("list the decisions of", &self.path)
     }
 
     /// What became of each rule's violations, by the decisions that count.
@@ -510,6 +521,16 @@ impl Store {
             writer.execute(pragma).await.at("open", &self.path)?;
         }
         self.busy_ms = busy_ms;
+        Ok(())
+    }
+
+    /// Sets how much of the log the writer keeps in memory. For benchmarks.
+    #[doc(hidden)]
+    pub async fn set_cache(&mut self, kib: u64) -> Result<(), StoreError> {
+        if let Some(writer) = self.writer.as_mut() {
+            let pragma = sqlx::AssertSqlSafe(format!("PRAGMA cache_size = -{kib}"));
+            writer.execute(pragma).await.at("open", &self.path)?;
+        }
         Ok(())
     }
 

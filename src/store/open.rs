@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection, query_scalar};
 
 use super::error::{At, BUSY_TIMEOUT_MS, REVIEW_BUSY_TIMEOUT_MS, StoreError, cannot_open, parent, translate};
-use super::{Store, sealed};
+use super::{Store, Told, sealed};
 
 /// What a log is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) async fn open(path: &Path, access: Access) -> Result<Store, StoreErro
         Some(writer) => sealed::take_up(&path, writer).await?,
         None => None,
     };
-    Ok(Store { path, readers, writer, begun: false, busy_ms, signer, _lock: lock })
+    Ok(Store { path, readers, writer, begun: false, busy_ms, signer, told: Told::default(), _lock: lock })
 }
 
 /// Whether a log lies where nothing can be written, such as on a read-only medium. SQLite keeps two files beside a log to

@@ -11,7 +11,7 @@ use sqlx::{Arguments, Connection, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::rows::{Insertion, insert_all};
-use super::{actions, decisions, pins};
+use super::{actions, decisions, given, pins};
 use crate::seal::{Checkpoint, Frontier, Hash, Signer, Verifier, leaf_hash};
 
 /// What an entry seals.
@@ -31,11 +31,19 @@ pub enum Sealed {
     Commit,
     /// A key that signs from here on. Subject: the public key.
     Key,
+    /// Decisions that were given, written together: the root of a tree over them. Subject: numbers of the first and the last.
+    Given,
+    /// Such a batch that went because it was older than decisions are kept. Subject and digest: those of the batch.
+    Forgotten,
+    /// A server's rules were read again: SHA-256 of the canonical JSON of what came of it. Subject: its number.
+    Reload,
+    /// Who may call a server from here on: SHA-256 of its canonical JSON. Subject: its number.
+    Callers,
 }
 
 impl Sealed {
     /// All kinds.
-    pub const ALL: [Sealed; 7] = [
+    pub const ALL: [Sealed; 11] = [
         Sealed::Violation,
         Sealed::Retraction,
         Sealed::Decision,
@@ -43,6 +51,10 @@ impl Sealed {
         Sealed::Rules,
         Sealed::Commit,
         Sealed::Key,
+        Sealed::Given,
+        Sealed::Forgotten,
+        Sealed::Reload,
+        Sealed::Callers,
     ];
 
     /// The word in the table and in the leaf.
@@ -55,6 +67,10 @@ impl Sealed {
             Sealed::Rules => "rules",
             Sealed::Commit => "commit",
             Sealed::Key => "key",
+            Sealed::Given => "given",
+            Sealed::Forgotten => "forgotten",
+            Sealed::Reload => "reload",
+            Sealed::Callers => "callers",
         }
     }
 
@@ -81,8 +97,13 @@ impl NewEntry {
 
 /// The bytes that a leaf is made of.
 pub fn entry_bytes(seq: u64, kind: Sealed, subject: &str, digest: &Hash) -> Vec<u8> {
+    leaf_bytes(seq, kind.word(), subject, digest)
+}
+
+/// The same for a kind by its word, which need not be one, and a digest of any length.
+pub(super) fn leaf_bytes(seq: u64, kind: &str, subject: &str, digest: &[u8]) -> Vec<u8> {
     let digest: String = digest.iter().map(|b| format!("{b:02x}")).collect();
-    format!("fineprint entry 1\n{seq}\n{}\n{subject}\n{digest}\n", kind.word()).into_bytes()
+    format!("fineprint entry 1\n{seq}\n{kind}\n{subject}\n{digest}\n").into_bytes()
 }
 
 const TREE: &str = "SELECT size, roots FROM tree WHERE only = 1";
@@ -182,6 +203,11 @@ pub(super) async fn signed(conn: &mut SqliteConnection) -> Result<Vec<(String, S
     sqlx::query_as(SIGNED).fetch_all(conn).await
 }
 
+/// The latest checkpoint of a key.
+pub(super) async fn latest(conn: &mut SqliteConnection, key: &Verifier) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT note FROM signed WHERE key = ?1").bind(key.to_string()).fetch_optional(conn).await
+}
+
 /// The entry of a key that signs from here on.
 pub(super) fn key(verifier: &Verifier) -> NewEntry {
     let subject = verifier.to_string();
@@ -199,7 +225,9 @@ pub(super) async fn take_up(path: &Path, conn: &mut SqliteConnection) -> Result<
         (found, _) => found,
     };
     let new_key = signer.as_ref().filter(|s| last.as_deref() != Some(s.verifier().to_string().as_str()));
-    if last.is_some() && new_key.is_none() {
+    // Those of an earlier release, which sealed none.
+    let given_before = given::unsealed(path, conn).await?;
+    if last.is_some() && new_key.is_none() && given_before.is_empty() {
         return Ok(signer);
     }
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.at(doing, path)?;
@@ -214,6 +242,7 @@ pub(super) async fn take_up(path: &Path, conn: &mut SqliteConnection) -> Result<
         seals.extend(actions::all_seals(&mut tx).await.at(doing, path)?);
         seals.extend(decisions::all(&mut tx).await.at(doing, path)?.iter().map(decisions::Decision::seal));
     }
+    seals.extend(given_before);
     seals.extend(new_key.map(|s| key(s.verifier())));
     append(path, &mut tx, &seals, signer.as_ref()).await?;
     tx.commit().await.at(doing, path)?;

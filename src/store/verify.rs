@@ -1,5 +1,7 @@
 //! Holding a log against its seals. Reads everything once, in a few passes over the tables, and names what does not hold.
 
+mod given;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -9,8 +11,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::error::{At, StoreError};
-use super::sealed::{NewEntry, Sealed, entry_bytes};
-use super::{actions, checkpoint, decisions, pins, sealed};
+use super::sealed::{NewEntry, Sealed, leaf_bytes};
+use super::{actions, checkpoint, decisions, notes, pins, sealed};
 use crate::hir::{Confidence, Severity};
 use crate::seal::{Checkpoint, Frontier, Hash, Note, Verifier, leaf_hash};
 use crate::time::Timestamp;
@@ -25,6 +27,30 @@ pub struct Anchor {
     pub name: String,
     /// The note.
     pub note: Note,
+}
+
+/// Whom a check of a log goes by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust<'a> {
+    /// The log's key as it was handed over; without it the keys that the log itself names are taken.
+    pub key: Option<&'a Verifier>,
+    /// Checkpoints that were kept elsewhere.
+    pub anchors: &'a [Anchor],
+    /// Witnesses, of whom each must have signed an anchor.
+    pub witnesses: &'a [Verifier],
+}
+
+/// What a witness has signed of the anchors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The witness's key.
+    pub key: String,
+    /// Entries under the largest checkpoint that it has signed.
+    pub size: u64,
+    /// When it saw that, in seconds since 1970, where its signature says so.
+    pub at: Option<u64>,
+    /// Checkpoints that it has signed.
+    pub checkpoints: u64,
 }
 
 /// Something that does not hold.
@@ -58,6 +84,10 @@ pub struct Verified {
     pub signed: Vec<SignedUpTo>,
     /// Names of anchors that the log grew out of.
     pub anchored: Vec<String>,
+    /// What witnesses have signed of them.
+    pub witnessed: Vec<Witnessed>,
+    /// Decisions that were given and erased since: a hash of each is left.
+    pub erased: u64,
     /// What does not hold, as far as listed.
     pub problems: Vec<Problem>,
     /// How many do not hold.
@@ -94,22 +124,23 @@ const TO_BE_NAMED: &str = "SELECT count(*) FROM (SELECT DISTINCT v.id, named.val
 struct Last {
     violations: HashMap<String, (Hash, u64)>,
     others: BTreeMap<(Sealed, String), (Hash, u64)>,
+    /// Batches of given decisions that have not been forgotten, by their subjects.
+    given: BTreeMap<String, (Hash, u64)>,
     keys: Vec<String>,
 }
 
 pub(super) async fn verify(
     path: &Path,
     conn: &mut SqliteConnection,
-    key: Option<&Verifier>,
-    anchors: &[Anchor],
+    trust: &Trust<'_>,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Verified, StoreError> {
     let mut verified = Verified::default();
     whole_file(path, conn, &mut verified).await?;
     let signed = sealed::signed(conn).await.at("read the checkpoints of", path)?;
-    let checkpoints = checkpoints(&signed, key, anchors, &mut verified);
+    let checkpoints = checkpoints(&signed, trust, &mut verified);
     let last = tree(path, conn, &checkpoints, &mut verified, progress).await?;
-    if key.is_none() {
+    if trust.key.is_none() {
         // The log's own word about its keys: each must have been announced by an entry.
         for (of, ..) in signed.iter().filter(|(of, ..)| !last.keys.contains(of)) {
             verified.problem(format!("key {of}"), "has signed the log, and no entry of the log says that it may");
@@ -117,7 +148,8 @@ pub(super) async fn verify(
     }
     let held = held_violations(path, conn, &last, &mut verified, progress).await?;
     let others = held_others(path, conn, &last, &mut verified).await?;
-    verified.held = held + others;
+    let given = given::held(path, conn, &last.given, &mut verified).await?;
+    verified.held = held + others + given;
     Ok(verified)
 }
 
@@ -145,12 +177,8 @@ enum From {
 }
 
 /// Checkpoints whose signatures hold.
-fn checkpoints(
-    signed: &[(String, String, i64)],
-    key: Option<&Verifier>,
-    anchors: &[Anchor],
-    verified: &mut Verified,
-) -> Vec<Known> {
+fn checkpoints(signed: &[(String, String, i64)], trust: &Trust<'_>, verified: &mut Verified) -> Vec<Known> {
+    let Trust { key, anchors, witnesses } = *trust;
     let mut known = Vec::new();
     let mut by_key = false;
     for (of, note, size) in signed {
@@ -178,6 +206,7 @@ fn checkpoints(
         None if signed.is_empty() => verified.problem("the log", "nothing of it is signed"),
         _ => {}
     }
+    let mut kept = Vec::new();
     for anchor in anchors {
         let holds = |of: &str| of.parse().is_ok_and(|verifier| anchor.note.is_signed_by(&verifier));
         let by = match key {
@@ -185,11 +214,40 @@ fn checkpoints(
             None => signed.iter().any(|(of, ..)| holds(of)),
         };
         match Checkpoint::of(&anchor.note).filter(|_| by) {
-            Some(checkpoint) => known.push(Known { checkpoint, from: From::Anchor(anchor.name.clone()) }),
+            Some(checkpoint) => {
+                kept.push((anchor, checkpoint.size));
+                known.push(Known { checkpoint, from: From::Anchor(anchor.name.clone()) });
+            }
             None => verified.problem(format!("anchor {}", anchor.name), "it is not signed by a key of this log"),
         }
     }
+    for witness in witnesses {
+        witnessed(witness, &kept, verified);
+    }
+    known.sort_by_key(|known| known.checkpoint.size);
     known
+}
+
+/// What a witness has signed of the checkpoints that were kept.
+fn witnessed(witness: &Verifier, kept: &[(&Anchor, u64)], verified: &mut Verified) {
+    let mut found: Option<Witnessed> = None;
+    for (anchor, size) in kept.iter().filter(|(anchor, _)| anchor.note.names(witness)) {
+        if !anchor.note.is_signed_by(witness) {
+            let found = format!("its signature on the checkpoint over {size} entries in {} does not hold", anchor.name);
+            verified.problem(format!("witness {witness}"), found);
+            continue;
+        }
+        let all =
+            found.get_or_insert_with(|| Witnessed { key: witness.to_string(), size: 0, at: None, checkpoints: 0 });
+        all.checkpoints += 1;
+        if *size >= all.size {
+            (all.size, all.at) = (*size, anchor.note.cosigned_at(witness));
+        }
+    }
+    match found {
+        Some(found) => verified.witnessed.push(found),
+        None => verified.problem(format!("witness {witness}"), "has signed none of the checkpoints that were kept"),
+    }
 }
 
 /// Entries against the tree, and the tree against checkpoints.
@@ -200,11 +258,12 @@ async fn tree(
     verified: &mut Verified,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Last, StoreError> {
-    let (mut last, mut frontier, mut next) = (Last::default(), Frontier::default(), 0i64);
-    let mut told = vec![false; known.len()];
+    let (mut last, mut frontier, mut next) = (Last::default(), Frontier::default(), i64::MIN);
+    let mut expected = 0i64;
+    // Those to come, the smallest first.
+    let mut ahead = known.iter().peekable();
     let mut compare = |frontier: &Frontier, verified: &mut Verified| {
-        for (known, told) in known.iter().zip(&mut told).filter(|(k, _)| k.checkpoint.size == frontier.size()) {
-            *told = true;
+        while let Some(known) = ahead.next_if(|known| known.checkpoint.size <= frontier.size()) {
             let holds = known.checkpoint.root == frontier.root();
             match &known.from {
                 From::Signed(key) if holds => {
@@ -231,21 +290,37 @@ async fn tree(
         let Some(end) = page.last() else { break };
         next = end.try_get::<i64, _>(0).at("read the entries of", path)?.saturating_add(1);
         for row in &page {
-            let entry = entry(row).at("read the entries of", path)?;
-            let (seq, kind, subject, digest) = entry;
-            while frontier.size() < seq {
-                verified.problem(format!("entry {}", frontier.size()), "is missing");
-                frontier.append([0; 32]);
-                compare(&frontier, verified);
+            let (seq, kind, subject, digest) = entry(row).at("read the entries of", path)?;
+            match seq.saturating_sub(expected) {
+                0 => {}
+                1 => verified.problem(format!("entry {expected}"), "is missing"),
+                2.. => verified.problem(format!("entries {expected} to {}", seq - 1), "are missing"),
+                ..0 => verified.problem(format!("entry {seq}"), "stands before the first one"),
             }
-            frontier.append(leaf_hash(&entry_bytes(seq, kind, &subject, &digest)));
+            expected = seq.saturating_add(1).max(0);
+            let seq = seq.unsigned_abs();
+            frontier.append(leaf_hash(&leaf_bytes(seq, &kind, &subject, &digest)));
             compare(&frontier, verified);
+            let (Some(kind), Ok(digest)) = (Sealed::from_word(&kind), Hash::try_from(digest)) else {
+                verified
+                    .problem(format!("entry {seq}"), format!("is none: its kind `{kind}` or its digest was altered"));
+                continue;
+            };
             match kind {
                 Sealed::Violation => {
                     last.violations.insert(subject, (digest, seq));
                 }
                 Sealed::Retraction => {
                     last.violations.remove(&subject);
+                }
+                Sealed::Given => {
+                    last.given.insert(subject, (digest, seq));
+                }
+                Sealed::Forgotten => {
+                    if last.given.remove(&subject).is_none_or(|(was, _)| was != digest) {
+                        verified
+                            .problem(format!("entry {seq}"), format!("forgets `{subject}`, which was not there so"));
+                    }
                 }
                 Sealed::Key => last.keys.push(subject),
                 _ => {
@@ -256,7 +331,7 @@ async fn tree(
         progress(frontier.size());
     }
     (verified.entries, verified.root) = (frontier.size(), frontier.root());
-    for (known, _) in known.iter().zip(&told).filter(|(_, told)| !**told) {
+    for known in known.iter().filter(|known| known.checkpoint.size > frontier.size()) {
         let (size, has) = (known.checkpoint.size, frontier.size());
         match &known.from {
             From::Signed(key) => verified.problem(
@@ -276,13 +351,8 @@ async fn tree(
     Ok(last)
 }
 
-fn entry(row: &SqliteRow) -> Result<(u64, Sealed, String, Hash), sqlx::Error> {
-    let kind: String = row.try_get(1)?;
-    let kind =
-        Sealed::from_word(&kind).ok_or_else(|| sqlx::Error::Decode(format!("an entry of kind `{kind}`").into()))?;
-    let digest: Vec<u8> = row.try_get(3)?;
-    let digest = digest.try_into().map_err(|_| sqlx::Error::Decode("a digest of another length".into()))?;
-    Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), kind, row.try_get(2)?, digest))
+fn entry(row: &SqliteRow) -> Result<(i64, String, String, Vec<u8>), sqlx::Error> {
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
 }
 
 /// Each violation against its entry, and its columns against its record; how many.
@@ -392,6 +462,7 @@ async fn held_others(
         decisions::all(conn).await.at(doing, path)?.iter().map(decisions::Decision::seal).collect();
     there.extend(pins::history(conn).await.at(doing, path)?);
     there.extend(actions::all_seals(conn).await.at(doing, path)?);
+    there.extend(notes::all(conn).await.at(doing, path)?.iter().map(notes::seal));
     let n = there.len() as u64;
     // Between a reset and the next commit there is no standing to speak of.
     let is_reset = |(_, reset): (u64, u64), commit: u64| reset > commit;

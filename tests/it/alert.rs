@@ -716,3 +716,60 @@ fn many_threads_send_at_once() {
     let counts = shutdown(alerts);
     assert_eq!((*queued.lock().unwrap(), counts.delivered, counts.repeated), (100, 100, 100));
 }
+
+// ── checkpoints ──
+
+/// As alerts are: signed anew for each attempt, tried again where that may help, and never in the way of who tells.
+#[test]
+fn checkpoints_are_posted_signed_and_tried_again() {
+    use fineprint::publish::{Place, PublishCounts, Publisher, QUEUE_CHECKPOINTS_MAX, SecretFrom, Webhook};
+    let secret = |name: &str| SecretFrom { env: Some(name.to_owned()), file: None };
+    let place = |port: u16, name: &str| Place {
+        webhook: Some(Webhook { url: format!("http://127.0.0.1:{port}/kept"), secret: secret(name) }),
+        ..Place::default()
+    };
+    let env = |name: &str| (name == "CHECKPOINTS").then(|| SECRET.to_owned());
+    let receiver = receive(&[Answer::Status(503, ""), FINE]);
+    let publisher = Publisher::start(&[place(receiver.port, "CHECKPOINTS")], &env, &clock()).unwrap();
+    (publisher.hears())("fineprint.log/ab\n1\n");
+    let attempts = [receiver.got.recv().unwrap(), receiver.got.recv().unwrap()];
+    for got in &attempts {
+        let header = |name: &str| got.headers[name].as_str();
+        verify(SECRET.as_bytes(), NOW, header("fineprint-timestamp"), header("fineprint-signature"), &got.body)
+            .unwrap();
+        assert_eq!((got.path.as_str(), got.body.as_slice()), ("/kept", b"fineprint.log/ab\n1\n".as_slice()));
+        assert!(header("content-type").starts_with("text/plain"));
+    }
+    assert_eq!(attempts[0].headers["fineprint-delivery"], attempts[1].headers["fineprint-delivery"]);
+    assert_eq!(publisher.end(), PublishCounts { made: 1, sent: 1, retried: 1, lost: 0 });
+
+    // What will never be taken is given up at once; of too many the oldest go, and each is counted.
+    let refuses = receive(&[Answer::Status(404, "")]);
+    let publisher = Publisher::start(&[place(refuses.port, "CHECKPOINTS")], &env, &clock()).unwrap();
+    (publisher.hears())("a");
+    refuses.got.recv().unwrap();
+    assert_eq!(publisher.end().lost, 1);
+    let hangs = receive(&[Answer::Hang]);
+    let publisher = Publisher::start(&[place(hangs.port, "CHECKPOINTS")], &env, &clock()).unwrap();
+    let hears = publisher.hears();
+    hears("first");
+    hangs.got.recv().unwrap();
+    (0..QUEUE_CHECKPOINTS_MAX + 3).for_each(|n| hears(&n.to_string()));
+    assert_eq!(publisher.counts().lost, 3);
+
+    for (place, says) in [
+        (place(1, "NOTHING"), "the environment has no variable `NOTHING`"),
+        (Place::default(), "each place is one of"),
+        (Place { command: Some("true".into()), ..place(1, "CHECKPOINTS") }, "each place is one of"),
+        (
+            Place {
+                webhook: Some(Webhook { url: "ftp://x".into(), secret: secret("CHECKPOINTS") }),
+                ..Place::default()
+            },
+            "is no URL",
+        ),
+    ] {
+        let refused = Publisher::start(&[place], &env, &clock()).unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+}

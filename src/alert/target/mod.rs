@@ -12,6 +12,7 @@ use self::chat::Chat;
 use self::mail::Mail;
 use self::webhook::Webhook;
 use super::config::{TargetConfig, Tries};
+pub(super) use super::http::{answered, client, unanswered};
 use super::lane::BACKOFF_FIRST;
 use super::message::Alert;
 use crate::hir::Severity;
@@ -22,7 +23,7 @@ pub const TIMEOUT: Duration = Duration(10 * SECOND_NS);
 
 /// Why an attempt failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::alert) enum Failure {
     /// It may go well later; after so long at the earliest, where the receiver says.
     Now(String, Option<Duration>),
     /// It never will.
@@ -114,39 +115,4 @@ fn log(alert: &Alert) {
             tracing::warn!(target: "fineprint::alert", channel, violation, rule, severity, mode, accounts, opened_at, ?because, ?group, "alert");
         }
     }
-}
-
-/// What an HTTP answer means. Redirects are not followed: they would lead the alert, and with chat the secret in the path,
-/// elsewhere.
-fn answered(response: &reqwest::Response) -> Result<(), Failure> {
-    let status = response.status();
-    let why = format!("HTTP {}", status.as_u16());
-    if status.is_success() {
-        return Ok(());
-    }
-    let again = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    if !again {
-        return Err(Failure::Always(why));
-    }
-    let after = response.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let after = after.and_then(|text| text.trim().parse::<i64>().ok()).filter(|seconds| *seconds > 0);
-    Err(Failure::Now(why, after.map(|seconds| Duration(seconds.saturating_mul(SECOND_NS)))))
-}
-
-/// A request that got no answer; without the URL, which may be a secret.
-fn unanswered(error: reqwest::Error) -> Failure {
-    let error = error.without_url();
-    let mut why = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(inner) = source {
-        why.push_str(&format!(": {inner}"));
-        source = inner.source();
-    }
-    Failure::Now(why, None)
-}
-
-fn client() -> io::Result<reqwest::Client> {
-    let agent = concat!("fineprint/", env!("CARGO_PKG_VERSION"));
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().user_agent(agent);
-    builder.build().map_err(|error| io::Error::other(error.to_string()))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::pack::{Pack, PackError, PackOptions, load_kept};
 use crate::plan::RuleSet;
+use crate::store::sync_name;
 use crate::template::FingerprintKey;
 
 /// Where rule sets are found by their hashes.
@@ -81,7 +82,11 @@ impl KeptPacks {
         if unfinished.is_dir() {
             fs::remove_dir_all(&unfinished).map_err(io(&unfinished))?;
         }
+        let is_new = !self.dir.is_dir();
         fs::create_dir_all(&unfinished).map_err(io(&unfinished))?;
+        if is_new {
+            sync_name(&self.dir).map_err(io(&self.dir))?;
+        }
         pack.keep(options, &unfinished)?;
         let again = load_kept(&unfinished, self.key)?;
         if again.rules.as_ref().is_none_or(|again| again.bundle_hash() != rules.bundle_hash()) {

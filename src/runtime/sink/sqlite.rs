@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::{Commit, Consumed, Resumed, Sink, SinkError, Standing};
 use crate::store::{
-    Access, Batch, Checkpoint, Entry, Input, PieceId, Pinned, Pins, Reject, Resume, RulesChanged, Store,
+    Access, Batch, Checkpoint, Entry, Input, OnCheckpoint, PieceId, Pinned, Pins, Reject, Resume, RulesChanged, Store,
 };
 use crate::violation::Violation;
 
@@ -35,6 +35,11 @@ impl SqliteSink {
     /// Where they differ and `changed` refuses.
     pub fn pin(&mut self, pins: &Pins, changed: RulesChanged) -> Result<Pinned, SinkError> {
         self.runtime.block_on(self.store.pin(pins, changed)).map_err(SinkError::new)
+    }
+
+    /// Each signed checkpoint is told to `hears` from here on, once what it covers is safe.
+    pub fn on_checkpoint(&mut self, hears: OnCheckpoint) {
+        self.store.on_checkpoint(hears);
     }
 
     /// The database as it was resolved.

@@ -217,6 +217,53 @@ fn a_database_that_is_not_what_it_was_is_refused_and_left_alone() {
     }
 }
 
+/// A bit of a page that was turned is told, or lies where it says nothing; no command panics over it.
+#[test]
+fn a_turned_bit_is_told_or_says_nothing() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(3_000)));
+    bench.run("v.db", "e.jsonl");
+    let (good, export) = (std::fs::read(bench.path("v.db")).unwrap(), bench.export("v.db"));
+    let mut words = String::from("verify --format json");
+    let places: Vec<usize> = (0..60).map(|n| (n * 2_654_435_761 + 101) % good.len()).collect();
+    for (n, at) in places.iter().enumerate() {
+        let mut bytes = good.clone();
+        bytes[*at] ^= 1 << (n % 8);
+        bench.write(&format!("{n}.db"), bytes);
+        words.push_str(&format!(" --db {n}.db"));
+    }
+    let called = bench.call(&words);
+    assert!(matches!(called.code, 0 | 1 | 3) && !called.err.contains("panicked"), "{called:?}");
+    let told: Vec<serde_json::Value> = called.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(told.len(), places.len(), "{called:?}");
+    let mut found = 0;
+    for (n, told) in told.iter().enumerate() {
+        if told["holds"] == true {
+            assert_eq!(bench.export(&format!("{n}.db")), export, "byte {}", places[n]);
+        } else {
+            found += 1;
+            let why = format!("{}{}", told["problems"], told["error"]);
+            assert!(why.len() > 20, "{told}");
+        }
+    }
+    assert!(found >= 20, "{found} of {} were found", places.len());
+}
+
+#[test]
+fn a_log_of_an_earlier_release_is_brought_up_to_date_by_a_run_alone() {
+    let bench = Bench::new();
+    bench.write("e.jsonl", lines(&events(1_500)));
+    bench.run("v.db", "e.jsonl");
+    let export = bench.export("v.db");
+    let sql = "DROP TABLE server_notes; DROP TABLE given_erased; DELETE FROM _sqlx_migrations WHERE version = 12";
+    execute(&bench.path("v.db"), sql);
+    let read = bench.call("violations list --db v.db");
+    assert!(read.code == 3 && read.err.contains("open it once for writing (`run --db`)"), "{read:?}");
+    bench.run("v.db", "e.jsonl");
+    assert_eq!(bench.export("v.db"), export);
+    assert_eq!(bench.call("verify --db v.db").code, 0);
+}
+
 /// The journal of `v.db` beside another database; returns its first segment.
 fn copy_journal(bench: &Bench, to: &str) -> std::path::PathBuf {
     let _ = std::fs::create_dir(bench.path(to));

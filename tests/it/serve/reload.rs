@@ -105,3 +105,37 @@ fn rules_that_change_under_load_cost_no_answer() {
     let (summary, _directory) = server.stop();
     assert_eq!(summary["balanced"], true);
 }
+
+/// Who may call, what took effect and what was refused are entries of the log, and so is what gateways were told.
+#[test]
+fn reloads_callers_and_answers_are_sealed() {
+    let config = "reload: {watch: false}\nstream: {lateness: 0s, commit_time: 50ms}\n\
+                  checkpoints: [{file: kept.txt}, {command: exit 1}]\n";
+    let server = Server::start(&Options { config, ..Options::default() });
+    std::fs::write(server.path("rules/acme.tos"), format!("{RULES}{MORE}")).unwrap();
+    assert_eq!(server.post("/v1/reload", "{}").status, 200);
+    std::fs::write(server.path("rules/more.tos"), "rule broken {").unwrap();
+    server.post("/v1/reload", "{}");
+    assert_eq!(big(&server, "e1"), "block");
+    wait_for("a checkpoint that was brought, and one that was not", || {
+        let counted = |kind: &str| server.metric(&format!("fineprint_checkpoints{{kind=\"{kind}\"}}"));
+        (counted("sent") >= 1.0 && counted("retried") >= 1.0).then_some(())
+    });
+    let (_, directory) = server.stop();
+    let db = directory.path().join("log.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use fineprint::store::{Access, Anchor, Noted, Store};
+        let store = Store::open(&db, Access::ReadOnly).await.unwrap();
+        let notes = store.notes().await.unwrap();
+        assert_eq!(notes.iter().map(|n| n.kind).collect::<Vec<_>>(), [Noted::Callers, Noted::Reload, Noted::Reload]);
+        assert!(notes[1].details.contains("\"accepted\"") && notes[2].details.contains("\"refused\""), "{notes:?}");
+        assert!(notes[2].details.contains("more.tos"), "{notes:?}");
+        let kept = std::fs::read_to_string(directory.path().join("kept.txt")).unwrap();
+        let kept = fineprint::seal::Note::parse_all(&kept).unwrap();
+        let anchors: Vec<Anchor> = kept.into_iter().map(|note| Anchor { name: "kept".into(), note }).collect();
+        let held = store.verify(None, &anchors, &mut |_| {}).await.unwrap();
+        assert!(held.holds() && held.anchored.len() == anchors.len(), "{held:?}");
+        assert!(store.prove_given(1).await.unwrap().is_some_and(|proof| proof.json.contains("\"event\":\"e1\"")));
+    });
+}

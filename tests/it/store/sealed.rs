@@ -1,12 +1,52 @@
 //! The log as a Merkle tree: what is altered, taken out, put in or rolled back is found and named.
 
-use fineprint::seal::{Checkpoint as Signed, Note, Verifier};
-use fineprint::store::{Anchor, Judgement, Verified, key_path};
+use std::sync::{Arc, Mutex};
+
+use fineprint::decision::{Decision, Verdict};
+use fineprint::seal::{Checkpoint as Signed, Note, Signer, Verifier, leaf_hash, verify_inclusion};
+use fineprint::store::{Anchor, Given, GivenFilter, Judgement, Noted, Trust, Verified, key_path};
 
 use super::*;
 
 fn judgement() -> Judgement {
     Judgement { outcome: Outcome::Confirmed, reason: "seen".into(), by: "ann".into(), at: Timestamp(SECOND_NS) }
+}
+
+/// What a gateway was told, with all that may be of it.
+fn given(n: u64) -> Given {
+    let some = |what: &str| (n % 2 == 0).then(|| format!("{what}{n}"));
+    Given {
+        number: 0,
+        at: Timestamp(n as i64 * SECOND_NS),
+        calls: 1 + n % 3,
+        event: format!("told{n}"),
+        call: some("call"),
+        account: some("acct"),
+        api_key: some("key"),
+        org: some("org"),
+        decision: Decision {
+            verdict: Verdict::ALL[(n % 5) as usize],
+            would: Verdict::Block,
+            retry_after: (n % 2 == 0).then_some(Duration(SECOND_NS)),
+            reason: "no \"resale\" \u{1b}\u{7f}".into(),
+            rules: vec![format!("rule_{n}")],
+            violations: vec!["v".into()],
+            actions: vec![],
+            mode: Mode::Enforce,
+        },
+        bundle: "ab".into(),
+    }
+}
+
+/// Two batches, of which numbers are 1 to 6 and 7.
+async fn served(store: &mut Store) {
+    store.give(&(1..7).map(given).collect::<Vec<_>>()).await.unwrap();
+    store.give(&[given(7)]).await.unwrap();
+    let callers = serde_json::json!([{ "name": "edge", "kind": "key", "sha256": "ab", "may": ["decide"] }]);
+    for _ in 0..2 {
+        store.note(Noted::Callers, Timestamp(1), &callers).await.unwrap();
+        store.note(Noted::Reload, Timestamp(2), &serde_json::json!({ "outcome": "refused" })).await.unwrap();
+    }
 }
 
 /// A log with everything that is sealed.
@@ -26,6 +66,7 @@ async fn full(path: &Path) -> Store {
         Batch { violations: &violations, retracted: &retracted, checkpoint: Some(&standing), ..Batch::default() };
     store.commit(&batch).await.unwrap();
     store.pin(&pins("b"), RulesChanged::Keep).await.unwrap();
+    served(&mut store).await;
     store
 }
 
@@ -60,9 +101,10 @@ fn an_untouched_log_holds_and_is_signed_to_its_end() {
         let closed = verified(&path, Some(&key), &[]).await.unwrap();
         assert_eq!(problems(&closed), Vec::<String>::new());
         assert_eq!(open, closed);
-        // A key, two generations, 21 violations of which one changed and one was taken back, two decisions, a commit.
-        assert_eq!(closed.entries, 1 + 2 + 21 + 1 + 1 + 2 + 1);
-        assert_eq!(closed.held, 20 + 2 + 2);
+        // A key, two generations, 21 violations of which one changed and one was taken back, two decisions, a commit; two
+        // batches of seven given decisions, two reloads, and callers that stayed the same.
+        assert_eq!(closed.entries, 1 + 2 + 21 + 1 + 1 + 2 + 1 + 2 + 2 + 1);
+        assert_eq!(closed.held, 20 + 2 + 2 + 7 + 3);
         assert_eq!(closed.signed.iter().map(|s| s.size).collect::<Vec<_>>(), [closed.entries]);
         // Opened and closed again, it is as it was.
         writable(&path).await.close().await.unwrap();
@@ -138,9 +180,42 @@ const ALTERED: &[(&str, &str)] = &[
          UPDATE entries SET seq = 9 WHERE seq = 10; UPDATE entries SET seq = 10 WHERE seq = 1000",
         "are not those that were signed",
     ),
+    (
+        "DROP TRIGGER entries_are_not_changed; UPDATE entries SET kind = 'nonsense' WHERE seq = 9",
+        "entry 9: is none: its kind `nonsense`",
+    ),
+    (
+        "DROP TRIGGER entries_are_not_changed; PRAGMA ignore_check_constraints = on; \
+         UPDATE entries SET digest = x'00' WHERE seq = 9",
+        "entry 9: is none",
+    ),
+    ("DROP TRIGGER entries_are_not_changed; UPDATE entries SET seq = 9000000000000000000 WHERE seq = 9", "are missing"),
+    (
+        "PRAGMA ignore_check_constraints = on; INSERT INTO entries VALUES (-7, 'key', 'x', zeroblob(32))",
+        "entry -7: stands before the first one",
+    ),
+    ("DELETE FROM decisions_given WHERE number = 3", "given 000000000001-000000000006: its decisions are not those"),
+    ("DELETE FROM decisions_given WHERE number = 7", "given 000000000007-000000000007: entry"),
+    ("DELETE FROM decisions_given", "given 000000000001-000000000006: entry"),
+    (
+        "INSERT INTO decisions_given SELECT 8, at, calls, event, call, account, api_key, org, decision, would, mode, \
+         retry_after, reason, rules, violations, actions, bundle FROM decisions_given WHERE number = 7",
+        "given 8: no entry seals it",
+    ),
+    ("INSERT INTO given_erased VALUES (3, zeroblob(32))", "given 3: is there and erased"),
+    ("DROP TRIGGER server_notes_are_not_removed; DELETE FROM server_notes WHERE number = 2", "reload 2: entry"),
+    (
+        "DROP TRIGGER server_notes_are_not_changed; UPDATE server_notes SET details = '{}' WHERE number = 1",
+        "callers 1: is not what entry",
+    ),
+    (
+        "DROP TRIGGER server_notes_are_not_changed; UPDATE server_notes SET at = 7 WHERE number = 2",
+        "reload 2: is not what entry",
+    ),
+    ("INSERT INTO server_notes VALUES (9, 'reload', 1, '{}')", "reload 9: no entry seals it"),
     ("UPDATE tree SET roots = zeroblob(length(roots))", "its right edge"),
     ("UPDATE tree SET size = size + 1", "its right edge"),
-    ("UPDATE signed SET note = replace(note, char(10) || '29', char(10) || '28')", "its signature does not hold"),
+    ("UPDATE signed SET note = replace(note, char(10) || '34', char(10) || '33')", "its signature does not hold"),
     ("UPDATE signed SET size = 1", "its column `size`"),
     ("DELETE FROM signed", "nothing of it is signed"),
 ];
@@ -159,6 +234,206 @@ fn whatever_is_altered_is_found_and_named() {
             assert!(problems.iter().any(|p| p.contains(expected)), "{sql}: {problems:#?}");
             fs::remove_file(&copy).unwrap();
         }
+    });
+}
+
+/// Every column of a given decision is sealed: one that is not would be one that can be altered.
+#[test]
+fn no_column_of_a_given_decision_can_be_altered() {
+    let (_dir, path) = fresh();
+    wait(async {
+        full(&path).await.close().await.unwrap();
+        let copy = path.with_extension("copy");
+        let another = [
+            "at = at + 1",
+            "calls = calls + 1",
+            "event = 'x'",
+            "call = 'x'",
+            "call = NULL",
+            "account = 'x'",
+            "api_key = 'x'",
+            "org = 'x'",
+            "decision = 'throttle'",
+            "would = 'allow'",
+            "mode = 'shadow'",
+            "retry_after = 7",
+            "reason = 'x'",
+            "rules = '[]'",
+            "violations = '[]'",
+            "actions = '[1]'",
+            "bundle = 'x'",
+            "number = 70",
+        ];
+        for column in another {
+            fs::copy(&path, &copy).unwrap();
+            let sql = format!(
+                "DROP TRIGGER decisions_given_are_not_changed; UPDATE decisions_given SET {column} WHERE number = 6"
+            );
+            assert!(statement(&copy, &sql).await, "{sql}");
+            let problems = problems(&verified(&copy, None, &[]).await.unwrap());
+            assert!(problems.iter().any(|p| p.contains("given 000000000001-000000000006")), "{column}: {problems:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_given_decision_is_proved_by_the_entry_of_its_batch() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let store = full(&path).await;
+        for number in 1..=7 {
+            let proof = store.prove_given(number).await.unwrap().unwrap();
+            assert!(proof.json.starts_with(&format!("{{\"number\":{number},\"at\":")), "{}", proof.json);
+            let holds = |json: &str| {
+                verify_inclusion(&leaf_hash(json.as_bytes()), proof.index, proof.size, &proof.path, &proof.root)
+            };
+            assert!(holds(&proof.json) && !holds(&proof.json.replace("told", "Told")), "{proof:?}");
+        }
+        assert_eq!(store.prove_given(8).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn old_decisions_go_in_whole_batches_and_their_numbers_do_not_come_again() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let mut store = full(&path).await;
+        assert_eq!(store.forget_given(Timestamp(6 * SECOND_NS)).await.unwrap(), 0, "the batch is not old as a whole");
+        assert_eq!(store.forget_given(Timestamp(7 * SECOND_NS)).await.unwrap(), 6);
+        assert_eq!(store.forget_given(Timestamp(7 * SECOND_NS)).await.unwrap(), 0);
+        assert_eq!(store.forget_given(Timestamp(70 * SECOND_NS)).await.unwrap(), 1);
+        assert_eq!(problems(&store.verify(None, &[], &mut |_| {}).await.unwrap()), Vec::<String>::new());
+        store.give(&[given(8)]).await.unwrap();
+        let left = store.given(&GivenFilter::default(), 10).await.unwrap();
+        assert_eq!(left.iter().map(|g| g.number).collect::<Vec<_>>(), [8]);
+        store.close().await.unwrap();
+        assert!(verified(&path, None, &[]).await.unwrap().holds());
+        // What is put in where a batch has gone is found, and goes again.
+        let put_in = "INSERT INTO decisions_given SELECT 2, at, calls, event, call, account, api_key, org, decision, would, mode, \
+                      retry_after, reason, rules, violations, actions, bundle FROM decisions_given";
+        assert!(statement(&path, put_in).await);
+        let told = problems(&verified(&path, None, &[]).await.unwrap());
+        assert_eq!(told, ["given 2: no entry seals it: it was put in"]);
+        let mut store = writable(&path).await;
+        assert_eq!(store.forget_given(Timestamp(70 * SECOND_NS)).await.unwrap(), 1);
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_erased_of_an_account_leaves_the_log_as_provable_as_before() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let mut store = full(&path).await;
+        assert_eq!(store.erase_given("acct4").await.unwrap(), 1);
+        let left = store.verify(None, &[], &mut |_| {}).await.unwrap();
+        assert_eq!((problems(&left), left.erased), (vec![], 1));
+        assert_eq!(store.prove_given(4).await.unwrap(), None);
+        assert!(store.prove_given(3).await.unwrap().is_some());
+        assert_eq!(store.forget_given(Timestamp(70 * SECOND_NS)).await.unwrap(), 6);
+        assert!(store.verify(None, &[], &mut |_| {}).await.unwrap().holds());
+        store.close().await.unwrap();
+    });
+}
+
+/// A log of before given decisions were sealed: its entries know no such kind.
+#[test]
+fn given_decisions_of_an_earlier_release_are_sealed_when_the_log_is_taken_up() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let mut store = writable(&path).await;
+        commit(&mut store, &[entry(1)]).await;
+        store.close().await.unwrap();
+        let old = "INSERT INTO decisions_given (at, calls, event, decision, would, mode, reason, rules, violations, actions, \
+                   bundle) VALUES (5, 1, 'e', 'block', 'block', 'enforce', '', '[]', '[]', '[]', 'b'), \
+                   (4, 1, 'f', 'block', 'block', 'enforce', '', '[]', '[]', '[]', 'b'); \
+                   DROP TABLE server_notes; DROP TABLE given_erased; DELETE FROM _sqlx_migrations WHERE version = 12";
+        assert!(statement(&path, old).await);
+        assert!(matches!(refusal(&path, Access::ReadOnly).await, StoreError::OlderSchema { .. }));
+        let mut store = writable(&path).await;
+        let held = store.verify(None, &[], &mut |_| {}).await.unwrap();
+        assert_eq!((problems(&held), held.held), (vec![], 3));
+        store.give(&[given(7)]).await.unwrap();
+        assert_eq!(store.given(&GivenFilter::default(), 10).await.unwrap().last().unwrap().number, 3);
+        assert!(store.verify(None, &[], &mut |_| {}).await.unwrap().holds());
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn each_checkpoint_is_told_once_it_is_safe_and_holds_against_the_log() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut store = writable(&path).await;
+        let hears = Arc::clone(&told);
+        store.on_checkpoint(Arc::new(move |note: &str| hears.lock().unwrap().push(note.to_string())));
+        for n in 0..5 {
+            commit(&mut store, &[entry(n)]).await;
+            commit(&mut store, &[entry(n)]).await;
+        }
+        served(&mut store).await;
+        store.rotate_key().await.unwrap();
+        store.close().await.unwrap();
+        let notes = told.lock().unwrap().concat();
+        let notes = Note::parse_all(&notes).unwrap();
+        // Five commits that changed something, two batches, three notes, a key.
+        assert_eq!(notes.len(), 5 + 2 + 3 + 1);
+        let anchors: Vec<Anchor> = notes.into_iter().map(|note| Anchor { name: "kept".into(), note }).collect();
+        let held = verified(&path, None, &anchors).await.unwrap();
+        assert_eq!((problems(&held), held.anchored.len()), (vec![], anchors.len()));
+    });
+}
+
+#[test]
+fn witnesses_must_have_signed_what_was_kept() {
+    let (_dir, path) = fresh();
+    wait(async {
+        let store = full(&path).await;
+        let note = Note::parse(&store.checkpoints().await.unwrap().last().unwrap().1).unwrap();
+        let witness = Signer::witness("witness.example/w1", &[7; 32]).unwrap();
+        let plain = Signer::new("notary.example", &[8; 32]).unwrap();
+        let absent = Signer::witness("witness.example/w2", &[9; 32]).unwrap();
+        let mut signed = note.clone();
+        signed.cosign(&witness, 1_700_000_000);
+        signed.sign(&plain);
+        // As a file has it, and back.
+        let signed = Note::parse(&signed.to_string()).unwrap();
+        let check = |note: Note, witnesses: &[&Signer]| {
+            let anchors = [Anchor { name: "kept".into(), note }];
+            let witnesses: Vec<Verifier> =
+                witnesses.iter().map(|w| w.verifier().to_string().parse().unwrap()).collect();
+            let store = &store;
+            async move {
+                let trust = Trust { key: None, anchors: &anchors, witnesses: &witnesses };
+                store.verify_by(&trust, &mut |_| {}).await.unwrap()
+            }
+        };
+        let held = check(signed.clone(), &[&witness, &plain]).await;
+        assert_eq!(problems(&held), Vec::<String>::new());
+        assert_eq!(held.witnessed.iter().map(|w| w.at).collect::<Vec<_>>(), [Some(1_700_000_000), None]);
+        assert!(held.witnessed.iter().all(|w| (w.size, w.checkpoints) == (held.entries, 1)));
+        for (note, by, says) in [
+            (signed.clone(), &absent, "has signed none of the checkpoints"),
+            (note, &witness, "has signed none of the checkpoints"),
+            (
+                Note::parse(&signed.to_string().replace("witness.example/w1", "witness.example/w3")).unwrap(),
+                &witness,
+                "has signed none",
+            ),
+        ] {
+            let told = problems(&check(note, &[by]).await);
+            assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
+        }
+        // Another moment, or another text under the same signature.
+        let line = signed.to_string().lines().find(|l| l.contains("witness.example")).unwrap().to_string();
+        let mut bytes = line.into_bytes();
+        let at = bytes.len() - 60;
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let altered =
+            format!("{}{}\n", store.checkpoints().await.unwrap().last().unwrap().1, String::from_utf8(bytes).unwrap());
+        let told = problems(&check(Note::parse(&altered).unwrap(), &[&witness]).await);
+        assert!(told.iter().any(|p| p.contains("does not hold")), "{told:?}");
     });
 }
 
@@ -193,6 +468,12 @@ fn no_altered_byte_of_what_is_sealed_goes_unnoticed() {
         let named = format!("violation{}", rows[0].id);
         places.extend((0..named.len() + 32).map(|i| find(named.as_bytes()) + i));
         places.extend((0..4).map(|i| find(b"confirmedseen") + 9 + i));
+        // Given decisions, and notes of the server.
+        for part in
+            ["told2call2acct2", "[\"rule_5\"]", "no \"resale\"", "{\"outcome\":\"refused\"}", "[{\"name\":\"edge\""]
+        {
+            places.extend((0..part.len()).map(|i| find(part.as_bytes()) + i));
+        }
         let copy = path.with_extension("copy");
         for (n, at) in places.into_iter().enumerate() {
             let mut altered = bytes.clone();
