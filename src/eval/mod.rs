@@ -12,6 +12,7 @@ mod books;
 mod cohort;
 mod commitment;
 mod episode;
+mod erased;
 pub mod events;
 pub(crate) mod finding;
 pub mod footprint;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
+pub use erased::{Erased, erased_name};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
 pub use recall::{Recalled, TestNames};

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Carries, Carry, Recalled, Refusal};
+use crate::eval::{Carries, Carry, Erased, Recalled, Refusal};
 use crate::event::FIELDS;
 use crate::event::decode::RejectReason;
 use crate::runtime::Rejected;
@@ -16,6 +16,9 @@ const TAG: u8 = 0xf0;
 
 /// Reason of an event of which the rules read more than a record of the journal holds.
 pub const TOO_LARGE: &str = "projection_too_large";
+
+/// Reason of an event that was erased before a run over the journal came to it.
+pub(super) const ERASED: &str = "erased";
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ pub(super) enum Entry {
 pub(super) enum Read {
     Event(Box<Recalled>),
     Entry(Entry),
+    /// In place of an event.
+    Erased,
 }
 
 impl Entry {
@@ -69,13 +74,16 @@ impl Entry {
     }
 }
 
-/// Whether a record of a journal is something else than an event.
+/// Whether a record of a journal is something else than an event: an entry, or what stands for an event that was erased.
 pub fn is_entry(record: &[u8]) -> bool {
-    record.first() == Some(&TAG)
+    record.first().is_some_and(|first| *first >= TAG)
 }
 
 /// Reads a record.
 pub(super) fn read(record: &[u8]) -> Result<Read, String> {
+    if Erased::read(record).is_some() {
+        return Ok(Read::Erased);
+    }
     match record.split_first() {
         Some((&TAG, entry)) => {
             let entry = postcard::from_bytes(entry);
@@ -90,7 +98,7 @@ pub(super) fn read(record: &[u8]) -> Result<Read, String> {
 /// The word of a reason as the program has it.
 pub(super) fn reason(word: &str) -> &'static str {
     let decoding = RejectReason::ALL.into_iter().map(RejectReason::word);
-    let known = decoding.chain([Refusal::Future.word(), Refusal::Conflicting.word(), TOO_LARGE]);
+    let known = decoding.chain([Refusal::Future.word(), Refusal::Conflicting.word(), TOO_LARGE, ERASED]);
     known.into_iter().find(|known| *known == word).unwrap_or("other")
 }
 
