@@ -10,6 +10,8 @@ mod commands;
 mod dates;
 /// What reviewers decide.
 mod decide;
+/// Accounts that are forgotten.
+mod erase;
 /// What is recomputed of a finding.
 mod explain;
 /// Full disks, read-only places, damaged databases.
