@@ -85,7 +85,10 @@ impl Erase {
         let outcome = erase(&request)?;
         let mut out = output();
         match self.format {
-            Format::Json => writeln!(out, "{:#}", as_json(&outcome, self.dry_run))?,
+            Format::Json => {
+                crate::cli::terminal::write_json(&mut out, &as_json(&outcome, self.dry_run))?;
+                writeln!(out)?;
+            }
             Format::Text => text(&mut out, &outcome, self.dry_run)?,
         }
         out.flush()?;

@@ -157,8 +157,9 @@ fn start_log(filter: Option<&str>) -> Result<(), String> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(terminal::colour_errors())
+        // One line an event, without colours: what stands in it could be anything.
+        .with_writer(|| terminal::LogLine)
+        .with_ansi(false)
         .try_init()
         .map_err(|e| e.to_string())
 }

@@ -44,7 +44,10 @@ impl Verify {
         let verified = log.wait(log.store.verify(key.as_ref(), &anchors, &mut |_| {}))?;
         let mut out = output();
         match self.format {
-            Format::Json => writeln!(out, "{:#}", as_json(&verified, key.is_some()))?,
+            Format::Json => {
+                crate::cli::terminal::write_json(&mut out, &as_json(&verified, key.is_some()))?;
+                writeln!(out)?;
+            }
             Format::Text => text(&mut out, &verified, key.is_some())?,
         }
         out.flush()?;

@@ -4,7 +4,7 @@
 //! what was prepared is put in place. A process that is killed before the transaction has erased nothing, and what it
 //! prepared is of no meaning; after it, whoever next writes the log finishes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::session;
 use crate::eval::{Erased, Recalled, erased_name};
 use crate::journal::rewrite::{self, Rewriting, Rewritten};
 use crate::journal::{JournalError, Position};
-use crate::store::{Access, Checkpoint, Erasing, Forgotten, PieceId, Store, StoreError};
+use crate::store::{Access, Checkpoint, Erasing, Filter, Forgotten, PieceId, Store, StoreError};
 use crate::time::Timestamp;
 
 /// An account to be forgotten.
@@ -132,7 +132,11 @@ pub fn erase(request: &Request<'_>) -> Result<Outcome, EraseError> {
     let checkpoint = match resume {
         None => None,
         Some(resume) => {
-            let pieces = session::erased(&resume.pieces, request.account, &token, &events).map_err(EraseError::State)?;
+            let of = Filter { account: Some(request.account.to_string()), ..Filter::default() };
+            let rows = runtime.block_on(store.list(&of))?;
+            let ended: BTreeSet<String> = rows.into_iter().filter(|r| r.n_accounts == 1).map(|r| r.id).collect();
+            let pieces = session::erased(&resume.pieces, request.account, &token, &events, &ended);
+            let pieces = pieces.map_err(EraseError::State)?;
             let mut snapshot: Vec<PieceId> = Vec::with_capacity(pieces.len());
             for piece in &pieces {
                 snapshot.push(runtime.block_on(store.put_piece(piece))?);

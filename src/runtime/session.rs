@@ -414,7 +414,8 @@ impl Session {
     }
 }
 
-/// The pieces of a state in which an account is called otherwise, and its events too.
+/// The pieces of a state in which an account is called otherwise, and its events too. `ended` are ids of the findings that were of
+/// this account alone.
 ///
 /// # Errors
 /// A text, where the state cannot be read.
@@ -423,8 +424,11 @@ pub(super) fn erased(
     account: &str,
     token: &str,
     events: &BTreeMap<String, u64>,
+    ended: &BTreeSet<String>,
 ) -> Result<Vec<Vec<u8>>, String> {
-    let (saved, evaluator) = load(pieces)?;
+    let (mut saved, evaluator) = load(pieces)?;
+    // They stay as they are: nothing takes them back.
+    saved.provisional.retain(|id| !ended.contains(id));
     let head = postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))?;
     let mut bytes = (head.len() as u64).to_be_bytes().to_vec();
     bytes.extend(head);

@@ -18,6 +18,8 @@ mod explain;
 mod faults;
 /// Sudden ends within a commit.
 mod phases;
+/// Secrets, hostile text, erasures that are killed.
+mod privacy;
 /// Two rule sets over the same events.
 mod replay;
 /// What the journal keeps.
