@@ -125,7 +125,7 @@ impl List {
         match self.format {
             Format::Json => {
                 let all: Vec<Value> = actions.iter().map(action_json).collect();
-                serde_json::to_writer_pretty(&mut out, &all)?;
+                crate::cli::terminal::write_json(&mut out, &all)?;
                 writeln!(out)?;
             }
             Format::Text => {
@@ -179,7 +179,7 @@ impl Show {
             Format::Json => {
                 let entries: Vec<Value> = entries.iter().map(entry_json).collect();
                 let all = json!({ "action": action_json(&action), "entries": entries });
-                serde_json::to_writer_pretty(&mut out, &all)?;
+                crate::cli::terminal::write_json(&mut out, &all)?;
                 writeln!(out)?;
             }
             Format::Text => out.write_all(told::prose(&action, &entries).as_bytes())?,

@@ -97,7 +97,7 @@ pub(super) fn list(db: &Path, filter: &Filter, volumes: &Volumes, format: Format
         match format {
             Format::Json => {
                 let shown: Vec<usize> = shown.iter().copied().take(limit).collect();
-                serde_json::to_writer_pretty(&mut out, &view.list_json(&shown))?;
+                crate::cli::terminal::write_json(&mut out, &view.list_json(&shown))?;
                 writeln!(out)?;
             }
             Format::Text => out.write_all(view.list_text(shown, limit.min(LIST_CASES)).as_bytes())?,
@@ -118,7 +118,7 @@ pub(super) fn show(db: &Path, id: &str, volumes: &Volumes, format: Format) -> an
         for case in shown {
             match format {
                 Format::Json => {
-                    serde_json::to_writer_pretty(&mut out, &view.case_json(*case, true))?;
+                    crate::cli::terminal::write_json(&mut out, &view.case_json(*case, true))?;
                     writeln!(out)?;
                 }
                 Format::Text => out.write_all(view.case_text(*case).as_bytes())?,

@@ -87,7 +87,7 @@ impl Check {
                 if let (Some(answers), Some(report)) = (&answers, report.as_object_mut()) {
                     report.insert("arrival".into(), answers.rules.iter().map(answer_json).collect());
                 }
-                serde_json::to_writer_pretty(&mut out, &report)?;
+                crate::cli::terminal::write_json(&mut out, &report)?;
                 writeln!(out)?;
             }
             Format::Text => {

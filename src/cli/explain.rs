@@ -67,7 +67,7 @@ impl Explain {
         };
         let mut out = output();
         match self.format {
-            Format::Json => serde_json::to_writer_pretty(&mut out, &told)?,
+            Format::Json => crate::cli::terminal::write_json(&mut out, &told)?,
             Format::Text => out.write_all(text.trim_end().as_bytes())?,
         }
         writeln!(out)?;

@@ -24,7 +24,7 @@ impl Fields {
         match self.format {
             Format::Json => {
                 let rows: Vec<_> = FIELDS.iter().map(row).collect();
-                serde_json::to_writer_pretty(&mut out, &rows)?;
+                crate::cli::terminal::write_json(&mut out, &rows)?;
                 writeln!(out)?;
             }
             Format::Text => {

@@ -6,6 +6,7 @@ mod campaigns;
 mod check;
 mod checkpoints;
 mod diagnostics;
+mod erase;
 mod exit;
 mod explain;
 mod export;
@@ -64,6 +65,7 @@ enum Command {
     Alerts(alerts::Alerts),
     Policy(policy::Policy),
     Verify(verify::Verify),
+    Erase(erase::Erase),
     Log(log::Log),
 }
 
@@ -108,6 +110,7 @@ pub fn main() -> Exit {
         Command::Alerts(c) => c.run(),
         Command::Policy(c) => c.run(),
         Command::Verify(c) => c.run(),
+        Command::Erase(c) => c.run(),
         Command::Log(c) => c.run(),
     };
     done.unwrap_or_else(|e| {
@@ -155,8 +158,9 @@ fn start_log(filter: Option<&str>) -> Result<(), String> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(terminal::colour_errors())
+        // One line an event, without colours: what stands in it could be anything.
+        .with_writer(|| terminal::LogLine)
+        .with_ansi(false)
         .try_init()
         .map_err(|e| e.to_string())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Format;
 use super::exit::Exit;
-use super::terminal::{output, printable};
+use super::terminal::{inert_json, output, printable};
 use super::violations::Log;
 
 /// Prints the refused records: input, line, reason
@@ -33,8 +33,8 @@ impl Rejects {
         let n = log.wait(log.store.rejects(self.input.as_deref(), &mut |r| {
             lines.push(match format {
                 Format::Json => {
-                    json!({ "input": r.input, "line": r.line, "reason": r.reason, "field": r.field, "detail": r.detail })
-                        .to_string()
+                    let line = json!({ "input": r.input, "line": r.line, "reason": r.reason, "field": r.field, "detail": r.detail });
+                    inert_json(&line.to_string()).into_owned()
                 }
                 Format::Text => format!(
                     "{}:{}: {}{}",

@@ -181,7 +181,7 @@ impl Replay {
         match self.format {
             Print::Text => out.write_all(report.text().as_bytes())?,
             Print::Json => {
-                serde_json::to_writer_pretty(&mut out, &report.json())?;
+                crate::cli::terminal::write_json(&mut out, &report.json())?;
                 writeln!(out)?;
             }
         }

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::diagnostic::steers;
+
 /// Whether messages on standard error are coloured: on a terminal, and not where `NO_COLOR` is set.
 pub(super) fn colour_errors() -> bool {
     io::stderr().is_terminal() && wanted()
@@ -26,7 +28,8 @@ pub(super) fn output() -> io::BufWriter<io::StdoutLock<'static>> {
 
 /// Writes a line to standard error; nothing can be done when that fails.
 pub(super) fn note(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+    let lines: Vec<Cow<'_, str>> = text.as_ref().split('\n').map(printable).collect();
+    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
 }
 
 /// Text with everything that could steer a terminal or reorder what is read shown as escapes. Line breaks too: what comes
@@ -38,9 +41,44 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect())
 }
 
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// JSON for people and machines: what could steer a terminal stands as an escape, which means the same.
+pub(super) fn write_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    out.write_all(inert_json(&serde_json::to_string_pretty(value)?).as_bytes())
+}
+
+/// The same of a JSON text.
+pub(super) fn inert_json(json: &str) -> Cow<'_, str> {
+    let is_foreign = |c: char| steers(c) && c != '\n';
+    if !json.chars().any(is_foreign) {
+        return Cow::Borrowed(json);
+    }
+    // Outside of texts JSON has none of these.
+    let mut units = [0; 2];
+    let mut escaped = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        match is_foreign(c) {
+            true => c.encode_utf16(&mut units).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}"))),
+            false => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Standard error for the log: one event a line, whatever stands in it.
+#[derive(Debug, Default)]
+pub(super) struct LogLine;
+
+impl Write for LogLine {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        io::stderr().lock().write_all(format!("{}\n", printable(line)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
 }
 
 /// A text cut to so many characters, for tables.

@@ -73,7 +73,7 @@ impl Test {
         match self.format {
             Format::Text => text(&mut out, &reports, &pack.sources)?,
             Format::Json => {
-                serde_json::to_writer_pretty(&mut out, &to_json(&reports, &pack.sources))?;
+                crate::cli::terminal::write_json(&mut out, &to_json(&reports, &pack.sources))?;
                 writeln!(out)?;
             }
         }

@@ -82,7 +82,10 @@ impl Verify {
                 }
                 writeln!(out, "{json}")
             }
-            Format::Json => writeln!(out, "{:#}", as_json(verified, self.key.is_some())),
+            Format::Json => {
+                crate::cli::terminal::write_json(&mut *out, &as_json(verified, self.key.is_some()))?;
+                writeln!(out)
+            }
             Format::Text => {
                 if several {
                     writeln!(out, "{}:", printable(&db.display().to_string()))?;
@@ -171,7 +174,12 @@ fn as_json(verified: &Verified, key_given: bool) -> serde_json::Value {
             .iter()
             .map(|w| json!({ "key": w.key, "entries": w.size, "at": w.at.map(time), "checkpoints": w.checkpoints }))
             .collect::<Vec<_>>(),
+        "given_erased": verified.given_erased,
         "erased": verified.erased,
+        "erasures": verified.erasures.iter().map(|e| json!({
+            "number": e.number, "at": e.at.to_string(), "by": e.by, "reason": e.reason, "account": e.account,
+            "touched": e.touched.len(), "events": e.journal.iter().map(|(.., n)| n).sum::<u64>(), "actions_kept": e.kept,
+        })).collect::<Vec<_>>(),
         "problems": verified.problems.iter().map(|p| json!({ "what": p.what, "found": p.found })).collect::<Vec<_>>(),
         "problems_total": verified.problems_total,
     })
@@ -198,6 +206,22 @@ fn text(out: &mut impl Write, verified: &Verified, key_given: bool) -> std::io::
         "holds: {entries} entries, {} violations, decisions and rule sets as sealed",
         grouped(verified.held)
     )?;
+    if !verified.erasures.is_empty() {
+        writeln!(out, "erased: {} of them are not what they were, because accounts were forgotten:", grouped(verified.erased))?;
+    }
+    for e in &verified.erasures {
+        let events: u64 = e.journal.iter().map(|(.., n)| n).sum();
+        writeln!(
+            out,
+            "  erasure {} on {} by {}: {} of them, {} events of the journal ({})",
+            e.number,
+            e.at,
+            printable(&e.by),
+            grouped(e.touched.len() as u64),
+            grouped(events),
+            printable(&e.reason)
+        )?;
+    }
     for signed in &verified.signed {
         let behind = verified.entries - signed.size;
         let unsigned =
@@ -212,8 +236,8 @@ fn text(out: &mut impl Write, verified: &Verified, key_given: bool) -> std::io::
         let at = witness.at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
         writeln!(out, "witnessed: the first {}{at} by {}", grouped(witness.size), printable(&witness.key))?;
     }
-    if verified.erased > 0 {
-        writeln!(out, "erased: {} given decisions, of which a hash is left", grouped(verified.erased))?;
+    if verified.given_erased > 0 {
+        writeln!(out, "erased: {} given decisions, of which a hash is left", grouped(verified.given_erased))?;
     }
     if !key_given {
         writeln!(out, "note: the keys are the log's own word; give the key that you were handed with --key")?;

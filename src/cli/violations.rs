@@ -224,7 +224,7 @@ impl List {
                     .map(|(r, d)| Ok(decided::with(record(r)?, "decision", decided::latest_json(d.as_ref()))))
                     .collect();
                 let rows = rows?;
-                serde_json::to_writer_pretty(&mut out, &rows)?;
+                crate::cli::terminal::write_json(&mut out, &rows)?;
                 writeln!(out)?;
             }
             Format::Text => {
@@ -297,7 +297,7 @@ impl Show {
         match self.format {
             Format::Json => {
                 let all = decisions.iter().map(decided::decision_json).collect();
-                serde_json::to_writer_pretty(&mut out, &decided::with(record, "decisions", all))?;
+                crate::cli::terminal::write_json(&mut out, &decided::with(record, "decisions", all))?;
             }
             Format::Text => {
                 let prose = format!("{}{}", super::explain::prose(&record), decided::decisions_text(&decisions));

@@ -4,7 +4,7 @@ pub mod codes;
 mod render;
 
 pub use codes::Code;
-pub use render::{to_json, to_text};
+pub use render::{steers, to_json, to_text};
 
 use crate::source::Span;
 

@@ -29,7 +29,7 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
     let Some(source) = sources.get(d.primary.span.source) else {
         let mut report = vec![Group::with_title(title)];
         if let Some(help) = &d.help {
-            report.push(Group::with_title(Rendered::HELP.secondary_title(help.clone())));
+            report.push(Group::with_title(Rendered::HELP.secondary_title(printable(help))));
         }
         return renderer.render(&report);
     };
@@ -38,7 +38,7 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
     let drawable = spans.iter().all(|(s, ..)| s.source != d.primary.span.source || drawable(&source.text, *s));
     let mut group = Group::with_title(title);
     if drawable {
-        let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str()).fold(true);
+        let mut snippet = Snippet::source(source.text.as_str()).path(on_a_line(&source.name)).fold(true);
         for (span, kind, label) in spans.iter().filter(|(s, ..)| s.source == d.primary.span.source) {
             let mut annotation = kind.span(range(&source.text, *span));
             if !label.is_empty() {
@@ -50,14 +50,14 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
     } else {
         let at = sources.position(d.primary.span.source, d.primary.span.start);
         group = group.element(
-            annotate_snippets::Origin::path(source.name.as_str())
+            annotate_snippets::Origin::path(on_a_line(&source.name))
                 .line(at.line as usize)
                 .char_column(at.column as usize),
         );
     }
     for (span, _, label) in spans.iter().filter(|(s, ..)| s.source != d.primary.span.source) {
         if let Some(other) = sources.get(span.source) {
-            let snippet = Snippet::source(other.text.as_str()).path(other.name.as_str()).fold(true);
+            let snippet = Snippet::source(other.text.as_str()).path(on_a_line(&other.name)).fold(true);
             group = group.element(
                 snippet.annotation(AnnotationKind::Context.span(range(&other.text, *span)).label(printable(label))),
             );
@@ -68,14 +68,14 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
         (help, Some(fix))
             if drawable && fix.span.source == d.primary.span.source && drawable_fix(&source.text, fix.span) =>
         {
-            let title = help.clone().unwrap_or_else(|| "write instead".to_string());
+            let title = printable(help.as_deref().unwrap_or("write instead"));
             let patch = Patch::new(range(&source.text, fix.span), fix.replacement.as_str());
             report.push(
                 Group::with_title(Rendered::HELP.secondary_title(title))
-                    .element(Snippet::source(source.text.as_str()).path(source.name.as_str()).patch(patch)),
+                    .element(Snippet::source(source.text.as_str()).path(on_a_line(&source.name)).patch(patch)),
             );
         }
-        (Some(help), _) => report.push(Group::with_title(Rendered::HELP.secondary_title(help.clone()))),
+        (Some(help), _) => report.push(Group::with_title(Rendered::HELP.secondary_title(printable(help)))),
         (None, _) => {}
     }
     renderer.render(&report)
@@ -105,11 +105,26 @@ fn range(text: &str, span: Span) -> std::ops::Range<usize> {
     start..end.max(start)
 }
 
-/// Control characters could steer a terminal; they are shown as escapes.
+/// What could steer a terminal is shown as an escape.
 fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if steers(c) && c != '\n' { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// A path on one line.
+fn on_a_line(path: &str) -> String {
+    printable(path).replace('\n', "\\n")
+}
+
+/// Whether a character steers a terminal, changes the order of what is read, or is not seen: control characters, marks of
+/// direction, what has no width, tags.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Renders diagnostics as a JSON array: code, level, message, file, span in bytes, line and column from 1, labels, help, fix.

@@ -12,6 +12,7 @@ mod books;
 mod cohort;
 mod commitment;
 mod episode;
+mod erased;
 pub mod events;
 pub(crate) mod finding;
 pub mod footprint;
@@ -43,12 +44,13 @@ use std::sync::Arc;
 
 pub use books::{Books, Refusal};
 pub use commitment::{COMMITMENT_BYTES, Salt, commitment};
+pub use erased::{Erased, erased_name};
 pub use finding::action_text;
 pub use outcome::{SECRET_BYTES_MIN, Secret};
 pub use recall::{Recalled, TestNames};
 pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
-pub use snapshot::{Frozen, bundle_of};
+pub use snapshot::{Frozen, bundle_of, erase_from_snapshot};
 pub use succession::{Backfill, Carries, Carry, Fate, SUCCESSORS_MAX, SuccessionError, fates};
 pub use watch::{Look, Part};
 

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::event::fields::{FIELD_COUNT, FIELDS, FieldId, Privacy, QUOTED};
+use crate::event::fields::{FIELD_COUNT, FIELDS, FieldId, Privacy, QUOTED, by_json};
 use crate::event::json::{DEPTH_MAX, Fault, JsonError, Number, Scanner, Tree};
 use crate::event::{Kind, UsageEvent};
 use crate::time::Timestamp;
@@ -118,7 +118,8 @@ pub struct Reject {
     pub reason: RejectReason,
     /// The field at fault, where it is a known one.
     pub field: Option<FieldId>,
-    /// What was expected and what was found. Shows values of public fields only, so that it can be stored.
+    /// What was expected and what was found. Quotes nothing that was found: of values of public fields it shows the shape, so that
+    /// it can be stored and told.
     pub detail: String,
 }
 
@@ -232,8 +233,9 @@ impl From<JsonError> for Reject {
             Fault::LoneSurrogate => (RejectReason::LoneSurrogate, format!("half of a surrogate pair at byte {at}")),
             Fault::TooDeep => (RejectReason::TooDeep, format!("nested deeper than {DEPTH_MAX} at byte {at}")),
             Fault::DuplicateKey(key) => {
-                let key: String = key.chars().take(64).collect();
-                (RejectReason::DuplicateKey, format!("the key `{key}` stands twice in one object"))
+                let is_known = &*key == "type" || by_json(&key).is_some();
+                let key = if is_known { format!("`{key}`") } else { format!("of the shape `{}`", shape(&key)) };
+                (RejectReason::DuplicateKey, format!("the key {key} stands twice in one object, again at byte {at}"))
             }
             Fault::Trailing => (RejectReason::TrailingData, format!("something follows the object at byte {at}")),
         };
@@ -249,14 +251,32 @@ fn json_name(field: FieldId) -> &'static str {
     FIELDS.get(usize::from(field.0)).map_or("", |f| f.json)
 }
 
-/// ", but is `…`" for public fields.
+/// Most characters of a shape.
+const SHAPE_CHARS_MAX: usize = 40;
+
+/// What a text looks like, without what it says: `a` for each letter, `9` for each digit, other signs as they are. Whatever stands
+/// where something else should may be a prompt: a reject is stored and told, so it never quotes.
+pub(crate) fn shape(text: &str) -> String {
+    let sign = |c: char| match c {
+        c if c.is_alphabetic() => 'a',
+        c if c.is_numeric() => '9',
+        ' '..='~' => c,
+        _ => '?',
+    };
+    let mut shape: String = text.chars().take(SHAPE_CHARS_MAX).map(sign).collect();
+    if text.chars().nth(SHAPE_CHARS_MAX).is_some() {
+        shape.push('…');
+    }
+    shape
+}
+
+/// ", but has the shape `…`" for public fields.
 fn shown(field: FieldId, value: &str) -> String {
     let public = FIELDS.get(usize::from(field.0)).is_some_and(|f| f.privacy == Privacy::Public);
     if !public {
         return String::new();
     }
-    let start: String = value.chars().take(40).collect();
-    format!(", but is `{start}`")
+    format!(", but has the shape `{}`", shape(value))
 }
 
 /// How the JSON value of a field is read.
@@ -582,8 +602,7 @@ fn read_kind(scanner: &mut Scanner<'_>) -> Read<Option<Kind>> {
 
 pub(crate) fn kind_from(word: &str) -> Read<Kind> {
     Kind::from_word(word).ok_or_else(|| {
-        let start: String = word.chars().take(40).collect();
-        Reject::unknown_kind(&format!("\"{start}\""))
+        Reject::unknown_kind(&format!("a word of the shape \"{}\"", shape(word)))
     })
 }
 

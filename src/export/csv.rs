@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
+use crate::diagnostic::steers;
+
 /// The columns, in order.
 const COLUMNS: [&str; 17] = [
     "id",
@@ -117,8 +119,11 @@ fn plain(value: &Value) -> Cow<'_, str> {
 
 /// Account names come from outside: `=HYPERLINK(…)` must reach a reviewer as text.
 fn inert(cell: &str) -> Cow<'_, str> {
-    match cell.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => Cow::Owned(format!("'{cell}")),
+    // Spreadsheets look behind blanks and what is not seen, and take the wide signs of East Asian keyboards too.
+    let first = cell.chars().find(|c| !c.is_whitespace() && !steers(*c));
+    match first.or(cell.chars().next()) {
+        Some('=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}') => Cow::Owned(format!("'{cell}")),
+        _ if cell.starts_with(['\t', '\r', '\n']) => Cow::Owned(format!("'{cell}")),
         _ => Cow::Borrowed(cell),
     }
 }

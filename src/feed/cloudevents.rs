@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::mapping::{Mapping, detect};
 use super::slices::members;
-use crate::event::decode::{Decoder, EVENT_BYTES_MAX, Read, Reject, RejectReason, trim};
+use crate::event::decode::{Decoder, EVENT_BYTES_MAX, Read, Reject, RejectReason, shape, trim};
 use crate::event::fields::FieldId;
 use crate::event::json::Tree;
 use crate::event::{Slot, UsageEvent};
@@ -57,8 +57,7 @@ impl Envelope {
             return Ok(None);
         };
         if !version.starts_with("1.") {
-            let shown: String = version.chars().take(40).collect();
-            let detail = format!("`specversion` should be \"1.0\", but is `{shown}`");
+            let detail = format!("`specversion` should be \"1.0\", but has the shape `{}`", shape(&version));
             return Err(Reject::plain(RejectReason::BadValue, detail));
         }
         let data = match (value("data"), value("data_base64").and_then(text_of)) {

@@ -9,6 +9,7 @@
 mod error;
 mod format;
 mod reader;
+pub mod rewrite;
 mod salt;
 mod segments;
 mod tail;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -56,6 +56,13 @@ pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
         .fallback(unknown)
         .layer(Extension(written))
         .layer(CatchPanicLayer::custom(move |_| panicked(&app_of_panics)))
+        .layer(middleware::map_response(as_it_says))
+}
+
+/// An answer is what its content type says, whatever a browser makes of its bytes.
+async fn as_it_says(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// The routes of gateways.

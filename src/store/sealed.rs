@@ -39,11 +39,15 @@ pub enum Sealed {
     Reload,
     /// Who may call a server from here on: SHA-256 of its canonical JSON. Subject: its number.
     Callers,
+    /// An account that was forgotten: SHA-256 of the canonical JSON of what was touched. Subject: its number.
+    Erasure,
+    /// A look at prompts that were stored: SHA-256 of its canonical JSON. Subject: its number.
+    Prompts,
 }
 
 impl Sealed {
     /// All kinds.
-    pub const ALL: [Sealed; 11] = [
+    pub const ALL: [Sealed; 13] = [
         Sealed::Violation,
         Sealed::Retraction,
         Sealed::Decision,
@@ -55,6 +59,8 @@ impl Sealed {
         Sealed::Forgotten,
         Sealed::Reload,
         Sealed::Callers,
+        Sealed::Erasure,
+        Sealed::Prompts,
     ];
 
     /// The word in the table and in the leaf.
@@ -71,6 +77,8 @@ impl Sealed {
             Sealed::Forgotten => "forgotten",
             Sealed::Reload => "reload",
             Sealed::Callers => "callers",
+            Sealed::Erasure => "erasure",
+            Sealed::Prompts => "prompts",
         }
     }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments, Row as _, SqliteConnection};
 
-use super::accounts;
+use super::{accounts, erasures};
 use super::error::{At, StoreError};
 use super::rows::{Insertion, insert_all, json_texts};
 use super::sealed::{NewEntry, Sealed};
@@ -56,6 +56,14 @@ pub struct Entry {
     /// Every account that contributed, sorted.
     pub accounts: Vec<String>,
     digest: [u8; 32],
+}
+
+impl Entry {
+    /// The same with another record.
+    pub(super) fn with_record(&self, record: String) -> Entry {
+        let digest = Sha256::digest(record.as_bytes()).into();
+        Entry { digest, row: Row { record, ..self.row.clone() }, accounts: self.accounts.clone() }
+    }
 }
 
 impl From<&Violation> for Entry {
@@ -151,6 +159,8 @@ pub(super) async fn upsert(
         return Ok(Written::default());
     }
     let doing = "write violations to";
+    let again = erasures::again(conn, entries).await.at(doing, path)?;
+    let entries = again.as_deref().unwrap_or(entries);
     let last: HashMap<&str, usize> = entries.iter().enumerate().map(|(i, e)| (e.row.id.as_str(), i)).collect();
     let is_last = |i: usize, e: &Entry| last.get(e.row.id.as_str()) == Some(&i);
     let present: HashMap<String, Vec<u8>> = sqlx::query_as::<_, (String, Vec<u8>)>(PRESENT)

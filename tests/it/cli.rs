@@ -10,12 +10,16 @@ mod commands;
 mod dates;
 /// What reviewers decide.
 mod decide;
+/// Accounts that are forgotten.
+mod erase;
 /// What is recomputed of a finding.
 mod explain;
 /// Full disks, read-only places, damaged databases.
 mod faults;
 /// Sudden ends within a commit.
 mod phases;
+/// Secrets, hostile text, erasures that are killed.
+mod privacy;
 /// Two rule sets over the same events.
 mod replay;
 /// What the journal keeps.

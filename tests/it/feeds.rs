@@ -291,7 +291,7 @@ fn envelopes_that_carry_nothing_say_what_they_should() {
         (envelope(r#","data_base64":"%%""#), "bad_value: `data_base64` is no base64"),
         (envelope(r#","data_base64":"/w==""#), "bad_value: `data_base64` holds bytes that are not UTF-8"),
         (envelope(r#","data":{"id":1,"id":2}"#), "duplicate_key: "),
-        (envelope("").replace("1.0", "2.0"), "bad_value: `specversion` should be \"1.0\", but is `2.0`"),
+        (envelope("").replace("1.0", "2.0"), "bad_value: `specversion` should be \"1.0\", but has the shape `9.9`"),
         (r#"{"specversion":"1.0","id":"1"}"#.to_owned(), "missing_field: "),
     ] {
         let reject = read(body.as_bytes(), BodyOptions::default()).remove(0).event.unwrap_err().to_string();

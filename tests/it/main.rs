@@ -58,6 +58,8 @@ mod negative;
 mod pack_files;
 /// The shipped rules, and the documents' examples.
 mod packs;
+/// Secrets that must not come back, and where they are looked for.
+mod privacy;
 /// The plain evaluator: keeps every event and recomputes every window; the judge of the fast one.
 mod plain;
 /// The Merkle tree, its proofs and signed checkpoints.

@@ -21,6 +21,8 @@ mod log;
 mod metrics;
 /// The document against the server.
 mod openapi;
+/// Secrets that must not come back.
+mod privacy;
 /// What is refused, and how.
 mod refusals;
 /// Rules that change.

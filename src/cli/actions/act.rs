@@ -66,7 +66,7 @@ impl Act {
                 let all = acted.iter().map(|(action, entries)| {
                     json!({ "action": action_json(action), "entries": entries.iter().map(entry_json).collect::<Vec<_>>() })
                 });
-                serde_json::to_writer_pretty(&mut out, &all.collect::<Vec<Value>>())?;
+                crate::cli::terminal::write_json(&mut out, &all.collect::<Vec<Value>>())?;
                 writeln!(out)?;
             }
             Format::Text => {

@@ -55,7 +55,7 @@ impl Coverage {
         let mut out = output();
         match self.format {
             Format::Json => {
-                serde_json::to_writer_pretty(&mut out, &report(&found))?;
+                crate::cli::terminal::write_json(&mut out, &report(&found))?;
                 writeln!(out)?;
             }
             Format::Text => text(&mut out, &found)?,

@@ -51,7 +51,7 @@ impl Diff {
                     "lists": rows(&found.lists),
                     "rules": rows(&found.rules),
                 });
-                serde_json::to_writer_pretty(&mut out, &report)?;
+                crate::cli::terminal::write_json(&mut out, &report)?;
                 writeln!(out)?;
             }
             Format::Text if found.is_empty() => writeln!(out, "nothing changed in what the rules mean")?,

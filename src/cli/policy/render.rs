@@ -69,7 +69,7 @@ impl Render {
             }
             Form::Json => {
                 let rows: Vec<_> = readings.iter().map(row).collect();
-                serde_json::to_writer_pretty(&mut out, &rows)?;
+                crate::cli::terminal::write_json(&mut out, &rows)?;
                 writeln!(out)?;
             }
         }

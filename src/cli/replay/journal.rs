@@ -62,7 +62,7 @@ pub(super) fn run(db: &Path, key: FingerprintKey, options: &EvalOptions, format:
     match format {
         Print::Text => out.write_all(held.text().as_bytes())?,
         Print::Json => {
-            serde_json::to_writer_pretty(&mut out, &held.json())?;
+            crate::cli::terminal::write_json(&mut out, &held.json())?;
             writeln!(out)?;
         }
     }

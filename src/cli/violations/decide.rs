@@ -62,7 +62,7 @@ impl Decide {
         match self.format {
             Format::Json => {
                 let all: Vec<Value> = decided.iter().map(|d| decision_json(&d.decision)).collect();
-                serde_json::to_writer_pretty(&mut out, &all)?;
+                crate::cli::terminal::write_json(&mut out, &all)?;
                 writeln!(out)?;
             }
             Format::Text => decided.iter().try_for_each(|d| writeln!(out, "{}", line(d)))?,

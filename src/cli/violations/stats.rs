@@ -41,7 +41,7 @@ impl Stats {
                     "decided_and_taken_back": review.n_gone,
                     "books": books,
                 });
-                serde_json::to_writer_pretty(&mut out, &all)?;
+                crate::cli::terminal::write_json(&mut out, &all)?;
                 writeln!(out)?;
             }
             Format::Text => {

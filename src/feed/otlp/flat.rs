@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 
 use super::split::{Group, Leaf};
 use super::{Encoding, RESOURCE_BYTES_MAX};
-use crate::event::decode::{EVENT_BYTES_MAX, Read, Reject, RejectReason};
+use crate::event::decode::{EVENT_BYTES_MAX, Read, Reject, RejectReason, shape};
 
 type Object = Map<String, Value>;
 
@@ -177,8 +177,8 @@ fn attributes(list: Vec<KeyValue>) -> Read<Object> {
     for KeyValue { key, value: held, .. } in list {
         let held = held.map_or(Ok(Value::Null), value)?;
         if object.contains_key(&key) {
-            let key: String = key.chars().take(64).collect();
-            return Err(Reject::plain(RejectReason::DuplicateKey, format!("the attribute `{key}` stands twice")));
+            let detail = format!("an attribute of the shape `{}` stands twice", shape(&key));
+            return Err(Reject::plain(RejectReason::DuplicateKey, detail));
         }
         object.insert(key, held);
     }

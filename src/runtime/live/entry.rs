@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{Carries, Carry, Recalled, Refusal};
+use crate::eval::{Carries, Carry, Erased, Recalled, Refusal};
 use crate::event::FIELDS;
 use crate::event::decode::RejectReason;
 use crate::runtime::Rejected;
@@ -16,6 +16,9 @@ const TAG: u8 = 0xf0;
 
 /// Reason of an event of which the rules read more than a record of the journal holds.
 pub const TOO_LARGE: &str = "projection_too_large";
+
+/// Reason of an event that was erased before a run over the journal came to it.
+pub(super) const ERASED: &str = "erased";
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ pub(super) enum Entry {
 pub(super) enum Read {
     Event(Box<Recalled>),
     Entry(Entry),
+    /// In place of an event.
+    Erased,
 }
 
 impl Entry {
@@ -69,13 +74,29 @@ impl Entry {
     }
 }
 
-/// Whether a record of a journal is something else than an event.
+/// An entry without an account that its message names; `None` where it names none.
+pub(in crate::runtime) fn erase_from_entry(
+    record: &[u8],
+    account: &str,
+    token: &str,
+) -> Result<Option<Vec<u8>>, String> {
+    let Ok(Read::Entry(Entry::Refused { reason, field, detail })) = read(record) else { return Ok(None) };
+    match crate::violation::renamed(&detail, account, token) {
+        Some(detail) => Entry::Refused { reason, field, detail }.to_bytes().map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether a record of a journal is something else than an event: an entry, or what stands for an event that was erased.
 pub fn is_entry(record: &[u8]) -> bool {
-    record.first() == Some(&TAG)
+    record.first().is_some_and(|first| *first >= TAG)
 }
 
 /// Reads a record.
 pub(super) fn read(record: &[u8]) -> Result<Read, String> {
+    if Erased::read(record).is_some() {
+        return Ok(Read::Erased);
+    }
     match record.split_first() {
         Some((&TAG, entry)) => {
             let entry = postcard::from_bytes(entry);
@@ -90,7 +111,7 @@ pub(super) fn read(record: &[u8]) -> Result<Read, String> {
 /// The word of a reason as the program has it.
 pub(super) fn reason(word: &str) -> &'static str {
     let decoding = RejectReason::ALL.into_iter().map(RejectReason::word);
-    let known = decoding.chain([Refusal::Future.word(), Refusal::Conflicting.word(), TOO_LARGE]);
+    let known = decoding.chain([Refusal::Future.word(), Refusal::Conflicting.word(), TOO_LARGE, ERASED]);
     known.into_iter().find(|known| *known == word).unwrap_or("other")
 }
 

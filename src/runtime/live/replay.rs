@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::LiveError;
-use super::entry::{Entry, Read, field, read, reason};
+use super::entry::{ERASED, Entry, Read, field, read, reason};
 use super::library::Library;
 use super::status::Recovered;
 use crate::eval::{Backfill, Carries, EvalOptions, Origin, Outcome, TestNames};
@@ -96,6 +96,11 @@ impl<'l> Replay<'l> {
                     }
                 }
             }
+            Read::Erased => {
+                let line = sources.next(session, &self.source).line;
+                let input = self.source.clone();
+                session.count_refused(Rejected { input, line, reason: ERASED, field: None, detail: String::new() });
+            }
             Read::Entry(Entry::From { source, record }) => {
                 sources.set(&source, record.saturating_sub(1));
                 self.source = source;
@@ -175,7 +180,7 @@ fn count(
                     writers.push((at, TestNames::between(&*rules_of(&bundle)?, &reading)));
                 }
             }
-            Read::Entry(_) => {}
+            Read::Entry(_) | Read::Erased => {}
         }
     }
     Ok(())

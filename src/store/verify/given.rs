@@ -63,7 +63,7 @@ pub(super) async fn held(
         over(&batch, &std::mem::take(&mut tree), verified);
     }
     let erased: i64 = sqlx::query_scalar("SELECT count(*) FROM given_erased").fetch_one(conn).await.at(doing, path)?;
-    verified.erased = erased.unsigned_abs();
+    verified.given_erased = erased.unsigned_abs();
     Ok(n + strangers)
 }
 

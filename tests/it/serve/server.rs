@@ -92,9 +92,16 @@ impl Server {
 
     /// Starts over what an earlier one left.
     pub fn over(directory: tempfile::TempDir) -> Server {
+        Server::with(directory, |_| {})
+    }
+
+    /// The same with what the command is started with changed.
+    pub fn with(directory: tempfile::TempDir, change: impl FnOnce(&mut Command)) -> Server {
         let mut command = command(directory.path());
         command.args(["--listen", "127.0.0.1:0"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let listening = line(&mut output).unwrap_or_else(|| panic!("no port: {}", errors(&mut child)));
         assert_eq!(listening["event"], "listening");
@@ -179,7 +186,7 @@ fn line(output: &mut impl BufRead) -> Option<Value> {
 
 fn errors(child: &mut Child) -> String {
     let mut text = String::new();
-    let _ = child.stderr.take().unwrap().read_to_string(&mut text);
+    let _ = child.stderr.take().map(|mut errors| errors.read_to_string(&mut text));
     text
 }
 

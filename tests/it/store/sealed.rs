@@ -327,7 +327,7 @@ fn what_is_erased_of_an_account_leaves_the_log_as_provable_as_before() {
         let mut store = full(&path).await;
         assert_eq!(store.erase_given("acct4").await.unwrap(), 1);
         let left = store.verify(None, &[], &mut |_| {}).await.unwrap();
-        assert_eq!((problems(&left), left.erased), (vec![], 1));
+        assert_eq!((problems(&left), left.given_erased), (vec![], 1));
         assert_eq!(store.prove_given(4).await.unwrap(), None);
         assert!(store.prove_given(3).await.unwrap().is_some());
         assert_eq!(store.forget_given(Timestamp(70 * SECOND_NS)).await.unwrap(), 6);
