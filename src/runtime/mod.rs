@@ -12,6 +12,7 @@ mod running;
 mod session;
 mod signal;
 mod sink;
+mod slice;
 mod under_way;
 
 pub use checkpoint::CheckpointOptions;
@@ -21,6 +22,7 @@ pub use run::{Ending, Outputs, Progress, RunError, RunOptions, Summary, run};
 pub use session::RunBooks;
 pub use signal::stop_on_signal;
 pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink, Standing};
+pub use slice::{NoSlice, Slicer};
 
 /// The name of standard input among the inputs.
 pub const STDIN: &str = "-";
