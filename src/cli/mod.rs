@@ -5,6 +5,7 @@ mod alerts;
 mod campaigns;
 mod check;
 mod diagnostics;
+mod erase;
 mod exit;
 mod explain;
 mod export;
@@ -63,6 +64,7 @@ enum Command {
     Alerts(alerts::Alerts),
     Policy(policy::Policy),
     Verify(verify::Verify),
+    Erase(erase::Erase),
     Log(log::Log),
 }
 
@@ -107,6 +109,7 @@ pub fn main() -> Exit {
         Command::Alerts(c) => c.run(),
         Command::Policy(c) => c.run(),
         Command::Verify(c) => c.run(),
+        Command::Erase(c) => c.run(),
         Command::Log(c) => c.run(),
     };
     done.unwrap_or_else(|e| {

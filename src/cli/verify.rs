@@ -88,6 +88,11 @@ fn as_json(verified: &Verified, key_given: bool) -> serde_json::Value {
         "root": hex(&verified.root),
         "key_given": key_given,
         "signed": verified.signed.iter().map(|s| json!({ "key": s.key, "entries": s.size })).collect::<Vec<_>>(),
+        "erased": verified.erased,
+        "erasures": verified.erasures.iter().map(|e| json!({
+            "number": e.number, "at": e.at.to_string(), "by": e.by, "reason": e.reason, "account": e.account,
+            "touched": e.touched.len(), "events": e.journal.iter().map(|(.., n)| n).sum::<u64>(), "actions_kept": e.kept,
+        })).collect::<Vec<_>>(),
         "anchored": verified.anchored,
         "problems": verified.problems.iter().map(|p| json!({ "what": p.what, "found": p.found })).collect::<Vec<_>>(),
         "problems_total": verified.problems_total,
@@ -115,6 +120,22 @@ fn text(out: &mut impl Write, verified: &Verified, key_given: bool) -> std::io::
         "holds: {entries} entries, {} violations, decisions and rule sets as sealed",
         grouped(verified.held)
     )?;
+    if !verified.erasures.is_empty() {
+        writeln!(out, "erased: {} of them are not what they were, because accounts were forgotten:", grouped(verified.erased))?;
+    }
+    for e in &verified.erasures {
+        let events: u64 = e.journal.iter().map(|(.., n)| n).sum();
+        writeln!(
+            out,
+            "  erasure {} on {} by {}: {} of them, {} events of the journal ({})",
+            e.number,
+            e.at,
+            printable(&e.by),
+            grouped(e.touched.len() as u64),
+            grouped(events),
+            printable(&e.reason)
+        )?;
+    }
     for signed in &verified.signed {
         let behind = verified.entries - signed.size;
         let unsigned =

@@ -2,6 +2,7 @@
 //! read, so that a run that is killed at any point goes on as if nothing had happened. Knows no terminal.
 
 mod checkpoint;
+pub mod erase;
 mod input;
 pub mod live;
 mod pipeline;

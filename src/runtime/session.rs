@@ -414,6 +414,24 @@ impl Session {
     }
 }
 
+/// The pieces of a state in which an account is called otherwise, and its events too.
+///
+/// # Errors
+/// A text, where the state cannot be read.
+pub(super) fn erased(
+    pieces: &[Vec<u8>],
+    account: &str,
+    token: &str,
+    events: &BTreeMap<String, u64>,
+) -> Result<Vec<Vec<u8>>, String> {
+    let (saved, evaluator) = load(pieces)?;
+    let head = postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))?;
+    let mut bytes = (head.len() as u64).to_be_bytes().to_vec();
+    bytes.extend(head);
+    bytes.extend(crate::eval::erase_from_snapshot(&evaluator, account, token, events)?);
+    pieces::pack(&bytes)
+}
+
 /// What stands beside the evaluator's state, and that state.
 fn load(pieces: &[Vec<u8>]) -> Result<(Saved, Vec<u8>), String> {
     let mut bytes = unpack(pieces)?;

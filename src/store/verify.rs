@@ -10,7 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::sealed::{NewEntry, Sealed, entry_bytes};
-use super::{actions, checkpoint, decisions, pins, sealed};
+use super::{actions, checkpoint, decisions, erasures, pins, sealed};
 use crate::hir::{Confidence, Severity};
 use crate::seal::{Checkpoint, Frontier, Hash, Note, Verifier, leaf_hash};
 use crate::time::Timestamp;
@@ -56,6 +56,10 @@ pub struct Verified {
     pub root: Hash,
     /// Signatures that hold.
     pub signed: Vec<SignedUpTo>,
+    /// What erasures have touched: how many violations, decisions and acts are not what they were.
+    pub erased: u64,
+    /// Erasures of the log, in order.
+    pub erasures: Vec<erasures::Erasure>,
     /// Names of anchors that the log grew out of.
     pub anchored: Vec<String>,
     /// What does not hold, as far as listed.
@@ -380,6 +384,22 @@ fn copied(row: &SqliteRow, record: &str, now: Hash) -> Result<Option<&'static st
     Ok((digest != now).then_some("digest"))
 }
 
+/// What is not what it was, because an account was forgotten, and what was begun and not ended.
+fn tell_erased(erasures: &[erasures::Erasure], there: &[NewEntry], last: &Last, verified: &mut Verified) {
+    let touched = erasures::touched_now(erasures);
+    let is_touched = |kind, subject: &str, digest: Hash| u64::from(touched.contains(&(kind, subject, digest)));
+    let others = there.iter().map(|e| is_touched(e.kind, &e.subject, e.digest));
+    let violations = last.violations.iter().map(|(id, (digest, _))| is_touched(Sealed::Violation, id, *digest));
+    verified.erased = others.chain(violations).sum();
+    for erasure in erasures.iter().filter(|e| !e.done) {
+        verified.problem(
+            format!("erasure {}", erasure.number),
+            "was begun and is not finished; `fineprint erase --db FILE --finish` does, and so does the next `run` or `serve`",
+        );
+    }
+    verified.erasures = erasures.to_vec();
+}
+
 /// Decisions, rules in force and the standing of the log against their entries; how many.
 async fn held_others(
     path: &Path,
@@ -392,6 +412,9 @@ async fn held_others(
         decisions::all(conn).await.at(doing, path)?.iter().map(decisions::Decision::seal).collect();
     there.extend(pins::history(conn).await.at(doing, path)?);
     there.extend(actions::all_seals(conn).await.at(doing, path)?);
+    let erasures = erasures::all(conn).await.at(doing, path)?;
+    there.extend(erasures.iter().map(erasures::Erasure::seal));
+    tell_erased(&erasures, &there, last, verified);
     let n = there.len() as u64;
     // Between a reset and the next commit there is no standing to speak of.
     let is_reset = |(_, reset): (u64, u64), commit: u64| reset > commit;

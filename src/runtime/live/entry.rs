@@ -74,6 +74,19 @@ impl Entry {
     }
 }
 
+/// An entry without an account that its message names; `None` where it names none.
+pub(in crate::runtime) fn erase_from_entry(
+    record: &[u8],
+    account: &str,
+    token: &str,
+) -> Result<Option<Vec<u8>>, String> {
+    let Ok(Read::Entry(Entry::Refused { reason, field, detail })) = read(record) else { return Ok(None) };
+    match crate::violation::renamed(&detail, account, token) {
+        Some(detail) => Entry::Refused { reason, field, detail }.to_bytes().map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Whether a record of a journal is something else than an event: an entry, or what stands for an event that was erased.
 pub fn is_entry(record: &[u8]) -> bool {
     record.first().is_some_and(|first| *first >= TAG)

@@ -9,6 +9,7 @@
 //! Time comes in with the records, and from the caller by [`Live::advance`]; what is found does not depend on any clock.
 
 mod entry;
+mod erased;
 mod keeper;
 mod library;
 mod queue;
@@ -25,6 +26,8 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use entry::{TOO_LARGE, is_entry};
+pub(super) use entry::erase_from_entry;
+pub(super) use erased::{erase_from_packs, finish_packs};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
 pub use replay::{Replayed, replay};
 pub use status::{Phase, Recovered, Status};
