@@ -1,4 +1,6 @@
-//! `fineprint verify`: holds a log against its seals.
+//! `fineprint verify`: holds a log against its seals, and its findings against what comes out of its journal.
+
+mod derived;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,17 +10,21 @@ use serde_json::json;
 
 use super::Format;
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable};
 use super::violations::Log;
 use super::wrong::Wrong;
 use crate::seal::{Note, Verifier};
 use crate::store::{Anchor, Verified};
 
-/// Checks that nothing of a violation log was altered, taken out, put in or rolled back
+/// Checks that nothing of a violation log was altered, taken out, put in or rolled back, and computes its findings again
 ///
 /// Every violation, decision and change of rules is an entry of a tree whose size and root are signed. What does not hold is
 /// named, one line each, and the command ends with 1. Against who holds both the log and its key, keep checkpoints elsewhere
 /// (`fineprint log checkpoint`) and name them with --anchor.
+///
+/// Where the journal and the rules that were in force lie beside the log (`FILE.journal`, `FILE.rules`), every finding is computed
+/// again and held against what was sealed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
     /// The violation log
@@ -31,6 +37,11 @@ pub(super) struct Verify {
     /// A checkpoint of this log that was kept elsewhere
     #[arg(long, value_name = "FILE")]
     anchor: Vec<PathBuf>,
+    /// Holds hashes alone: no finding is computed again
+    #[arg(long)]
+    no_recompute: bool,
+    #[command(flatten)]
+    fingerprints: KeyFile,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -42,10 +53,23 @@ impl Verify {
         let anchors = self.anchor.iter().map(|path| anchor(path)).collect::<anyhow::Result<Vec<Anchor>>>()?;
         let log = Log::open(&self.db)?;
         let verified = log.wait(log.store.verify(key.as_ref(), &anchors, &mut |_| {}))?;
+        let derived = derived::derive(&log, &self.db, &verified, self.fingerprints.read()?, !self.no_recompute)?;
+        let mut verified = verified;
+        derived.tell(&mut verified);
         let mut out = output();
         match self.format {
-            Format::Json => writeln!(out, "{:#}", as_json(&verified, key.is_some()))?,
-            Format::Text => text(&mut out, &verified, key.is_some())?,
+            Format::Json => {
+                let mut json = as_json(&verified, key.is_some());
+                if let Some(json) = json.as_object_mut() {
+                    json.insert("journal".to_string(), derived.journal_json());
+                    json.insert("findings".to_string(), derived.json());
+                }
+                writeln!(out, "{json:#}")?;
+            }
+            Format::Text => {
+                text(&mut out, &verified, key.is_some())?;
+                derived.text(&mut out)?;
+            }
         }
         out.flush()?;
         Ok(if verified.holds() { Exit::Fine } else { Exit::Findings })

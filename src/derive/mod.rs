@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use again::{Actions, DIFFERENCES_MAX, Difference, Verdict, differences};
+pub use reach::hangs_on_all_before;
 pub use reasons::{EXAMPLES_MAX, Reason, Reasons};
 pub use silent::{ACCOUNTS_TRIED_MAX, Bound, EVENTS_RUN_MAX, Effort, Silence, Without};
 pub use slice::{SLICE_BYTES_MAX, SLICE_RECORDS_MAX, Slice, SliceRecord, recompute};

@@ -7,6 +7,7 @@ mod input;
 pub mod live;
 mod pipeline;
 mod pieces;
+mod reading;
 mod rejects;
 mod run;
 mod running;
