@@ -24,7 +24,7 @@ pub use run::{Ending, Outputs, Progress, RunError, RunOptions, Summary, run};
 pub use session::RunBooks;
 pub use signal::stop_on_signal;
 pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink, Standing};
-pub use slice::{NoSlice, Slicer};
+pub use slice::{CANDIDATES_MAX, NoSlice, Slicer};
 
 /// The name of standard input among the inputs.
 pub const STDIN: &str = "-";

@@ -48,7 +48,7 @@ pub(in crate::runtime) enum Entry {
 
 /// A record of the journal.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(in crate::runtime) enum Read {
     Event(Box<Recalled>),
     Entry(Entry),
     /// In place of an event.
@@ -101,7 +101,7 @@ pub fn is_entry(record: &[u8]) -> bool {
 }
 
 /// Reads a record.
-pub(super) fn read(record: &[u8]) -> Result<Read, String> {
+pub(in crate::runtime) fn read(record: &[u8]) -> Result<Read, String> {
     if Erased::read(record).is_some() {
         return Ok(Read::Erased);
     }
