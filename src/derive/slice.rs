@@ -155,7 +155,9 @@ impl Slice {
         for r in &self.records {
             let mut hex = String::with_capacity(2 * r.record.len());
             // Writing to a String cannot fail.
-            r.record.iter().for_each(|b| drop(write!(hex, "{b:02x}")));
+            for b in &r.record {
+                let _ = write!(hex, "{b:02x}");
+            }
             out.push_str(&json!({ "at": r.at, "segment": r.segment, "record": hex }).to_string());
             out.push('\n');
         }
