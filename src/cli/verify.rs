@@ -1,4 +1,6 @@
-//! `fineprint verify`: holds a log against its seals.
+//! `fineprint verify`: holds a log against its seals, and its findings against what comes out of its journal.
+
+mod derived;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,8 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use self::derived::Derived;
 use super::Format;
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable};
 use super::violations::Log;
 use super::wrong::Wrong;
@@ -15,11 +19,14 @@ use crate::seal::{Note, Verifier};
 use crate::store::{Anchor, Trust, Verified};
 use crate::time::{SECOND_NS, Timestamp};
 
-/// Checks that nothing of a violation log was altered, taken out, put in or rolled back
+/// Checks that nothing of a violation log was altered, taken out, put in or rolled back, and computes its findings again
 ///
 /// Every violation, decision and change of rules is an entry of a tree whose size and root are signed. What does not hold is
 /// named, one line each, and the command ends with 1. Against who holds both the log and its key, keep checkpoints elsewhere
 /// (`fineprint log checkpoint`) and name them with --anchor.
+///
+/// Where the journal and the rules that were in force lie beside the log (`FILE.journal`, `FILE.rules`), every finding is computed
+/// again and held against what was sealed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
     /// The violation log; several times for several logs
@@ -35,6 +42,11 @@ pub(super) struct Verify {
     /// The public key of a witness that has cosigned one of the checkpoints that were kept, or a file that holds it
     #[arg(long, value_name = "KEY", requires = "anchor")]
     witness: Vec<String>,
+    /// Holds hashes alone: no finding is computed again
+    #[arg(long)]
+    no_recompute: bool,
+    #[command(flatten)]
+    fingerprints: KeyFile,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -55,9 +67,9 @@ impl Verify {
         let mut out = output();
         let mut worst = Exit::Fine;
         for db in &self.db {
-            let exit = match verified(db, &trust) {
-                Ok(verified) => {
-                    self.tell(&mut out, db, &verified)?;
+            let exit = match verified(db, &trust).and_then(|v| self.derived(db, v)) {
+                Ok((verified, derived)) => {
+                    self.tell(&mut out, db, &verified, &derived)?;
                     if verified.holds() { Exit::Fine } else { Exit::Findings }
                 }
                 Err(error) if self.db.len() == 1 => return Err(error),
@@ -72,27 +84,39 @@ impl Verify {
         Ok(worst)
     }
 
-    fn tell(&self, out: &mut impl Write, db: &Path, verified: &Verified) -> std::io::Result<()> {
+    /// Computes the findings again; what does not come out is a problem of the log.
+    fn derived(&self, db: &Path, mut verified: Verified) -> anyhow::Result<(Verified, Derived)> {
+        let log = Log::open(db)?;
+        let derived = derived::derive(&log, db, &verified, self.fingerprints.read()?, !self.no_recompute)?;
+        derived.tell(&mut verified);
+        Ok((verified, derived))
+    }
+
+    fn tell(&self, out: &mut impl Write, db: &Path, verified: &Verified, derived: &Derived) -> anyhow::Result<()> {
         let several = self.db.len() > 1;
-        match self.format {
-            Format::Json if several => {
-                let mut json = as_json(verified, self.key.is_some());
-                if let Some(json) = json.as_object_mut() {
-                    json.insert("db".to_string(), db.display().to_string().into());
-                }
-                writeln!(out, "{json}")
+        let mut json = as_json(verified, self.key.is_some());
+        if let Some(json) = json.as_object_mut() {
+            json.insert("journal".to_string(), derived.journal_json());
+            json.insert("findings".to_string(), derived.json());
+            if several {
+                json.insert("db".to_string(), db.display().to_string().into());
             }
+        }
+        match self.format {
+            Format::Json if several => writeln!(out, "{}", crate::cli::terminal::inert_json(&json.to_string()))?,
             Format::Json => {
-                crate::cli::terminal::write_json(&mut *out, &as_json(verified, self.key.is_some()))?;
-                writeln!(out)
+                crate::cli::terminal::write_json(&mut *out, &json)?;
+                writeln!(out)?;
             }
             Format::Text => {
                 if several {
                     writeln!(out, "{}:", printable(&db.display().to_string()))?;
                 }
-                text(out, verified, self.key.is_some())
+                text(out, verified, self.key.is_some())?;
+                derived.text(out)?;
             }
         }
+        Ok(())
     }
 
     fn tell_error(&self, out: &mut impl Write, db: &Path, error: &anyhow::Error) -> std::io::Result<()> {

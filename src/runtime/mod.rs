@@ -7,12 +7,14 @@ mod input;
 pub mod live;
 mod pipeline;
 mod pieces;
+mod reading;
 mod rejects;
 mod run;
 mod running;
 mod session;
 mod signal;
 mod sink;
+mod slice;
 mod under_way;
 
 pub use checkpoint::CheckpointOptions;
@@ -22,6 +24,7 @@ pub use run::{Ending, Outputs, Progress, RunError, RunOptions, Summary, run};
 pub use session::RunBooks;
 pub use signal::stop_on_signal;
 pub use sink::{Commit, Consumed, MemorySink, Resumed, Sink, SinkError, SqliteSink, Standing};
+pub use slice::{CANDIDATES_MAX, NoSlice, Slicer};
 
 /// The name of standard input among the inputs.
 pub const STDIN: &str = "-";

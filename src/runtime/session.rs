@@ -234,6 +234,26 @@ impl Session {
         Ok(Session { inputs, reject_file, before: books, ..Session::new(rules, options) })
     }
 
+    /// A copy under other options, and what its state is not.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down.
+    pub(super) fn under(
+        &self,
+        rules_of: &mut dyn FnMut(&str) -> Option<Arc<RuleSet>>,
+        options: EvalOptions,
+    ) -> Result<Self, String> {
+        let bytes = self.evaluator.snapshot()?;
+        Ok(Session {
+            evaluator: Evaluator::restore_among(rules_of, options, &bytes)?,
+            inputs: self.inputs.clone(),
+            before: self.before.clone(),
+            provisional: BTreeSet::new(),
+            reject_file: None,
+            rejected: Vec::new(),
+        })
+    }
+
     /// What is saved beside the evaluator's state.
     pub(super) fn saved(&self) -> Saved {
         Saved {

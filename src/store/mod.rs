@@ -53,7 +53,7 @@ pub use precision::{Precision, Review, Reviewed};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
 pub use sealed::{Sealed, entry_bytes};
 pub use state::{PIECE_BYTES, PieceId};
-pub use verify::{Anchor, PROBLEMS_LISTED_MAX, Problem, SignedUpTo, Trust, Verified, Witnessed};
+pub use verify::{Anchor, InForce, PROBLEMS_LISTED_MAX, Problem, SignedUpTo, Trust, Verified, Witnessed};
 pub use violations::{Entry, Row, Tally, Written};
 
 use crate::seal::{Signer, Verifier};

@@ -71,6 +71,17 @@ pub struct SignedUpTo {
     pub size: u64,
 }
 
+/// Rules that were in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Hashes of what they stand on.
+    pub pins: super::Pins,
+    /// Whether what was read before was forgotten, and was to be read again.
+    pub is_reset: bool,
+    /// Place of the entry that seals it; none where no entry does.
+    pub entry: Option<u64>,
+}
+
 /// What came of holding a log against its seals.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
@@ -86,6 +97,12 @@ pub struct Verified {
     pub erased: u64,
     /// Erasures of the log, in order.
     pub erasures: Vec<erasures::Erasure>,
+    /// The last entry of each violation: SHA-256 of its record, and place of the entry.
+    pub findings: BTreeMap<String, (Hash, u64)>,
+    /// All that was in force, in order.
+    pub in_force: Vec<InForce>,
+    /// How far the journal belongs to the log, in the journal's own words, as sealed.
+    pub journal: Option<String>,
     /// Names of anchors that the log grew out of.
     pub anchored: Vec<String>,
     /// What witnesses have signed of them.
@@ -104,7 +121,8 @@ impl Verified {
         self.problems_total == 0
     }
 
-    fn problem(&mut self, what: impl Into<String>, found: impl Into<String>) {
+    /// Notes something that does not hold.
+    pub fn problem(&mut self, what: impl Into<String>, found: impl Into<String>) {
         self.problems_total += 1;
         if self.problems.len() < PROBLEMS_LISTED_MAX {
             self.problems.push(Problem { what: what.into(), found: found.into() });
@@ -154,6 +172,12 @@ pub(super) async fn verify(
     let others = held_others(path, conn, &last, &mut verified).await?;
     let given = given::held(path, conn, &last.given, &mut verified).await?;
     verified.held = held + others + given;
+    verified.in_force = pins::all(conn).await.at("read the pins of", path)?;
+    for (generation, of) in (1u64..).zip(&mut verified.in_force) {
+        of.entry = last.others.get(&(Sealed::Rules, generation.to_string())).map(|(_, seq)| *seq);
+    }
+    verified.journal = checkpoint::journal(conn).await.at("read the checkpoint of", path)?;
+    verified.findings = last.violations.into_iter().collect();
     Ok(verified)
 }
 

@@ -12,6 +12,8 @@ mod dates;
 mod decide;
 /// Accounts that are forgotten.
 mod erase;
+/// What `verify` computes again.
+mod derived;
 /// What is recomputed of a finding.
 mod explain;
 /// Full disks, read-only places, damaged databases.
