@@ -150,11 +150,19 @@ fn text(out: &mut impl Write, outcome: &Outcome, dry: bool) -> std::io::Result<(
         writeln!(out, "  kept: action {action} bears on it, or may come to; its entries go on naming it")?;
     }
     for file in &outcome.rule_files {
-        writeln!(out, "  note: `{}` names it; rule texts that were in force are not changed", printable(&file.display().to_string()))?;
+        writeln!(
+            out,
+            "  note: `{}` names it; rule texts that were in force are not changed",
+            printable(&file.display().to_string())
+        )?;
     }
     if !dry {
         writeln!(out, "it is called `{}` from here on", erased_name(number))?;
-        writeln!(out, "receipt: salt {}: with it, and nothing else, it can be shown which account this was; it is not kept", hex(&outcome.salt))?;
+        writeln!(
+            out,
+            "receipt: salt {}: with it, and nothing else, it can be shown which account this was; it is not kept",
+            hex(&outcome.salt)
+        )?;
     }
     Ok(())
 }

@@ -107,9 +107,7 @@ fn range(text: &str, span: Span) -> std::ops::Range<usize> {
 
 /// What could steer a terminal is shown as an escape.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if steers(c) && c != '\n' { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+    text.chars().map(|c| if steers(c) && c != '\n' { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// A path on one line.

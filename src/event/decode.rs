@@ -601,9 +601,7 @@ fn read_kind(scanner: &mut Scanner<'_>) -> Read<Option<Kind>> {
 }
 
 pub(crate) fn kind_from(word: &str) -> Read<Kind> {
-    Kind::from_word(word).ok_or_else(|| {
-        Reject::unknown_kind(&format!("a word of the shape \"{}\"", shape(word)))
-    })
+    Kind::from_word(word).ok_or_else(|| Reject::unknown_kind(&format!("a word of the shape \"{}\"", shape(word))))
 }
 
 /// Reads the value here into a field of the event.

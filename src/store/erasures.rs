@@ -11,7 +11,9 @@ use sqlx::{Executor, Row as _, SqliteConnection};
 use super::error::{At, StoreError};
 use super::rows::json_texts;
 use super::sealed::{NewEntry, Sealed};
-use super::{Checkpoint, REASON_CHARS_MAX, REVIEWER_CHARS_MAX, Store, actions, checkpoint, decisions, sealed, violations};
+use super::{
+    Checkpoint, REASON_CHARS_MAX, REVIEWER_CHARS_MAX, Store, actions, checkpoint, decisions, given, sealed, violations,
+};
 use crate::seal::Hash;
 use crate::time::Timestamp;
 use crate::violation::{Erasure as OfRecord, erased, rename_all, renamed};
@@ -129,7 +131,8 @@ const BEGIN: &str = "INSERT INTO erasures (number, at, name, reason, account, to
      VALUES (?1, ?2, ?3, ?4, ?5, '[]', '[]', '[]', ?6, 0)";
 const TELL: &str = "UPDATE erasures SET touched = ?2, journal = ?3, kept = ?4 WHERE number = ?1";
 const END: &str = "UPDATE erasures SET done = 1, dir = NULL WHERE number = ?1";
-const ALL: &str = "SELECT number, at, name, reason, account, touched, journal, kept, dir, done FROM erasures ORDER BY number";
+const ALL: &str =
+    "SELECT number, at, name, reason, account, touched, journal, kept, dir, done FROM erasures ORDER BY number";
 
 /// Actions of which something may come, that bear on the account.
 const STANDING: &str = "SELECT a.id FROM action_members AS m JOIN actions AS a ON a.id = m.action \
@@ -142,7 +145,8 @@ const REPLACE: &str = "UPDATE violations SET digest = ?2, record = ?3 WHERE id =
 const RENAME_ACCOUNT: &str =
     "UPDATE OR REPLACE violation_accounts SET account = ?2 WHERE account = ?1 AND violation = ?3";
 
-const DECISIONS: &str = "SELECT number, reason, reviewer FROM decisions WHERE instr(reason, ?1) > 0 OR reviewer = ?1 ORDER BY number";
+const DECISIONS: &str =
+    "SELECT number, reason, reviewer FROM decisions WHERE instr(reason, ?1) > 0 OR reviewer = ?1 ORDER BY number";
 const DECISION: &str = "UPDATE decisions SET reason = ?2, reviewer = ?3 WHERE number = ?1";
 
 const ENTRIES: &str = "SELECT seq, name, once, reason, details FROM action_entries WHERE (instr(details, ?1) > 0 \
@@ -152,7 +156,6 @@ const ENTRY: &str = "UPDATE action_entries SET name = ?2, once = ?3, reason = ?4
 const MEMBERS: &str = "UPDATE OR REPLACE action_members SET member = ?2 WHERE member = ?1 \
      AND action NOT IN (SELECT value FROM json_each(?3))";
 
-const GIVEN: &str = "DELETE FROM decisions_given WHERE account = ?1";
 const REJECTS: &str = "SELECT input, line, detail FROM rejects WHERE instr(detail, ?1) > 0";
 const REJECT: &str = "UPDATE rejects SET detail = ?3 WHERE input = ?1 AND line = ?2";
 
@@ -297,7 +300,7 @@ async fn forget(
     touched.extend(texts_of_decisions(path, conn, of).await?);
     touched.extend(entries_of_actions(path, conn, of, &kept).await?);
     seals.extend(touched.iter().map(|t| NewEntry { kind: t.kind, subject: t.subject.clone(), digest: t.after }));
-    let given = sqlx::query(GIVEN).bind(of.account).execute(&mut *conn).await.at(doing, path)?.rows_affected();
+    let given = given::erase(&mut *conn, of.account).await.at(doing, path)?;
     let mut rejects = 0;
     let found: Vec<(String, i64, String)> =
         sqlx::query_as(REJECTS).bind(of.account).fetch_all(&mut *conn).await.at(doing, path)?;
@@ -355,7 +358,8 @@ async fn texts_of_decisions(
     of: &Erasing<'_>,
 ) -> Result<Vec<Touched>, StoreError> {
     let doing = "erase from the decisions of";
-    let seals = |all: Vec<decisions::Decision>| -> Vec<NewEntry> { all.iter().map(decisions::Decision::seal).collect() };
+    let seals =
+        |all: Vec<decisions::Decision>| -> Vec<NewEntry> { all.iter().map(decisions::Decision::seal).collect() };
     let before = seals(decisions::all(conn).await.at(doing, path)?);
     let found: Vec<(i64, String, String)> =
         sqlx::query_as(DECISIONS).bind(of.account).fetch_all(&mut *conn).await.at(doing, path)?;

@@ -49,11 +49,11 @@ impl Store {
     /// # Errors
     /// As [`Store::give`].
     pub async fn erase_given(&mut self, account: &str) -> Result<u64, StoreError> {
-        let erased = self.write_erasure(account).await;
+        let erased = self.write_given_erasure(account).await;
         self.undo_where_failed(erased).await
     }
 
-    async fn write_erasure(&mut self, account: &str) -> Result<u64, StoreError> {
+    async fn write_given_erasure(&mut self, account: &str) -> Result<u64, StoreError> {
         let (path, writer) = self.begin().await?;
         let erased = given::erase(writer, account).await.at("erase decisions of", path)?;
         self.complete().await?;

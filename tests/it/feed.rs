@@ -748,7 +748,10 @@ fn mapped_records_are_read_as_strictly_as_native_ones() {
     .unwrap();
     for (record, expected) in [
         (r#"{"i":"a","t":1,"k":"signup","i":"a"}"#, "duplicate_key: the key of the shape `a` stands twice"),
-        (r#"{"i":"a","t":1,"k":"signup","bulk":{"z":1,"z":2}}"#, "duplicate_key: the key of the shape `a` stands twice"),
+        (
+            r#"{"i":"a","t":1,"k":"signup","bulk":{"z":1,"z":2}}"#,
+            "duplicate_key: the key of the shape `a` stands twice",
+        ),
         (r#"{"i":"a","t":1,"k":"signup","zzz":99999999999999999999}"#, "number_range: "),
         (r#"{"i":"a","t":1,"k":"signup"} x"#, "trailing_data: "),
         (r#"{"t":1,"k":"signup"}"#, "missing_field: `id` is missing"),

@@ -13,9 +13,7 @@ use crate::cli::terminal::{grouped, printable};
 use crate::cli::violations::Log;
 use crate::derive::{Difference, Verdict};
 use crate::journal::{self, Checked, Position};
-use crate::runtime::live::{
-    Again, AgainError, Asked, Held, KeptPacks, SealedFinding, SealedPacks, again, hold,
-};
+use crate::runtime::live::{Again, AgainError, Asked, Held, KeptPacks, SealedFinding, SealedPacks, again, hold};
 use crate::store::Verified;
 use crate::template::FingerprintKey;
 
@@ -52,7 +50,8 @@ pub(super) fn derive(
 ) -> anyhow::Result<Derived> {
     let n_findings = verified.findings.len() as u64;
     let dir = beside(db, ".journal");
-    let none = |journal, why: &str| Derived { journal, findings: Err(why.to_string()), altered: BTreeMap::new(), n_findings };
+    let none =
+        |journal, why: &str| Derived { journal, findings: Err(why.to_string()), altered: BTreeMap::new(), n_findings };
     let Some(position) = verified.journal.as_deref() else {
         let why = "the log keeps no journal of what its rules read";
         return Ok(none(Err(Unheld::Missing(why.to_string())), why));
@@ -99,8 +98,11 @@ fn recomputed(
     packs: &SealedPacks,
     progress: &mut Progress,
 ) -> anyhow::Result<Found> {
-    let sealed: BTreeMap<String, SealedFinding> =
-        verified.findings.iter().map(|(id, (hash, entry))| (id.clone(), SealedFinding { hash: *hash, entry: *entry })).collect();
+    let sealed: BTreeMap<String, SealedFinding> = verified
+        .findings
+        .iter()
+        .map(|(id, (hash, entry))| (id.clone(), SealedFinding { hash: *hash, entry: *entry }))
+        .collect();
     let forgotten = verified.in_force.iter().filter(|f| f.is_reset).filter_map(|f| f.entry).max();
     let hash_of = |id: &str| verified.findings.get(id).map(|(hash, _)| *hash);
     let mut record = |id: &str| log.wait(log.store.get(id)).ok().flatten().map(|row| row.record);
@@ -206,7 +208,12 @@ impl Derived {
             Ok(found) => found,
             Err(_) if self.n_findings == 0 => return Ok(()),
             Err(why) => {
-                return writeln!(out, "consistent only: all {} violations; {}", grouped(self.n_findings), printable(why));
+                return writeln!(
+                    out,
+                    "consistent only: all {} violations; {}",
+                    grouped(self.n_findings),
+                    printable(why)
+                );
             }
         };
         let sets = again.bundles.len();
@@ -219,7 +226,11 @@ impl Derived {
             if sets == 1 { "set" } else { "sets" },
         )?;
         if held.but_for_delays > 0 {
-            writeln!(out, "  of {} all but the delays of actions, which are drawn from a secret", grouped(held.but_for_delays))?;
+            writeln!(
+                out,
+                "  of {} all but the delays of actions, which are drawn from a secret",
+                grouped(held.but_for_delays)
+            )?;
         }
         for (why, n) in &held.consistent_only {
             writeln!(out, "consistent only: {}; {}", grouped(*n), printable(why))?;
@@ -249,8 +260,9 @@ fn differs(differences: &[Difference]) -> String {
         }
     };
     let each = differences.iter().take(DIFFERENCES_SHOWN);
-    let each: Vec<String> =
-        each.map(|d| format!("`{}` is sealed as {}, comes out as {}", d.field, shown(&d.sealed), shown(&d.comes_out))).collect();
+    let each: Vec<String> = each
+        .map(|d| format!("`{}` is sealed as {}, comes out as {}", d.field, shown(&d.sealed), shown(&d.comes_out)))
+        .collect();
     let more = differences.len().saturating_sub(DIFFERENCES_SHOWN);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("comes out of the journal otherwise: {}{more}", each.join("; "))

@@ -125,12 +125,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// Why nothing can be computed again.
-pub fn again(
-    dir: &Path,
-    until: &Position,
-    library: &dyn Library,
-    asked: &mut Asked<'_>,
-) -> Result<Again, AgainError> {
+pub fn again(dir: &Path, until: &Position, library: &dyn Library, asked: &mut Asked<'_>) -> Result<Again, AgainError> {
     let mut run = Run {
         out: Again::default(),
         replay: Replay::new(dir, library, Vec::new()),
@@ -211,7 +206,9 @@ impl Run<'_, '_, '_> {
         let known = self.session.as_ref().map(|s| s.evaluator().latest_rules().bundle_hash().to_string());
         match known {
             Some(known) if !anew && known == bundle => Ok(()),
-            Some(_) if !anew => Err(AgainError::Altered("the journal goes on under other rules without saying so".into())),
+            Some(_) if !anew => {
+                Err(AgainError::Altered("the journal goes on under other rules without saying so".into()))
+            }
             known => {
                 self.drain();
                 self.begin(bundle, !anew && (known.is_none() || segment > 1), ts)
@@ -301,7 +298,8 @@ impl Run<'_, '_, '_> {
             found.last = Some(hash);
             found.at_ends.clear();
         }
-        let is_known = sealed == Some(hash) || (at_end && (sealed == found.last || sealed.is_some_and(|s| found.at_ends.contains(&s))));
+        let is_known = sealed == Some(hash)
+            || (at_end && (sealed == found.last || sealed.is_some_and(|s| found.at_ends.contains(&s))));
         if sealed.is_some() && !is_known && self.out.kept < RECORDS_KEPT_MAX {
             found.record = Some(record);
             self.out.kept += 1;
@@ -311,7 +309,8 @@ impl Run<'_, '_, '_> {
     fn end(mut self) -> Result<Again, AgainError> {
         self.drain();
         if self.session.is_none() {
-            let what = "the journal was written by an earlier release, which did not note under which rules and how it read";
+            let what =
+                "the journal was written by an earlier release, which did not note under which rules and how it read";
             return Err(AgainError::Unknown(what.to_string()));
         }
         // A session never ends as a file does: it may go on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::again::{Again, Cut, RecordHash, Recomputed};
+use super::again::{Again, Cut, Recomputed, RecordHash};
 use crate::derive::{Actions, Difference, Verdict, differences};
 use crate::time::Timestamp;
 
@@ -121,7 +121,13 @@ fn verdict(
     {
         return (verdict, rule);
     }
-    let whole = || vec![Difference { field: "-".to_string(), sealed: Some(Value::String(format!("a finding of `{rule}`"))), comes_out: None }];
+    let whole = || {
+        vec![Difference {
+            field: "-".to_string(),
+            sealed: Some(Value::String(format!("a finding of `{rule}`"))),
+            comes_out: None,
+        }]
+    };
     let differ = differ.unwrap_or_else(|| match found {
         // Its record was not kept: too many differ.
         Some(_) => vec![Difference { field: "record".to_string(), sealed: None, comes_out: None }],

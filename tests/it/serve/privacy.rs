@@ -82,8 +82,10 @@ fn asked(i: usize, secret: &str) -> (&'static str, String, Vec<(&'static str, St
         format!(r#"{{"id":"q{i}","ts":"{}","type":"{kind}","account":"acct_{}","call":"c{i}",{more}}}"#, ago(0), i % 9)
     };
     let messages = serde_json::json!([{"role": "system", "content": secret}, {"role": "user", "content": [{"type": "text", "text": secret}]}]);
-    let body = serde_json::json!({"model": "m", "max_tokens": 0, "messages": messages, "metadata": {"note": secret}}).to_string();
-    let decide = |body: String| ("POST", "/v1/decide".to_string(), vec![json(), ("user-agent", secret.to_string())], body);
+    let body = serde_json::json!({"model": "m", "max_tokens": 0, "messages": messages, "metadata": {"note": secret}})
+        .to_string();
+    let decide =
+        |body: String| ("POST", "/v1/decide".to_string(), vec![json(), ("user-agent", secret.to_string())], body);
     let take = |body: String| ("POST", "/v1/events".to_string(), vec![json()], body);
     let otlp = |attribute: &str| {
         serde_json::json!({
@@ -157,19 +159,38 @@ fn a_thousand_secrets_in_calls_are_nowhere_afterwards() {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = server.connect().call(method, &path, &headers, body.as_bytes());
         assert!(answer.status < 500, "{path} {}: {}", answer.status, answer.body);
-        if answer.status < 300 { good += 1 } else { bad += 1 }
+        if answer.status < 300 {
+            good += 1
+        } else {
+            bad += 1
+        }
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert!(answer.body.is_empty() || answer.header("content-type").is_some(), "{path}");
         let headers = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>();
-        canaries.look(&format!("the answer of {path} ({})", i % 20), format!("{headers}\n{}", answer.body).as_bytes(), &mut leaks);
+        canaries.look(
+            &format!("the answer of {path} ({})", i % 20),
+            format!("{headers}\n{}", answer.body).as_bytes(),
+            &mut leaks,
+        );
     }
     assert!(good > 500 && bad > 150, "{good} {bad}");
     wait_for("dead letters", || std::fs::metadata(server.path("dead.out")).ok().filter(|m| m.len() > 500));
     wait_for("alerts in the log", || {
         std::fs::read_to_string(server.path("trace.out")).unwrap().contains("fineprint::alert").then_some(())
     });
-    wait_for("findings", || (server.get("/v1/violations").json()["violations"].as_array().unwrap().len() > 20).then_some(()));
-    for path in ["/metrics", "/v1/violations?limit=100", "/v1/decisions?limit=500", "/v1/actions", "/v1/gaps", "/readyz", "/v1/rules", "/openapi.json"] {
+    wait_for("findings", || {
+        (server.get("/v1/violations").json()["violations"].as_array().unwrap().len() > 20).then_some(())
+    });
+    for path in [
+        "/metrics",
+        "/v1/violations?limit=100",
+        "/v1/decisions?limit=500",
+        "/v1/actions",
+        "/v1/gaps",
+        "/readyz",
+        "/v1/rules",
+        "/openapi.json",
+    ] {
         let answer = server.get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         canaries.look(path, answer.body.as_bytes(), &mut leaks);
