@@ -12,7 +12,8 @@ use super::openapi::{BadQuery, Forbidden, Limited};
 use super::query;
 use super::state::App;
 use super::violations::unreadable;
-use crate::store::{Given, GivenFilter};
+use crate::store::{Given, GivenFilter, GivenPlace};
+use crate::time::Timestamp;
 
 /// Rows of a page where nothing else is asked for, and at most.
 const PAGE_ROWS: u64 = 100;
@@ -53,7 +54,9 @@ pub(crate) struct Decisions {
 /// Decisions that were given, other than plain `allow`
 ///
 /// Each call that was refused stands by itself. Calls that passed, marked or because a rule is in shadow mode, may share a row:
-/// `calls` says how many. They are written a moment after they were given.
+/// `calls` says how many. They are written a moment after they were given, and stand in the order of when that was. A page looks
+/// at 10,000 decisions at most: where a filter fits few of them it may hold fewer than `limit`, even none, and have a `next` all the
+/// same.
 #[utoipa::path(
     get,
     path = "/v1/decisions",
@@ -64,7 +67,7 @@ pub(crate) struct Decisions {
 pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, Refusal> {
     let which = query::parts::<Which>(&uri)?;
     let cursor = "give back `next` of the last page as it is";
-    let after = which.cursor.as_deref().map(|c| c.parse().map_err(|_| query::wrong("`cursor` is none", cursor)));
+    let after = which.cursor.as_deref().map(|c| read_cursor(c).ok_or_else(|| query::wrong("`cursor` is none", cursor)));
     let filter = GivenFilter {
         decision_min: query::verdict(which.decision.as_deref())?,
         from: query::time("since", which.since.as_deref())?,
@@ -74,8 +77,13 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
         after: after.transpose()?,
     };
     let limit = query::limit(which.limit.as_deref(), PAGE_ROWS, PAGE_ROWS_MAX)?;
-    let rows = app.engine()?.log().given(&filter, limit).await.map_err(unreadable)?;
-    let full = u64::try_from(rows.len()).is_ok_and(|n| n == limit);
-    let next = rows.last().filter(|_| full).map(|row| row.number.to_string());
+    let (rows, next) = app.engine()?.log().given(&filter, limit).await.map_err(unreadable)?;
+    let next = next.map(|(at, number)| format!("{}.{number}", at.0));
     Ok(answer(&Decisions { decisions: rows.iter().map(Given::to_json).collect(), next }))
+}
+
+/// A cursor is the moment and the number of the last row that was looked at.
+fn read_cursor(text: &str) -> Option<GivenPlace> {
+    let (at, number) = text.split_once('.')?;
+    Some((Timestamp(at.parse().ok()?), number.parse().ok()?))
 }

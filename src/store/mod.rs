@@ -17,6 +17,7 @@ mod given;
 mod inputs;
 mod key;
 mod open;
+mod outbox;
 mod pins;
 mod precision;
 mod rejects;
@@ -33,15 +34,16 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
-pub use actions::{ActionFilter, ActionsIn, ENTRIES_PAGE};
+pub use actions::{ActionFilter, ActionPlace, ActionsIn, ENTRIES_PAGE};
 pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use error::StoreError;
-pub use filter::{Disposition, Filter};
-pub use given::{Given, GivenFilter};
+pub use filter::{Disposition, Filter, LOOKED_AT_MAX};
+pub use given::{Given, GivenFilter, GivenPlace};
 pub use inputs::Input;
 pub use key::key_path;
 pub use open::Access;
+pub use outbox::{AlertDelivery, AlertOutcome, AlertRoutes, DELIVERIES_TOLD_MAX, DueAlert, SettledAlert};
 pub use pins::{Pinned, Pins, RulesChanged};
 pub use precision::{Precision, Review, Reviewed};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
@@ -310,7 +312,9 @@ impl Store {
         filter::page(&mut conn, filter, None, limit, filter.offset).await.at("list the violations of", &self.path)
     }
 
-    /// A page of violations with the decisions that count: at most `limit` behind the one that `after` names, of one moment.
+    /// A page of violations with the decisions that count: at most `limit` behind the one that `after` names, of one moment, and
+    /// where the next page begins; `None` at the end. It looks at [`LOOKED_AT_MAX`] violations at most: with a filter it may hold
+    /// fewer, or none, and not be the last.
     ///
     /// # Errors
     /// Whatever SQLite says.
@@ -319,12 +323,13 @@ impl Store {
         filter: &Filter,
         after: Option<&(Timestamp, String)>,
         limit: u64,
-    ) -> Result<Vec<(Row, Option<Decision>)>, StoreError> {
+    ) -> Result<(Vec<(Row, Option<Decision>)>, Option<(Timestamp, String)>), StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
-        let page = filter::page(&mut tx, filter, after, limit, filter.offset).await;
-        let page = page.at("list the violations of", &self.path)?;
+        let page = filter::bounded(&mut tx, filter, after, limit).await;
+        let (page, next) = page.at("list the violations of", &self.path)?;
         let mut latest = decisions::latest(&mut tx, &page).await.at("list the decisions of", &self.path)?;
-        Ok(page.into_iter().map(|row| (latest.remove(&row.id), row)).map(|(decision, row)| (row, decision)).collect())
+        let page = page.into_iter().map(|row| (latest.remove(&row.id), row)).map(|(decision, row)| (row, decision));
+        Ok((page.collect(), next))
     }
 
     /// The violation with this id, or the only one whose id begins so; `None` if there is none.
@@ -401,13 +406,27 @@ impl Store {
         Ok(removed)
     }
 
-    /// Decisions that were given, in their order, at most `limit`.
+    /// A page of decisions that were given, in order of (moment, number): at most `limit`, and where the next page begins; `None`
+    /// at the end. It looks at [`LOOKED_AT_MAX`] rows at most: with a filter it may hold fewer rows, or none, and not be the last.
     ///
     /// # Errors
     /// Whatever SQLite says.
-    pub async fn given(&self, filter: &GivenFilter, limit: u64) -> Result<Vec<Given>, StoreError> {
+    pub async fn given(
+        &self,
+        filter: &GivenFilter,
+        limit: u64,
+    ) -> Result<(Vec<Given>, Option<GivenPlace>), StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        given::page(&mut tx, filter, limit).await.at("list the decisions of", &self.path)
+    }
+
+    /// The decision that was given with this number; `None` if there is none.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn given_one(&self, number: u64) -> Result<Option<Given>, StoreError> {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
-        given::list(&mut conn, filter, limit).await.at("list the decisions of", &self.path)
+        given::one(&mut conn, number).await.at("read the decisions of", &self.path)
     }
 
     /// What became of each rule's violations, by the decisions that count.

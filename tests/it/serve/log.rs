@@ -130,11 +130,12 @@ fn violations_come_in_pages_that_hold_each_once() {
 }
 
 #[test]
-fn calls_without_records_and_records_without_calls_are_told_once_both_kinds_are_seen() {
+fn calls_without_records_and_records_without_calls_are_told_of_sources_that_do_both() {
     let config = format!("{AT_ONCE}gaps: {{within: 300ms}}");
     let server = Server::start(&Options { config: &config, ..Options::default() });
     decide(&server, "r1", "a", r#""call":"both","source":"gw""#);
     decide(&server, "r2", "a", r#""call":"asked","source":"gw""#);
+    decide(&server, "r3", "a", r#""call":"elsewhere","source":"asks only""#);
     let detail = |server: &Server| server.get("/readyz").json()["details"]["gaps"].clone();
     assert_eq!(detail(&server), Value::Null, "no record was seen yet");
     let record = |id: &str, call: &str| {
@@ -146,9 +147,16 @@ fn calls_without_records_and_records_without_calls_are_told_once_both_kinds_are_
         let gaps = detail(&server);
         (gaps["without_record"] == 1 && gaps["without_decision"] == 1).then_some(gaps)
     });
-    assert_eq!((&gaps["calls"], &gaps["records"]), (&2.into(), &2.into()));
+    assert_eq!((&gaps["calls"], &gaps["records"]), (&3.into(), &2.into()));
     assert_eq!(server.metric(r#"fineprint_gaps{kind="without_record"}"#), 1.0);
     let minutes = server.get("/v1/gaps").json();
+    let seen = serde_json::json!([
+        {"source": "gw", "asks": true, "logs": true, "watched": true},
+        {"source": "asks only", "asks": true, "logs": false, "watched": false},
+    ]);
+    assert_eq!(minutes["sources"], seen);
+    assert_eq!(server.metric(r#"fineprint_gap_sources{kind="watched"}"#), 1.0);
+    assert_eq!(server.metric(r#"fineprint_gap_sources{kind="asks_only"}"#), 1.0);
     assert!(minutes["minutes"].as_array().unwrap().iter().all(|m| m["source"] == "gw"), "{minutes}");
 }
 
@@ -207,4 +215,59 @@ fn what_a_rule_does_outlasts_the_request_that_it_refused() {
         let all = server.get(&format!("/v1/actions?target={target}")).json();
         assert_eq!(all["actions"].as_array().unwrap().len(), 1, "{all}");
     }
+}
+
+#[test]
+fn decisions_are_removed_after_their_time_and_not_before() {
+    let server = server();
+    decide(&server, "p1", "mallory", r#""max_tokens":-1"#);
+    wait_for("the decision is in the log", || {
+        (server.get("/v1/decisions").json()["decisions"].as_array().unwrap().len() == 1).then_some(())
+    });
+    let (_, directory) = server.stop();
+    // Kept for long: it is there after a restart.
+    let server = Server::over(directory);
+    wait_for("old ones were looked for", || (server.metric("fineprint_ready") == 1.0).then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(server.get("/v1/decisions").json()["decisions"].as_array().unwrap().len(), 1);
+    let (_, directory) = server.stop();
+    let brief = AT_ONCE.replace("save_gate: 1s", "save_gate: 1s, keep_decisions: 1s");
+    std::fs::write(directory.path().join("serve.yaml"), brief).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let server = Server::over(directory);
+    wait_for("it is removed", || {
+        server.get("/v1/decisions").json()["decisions"].as_array().unwrap().is_empty().then_some(())
+    });
+    assert_eq!(server.metric(r#"fineprint_decisions_recorded_total{kind="removed"}"#), 1.0);
+    assert_eq!(server.get("/v1/violations?account=mallory").json()["violations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn decisions_and_actions_come_in_pages_that_hold_each_once_in_order() {
+    let server = server();
+    for n in 0..7 {
+        decide(&server, &format!("e{n}"), &format!("a{n}"), r#""max_tokens":0"#);
+    }
+    for (route, key) in [("/v1/decisions", "decisions"), ("/v1/actions", "actions")] {
+        let rows = |page: &Value| page[key].as_array().unwrap().clone();
+        let all = wait_for("seven rows", || {
+            let all = rows(&server.get(route).json());
+            (all.len() == 7).then_some(all)
+        });
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("{route}?limit=3{cursor}")).json();
+            seen.extend(rows(&page));
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, all, "{route}");
+        assert_eq!(server.get(&format!("{route}?cursor=x")).status, 400);
+    }
+    let all = server.get("/v1/decisions").json()["decisions"].as_array().unwrap().clone();
+    let since = server.get(&format!("/v1/decisions?since={}", all[4]["at"].as_str().unwrap())).json();
+    let since: Vec<&Value> = since["decisions"].as_array().unwrap().iter().map(|d| &d["event"]).collect();
+    assert!(since.contains(&&"e4".into()) && !since.contains(&&"e0".into()), "{since:?}");
 }
