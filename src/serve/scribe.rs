@@ -179,6 +179,7 @@ impl Scribe {
         let rules: HashMap<&str, &[crate::hir::Action]> =
             in_force.rules.program().rules.iter().map(|r| (r.name.as_str(), r.actions.as_slice())).collect();
         while let Some(finding) = self.findings.front() {
+            engine.gate.found(finding);
             // The table is asked anew for each: what one finding asks for may cover the next.
             if let Some(actions) = rules.get(finding.rule.as_str()) {
                 let entries = engine.gate.table(|table| table.propose(finding, actions, clock::now()));

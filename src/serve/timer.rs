@@ -76,6 +76,7 @@ pub(crate) fn measure(app: &App) {
         ("ahead_lost", counts.ahead_lost),
         ("calls_lost", counts.calls_lost),
         ("targets_lost", counts.targets_lost),
+        ("findings_lost", counts.findings_lost),
         ("late", counts.late),
         ("future", counts.future),
         ("duplicate", counts.duplicate),

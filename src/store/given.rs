@@ -46,6 +46,8 @@ pub struct GivenFilter {
     pub account: Option<String>,
     /// On this event.
     pub event: Option<String>,
+    /// On this call.
+    pub call: Option<String>,
     /// At least this strict.
     pub decision_min: Option<Verdict>,
     /// Given at this moment or later.
@@ -155,8 +157,10 @@ pub(super) async fn page(
     q.push(" WHERE number IN (SELECT number FROM (");
     walk(&mut q, filter, LOOKED_AT_MAX, 0);
     q.push("))");
-    if let (Some(account), Some(_)) = (&filter.account, &filter.event) {
-        q.push(" AND +account = ").push_bind(account.clone());
+    for (column, value) in [("account", &filter.account), ("call", &filter.call)] {
+        if let Some(value) = value {
+            q.push(" AND +").push(column).push(" = ").push_bind(value.clone());
+        }
     }
     if let Some(least) = filter.decision_min {
         let words: Vec<&str> = Verdict::ALL.into_iter().filter(|v| *v >= least).map(Verdict::word).collect();
@@ -180,13 +184,19 @@ pub(super) async fn page(
 /// Numbers and moments in order, by the part of the filter that tells most.
 fn walk(q: &mut QueryBuilder<Sqlite>, filter: &GivenFilter, limit: u64, offset: u64) {
     q.push("SELECT number, at FROM decisions_given INDEXED BY ");
-    match (&filter.event, &filter.account) {
-        (Some(event), _) => q.push("decisions_given_by_event WHERE event = ").push_bind(event.clone()).push(" AND "),
-        (None, Some(account)) => {
-            q.push("decisions_given_by_account WHERE account = ").push_bind(account.clone()).push(" AND ")
+    let parts = [
+        ("decisions_given_by_event", "event", &filter.event),
+        ("decisions_given_by_call", "call", &filter.call),
+        ("decisions_given_by_account", "account", &filter.account),
+    ];
+    match parts.into_iter().find_map(|(index, column, value)| Some((index, column, value.clone()?))) {
+        Some((index, column, value)) => {
+            q.push(index).push(" WHERE ").push(column).push(" = ").push_bind(value).push(" AND ");
         }
-        (None, None) => q.push("decisions_given_by_time WHERE "),
-    };
+        None => {
+            q.push("decisions_given_by_time WHERE ");
+        }
+    }
     match filter.after {
         Some((at, number)) => {
             q.push("(at, number) > (").push_bind(at.0).push(", ").push_bind(int(number)).push(")");

@@ -20,6 +20,7 @@ DROP INDEX decisions_given_by_account;
 DROP INDEX decisions_given_by_event;
 CREATE INDEX decisions_given_by_account ON decisions_given (account, at, number);
 CREATE INDEX decisions_given_by_event   ON decisions_given (event, at, number);
+CREATE INDEX decisions_given_by_call    ON decisions_given (call, at, number) WHERE call IS NOT NULL;
 
 -- The decision of reviewers that counts, by what it is, in the order of the violations: written with each decision.
 CREATE TABLE decided (

@@ -271,3 +271,57 @@ fn decisions_and_actions_come_in_pages_that_hold_each_once_in_order() {
     let since: Vec<&Value> = since["decisions"].as_array().unwrap().iter().map(|d| &d["event"]).collect();
     assert!(since.contains(&&"e4".into()) && !since.contains(&&"e0".into()), "{since:?}");
 }
+
+/// A windowed finding has its id when its step closes: from then on decisions on its group name it, and those before lead to it.
+#[test]
+fn a_decision_by_a_windowed_rule_names_its_finding_or_leads_to_it() {
+    let server = server();
+    let past = |id: &str| {
+        let ts = ago(180);
+        format!(r#"{{"id":"{id}","ts":"{ts}","type":"request","account":"grows","call":"call-{id}"}}"#)
+    };
+    let mut last = Value::Null;
+    for n in 0..5 {
+        last = server.post("/v1/decide", &past(&format!("w{n}"))).json();
+    }
+    assert_eq!((&last["would"], &last["violations"]), (&"throttle".into(), &serde_json::json!([])), "{last}");
+    decide(&server, "tick", "somebody-else", "");
+    let found = violation_of(&server, "grows");
+    let mut n = 0;
+    let named = wait_for("decisions name it", || {
+        n += 1;
+        let said = decide(&server, &format!("later{n}"), "grows", "");
+        (said["violations"] != serde_json::json!([])).then_some(said)
+    });
+    assert_eq!(named["violations"], Value::from_iter([found["id"].clone()]));
+    assert_eq!(decide(&server, "other", "somebody-else", "")["violations"], serde_json::json!([]));
+
+    let given = wait_for("the first decision is in the log", || {
+        let page = server.get("/v1/decisions?call=call-w4").json();
+        page["decisions"].as_array().unwrap().first().cloned()
+    });
+    assert_eq!((&given["event"], &given["violations"]), (&"w4".into(), &serde_json::json!([])));
+    let told = server.get(&format!("/v1/decisions/{}", given["number"])).json();
+    let (first, n) = (&told["findings"][0], told["findings"].as_array().unwrap().len());
+    assert_eq!((&first["id"], &first["by"], n), (&found["id"], &"event".into(), 1), "{told}");
+    let named = wait_for("a later decision is in the log", || {
+        let page = server.get("/v1/decisions?account=grows").json();
+        let all = page["decisions"].as_array().unwrap().clone();
+        all.into_iter().find(|d| d["violations"] != serde_json::json!([]))
+    });
+    let told = server.get(&format!("/v1/decisions/{}", named["number"])).json();
+    assert_eq!((&told["findings"][0]["id"], &told["findings"][0]["by"]), (&found["id"], &"known".into()), "{told}");
+    for (path, status) in [("/v1/decisions/999999", 404), ("/v1/decisions/x", 400)] {
+        assert_eq!(server.get(path).status, status, "{path}");
+    }
+
+    // What is under way is known after a kill too.
+    let server = Server::over(server.kill());
+    let mut n = 0;
+    let named = wait_for("decisions name it again", || {
+        n += 1;
+        let said = decide(&server, &format!("after{n}"), "grows", "");
+        (said["violations"] != serde_json::json!([])).then_some(said)
+    });
+    assert_eq!(named["violations"], Value::from_iter([found["id"].clone()]));
+}
