@@ -111,9 +111,9 @@ pub(crate) struct Finding {
 /// is refused is no event of a finding, and where every call is refused there may never be one.
 #[utoipa::path(
     get,
-    path = "/v1/decisions/{number}",
+    path = "/v1/decisions/{id}",
     tag = "log",
-    params(("number" = u64, Path, description = "Its `number` in `/v1/decisions`")),
+    params(("id" = u64, Path, description = "Its `number` in `/v1/decisions`")),
     responses((status = 200, description = "The decision, with `findings`", body = Object), BadQuery, Absent, Forbidden, Limited),
 )]
 pub(crate) async fn one(State(app): State<App>, Id(number): Id) -> Result<Response, Refusal> {

@@ -33,6 +33,8 @@ const GIVEN_ROWS: usize = 4_096;
 
 /// How long alerts are still tried at the end.
 const ALERTS_TIME: Span = Span(5 * SECOND_NS);
+/// Findings whose actions are written before others have their turn: each is a commit.
+const PROPOSED_AT_ONCE: usize = 64;
 /// Findings that are asked about again from the log at once.
 const AGAIN_ROWS: u64 = 500;
 
@@ -93,7 +95,8 @@ impl Scribe {
         let app = self.app.clone();
         let Some(engine) = app.engine_at_end() else { return };
         loop {
-            let patience = if self.again.is_some() && self.retry_at.is_none() { Duration::ZERO } else { TURN };
+            let has_more = self.again.is_some() || !self.findings.is_empty();
+            let patience = if has_more && self.retry_at.is_none() { Duration::ZERO } else { TURN };
             let Taken { given, findings, strikes, acts, missed, closed } = engine.inbox.take(patience);
             let room = FINDINGS_WAITING_MAX.saturating_sub(self.findings.len());
             if missed || findings.len() > room {
@@ -116,6 +119,9 @@ impl Scribe {
                         self.retry_at = Some(clock::elapsed() + RETRY);
                     }
                 }
+            }
+            if closed && self.retry_at.is_none() && !self.findings.is_empty() {
+                continue;
             }
             if closed {
                 // What could not be written at the end is told by its number.
@@ -166,11 +172,13 @@ impl Scribe {
 
     /// A page of the findings of the log, where some of them may ask for more than was done; what was said is not said twice.
     fn ask_again(&mut self, engine: &Engine) -> Result<(), StoreError> {
-        let Some(Again { filter, after }) = &self.again else { return Ok(()) };
+        let Some(Again { filter, after }) = self.again.as_ref().filter(|_| self.findings.is_empty()) else {
+            return Ok(());
+        };
         let (page, next) = self.runtime.block_on(self.log.page(filter, after.as_ref(), AGAIN_ROWS))?;
         self.findings.extend(page.iter().filter_map(|(row, _)| recover::finding(row)));
         self.again = next.map(|last| Again { filter: filter.clone(), after: Some(last) });
-        self.propose(engine)
+        Ok(())
     }
 
     /// What findings ask for. A finding is let go of once its entries are in the log.
@@ -178,7 +186,8 @@ impl Scribe {
         let in_force = engine.in_force.load_full();
         let rules: HashMap<&str, &[crate::hir::Action]> =
             in_force.rules.program().rules.iter().map(|r| (r.name.as_str(), r.actions.as_slice())).collect();
-        while let Some(finding) = self.findings.front() {
+        for _ in 0..PROPOSED_AT_ONCE {
+            let Some(finding) = self.findings.front() else { return Ok(()) };
             engine.gate.found(finding);
             // The table is asked anew for each: what one finding asks for may cover the next.
             if let Some(actions) = rules.get(finding.rule.as_str()) {

@@ -24,6 +24,7 @@
 //! | `value` | a constant |
 //! | `messages` | `{role: user, which: last}`: the text of chat messages of a role; `last` or `all` of them |
 //! | `items` | of a list: `first`, `last`, `count`, or `text`: its text parts; `first` of a text ends at a comma |
+//! | `until` | a text ends before the first of this: `"?"` takes the query off a path |
 //! | `map` | values by what was found; others stay as they are, unless there is a `default` |
 //! | `default` | the value where nothing was found, or nothing that `map` knows |
 //! | `as` | `number`, `bool`, `text` or `ip`: what the value is turned into; `ip` takes the port off, and what is no address (masked as `192.0.2.*`, a host name) is missing |
