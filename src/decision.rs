@@ -68,7 +68,9 @@ pub struct Decision {
     pub reason: String,
     /// Rules that bear on it, sorted.
     pub rules: Vec<String>,
-    /// Violations that bear on it, as far as their ids are known at arrival; sorted.
+    /// Violations that bear on it, as far as their ids are known at arrival; sorted. Known are those that actions in force rest on,
+    /// that of a rule on single events asked about the event itself, and of a windowed rule one that is under way for the group.
+    /// The id of one that begins is a hash of its first true step, which is known when the step closes.
     pub violations: Vec<String>,
     /// Actions in force that bear on it, by id; sorted.
     pub actions: Vec<String>,

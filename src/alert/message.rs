@@ -42,6 +42,9 @@ pub struct Alert {
     pub opened_at: String,
     /// Where it can be looked at, where a public URL is configured.
     pub url: Option<String>,
+    /// Its id towards receivers: the same in every attempt, also after a restart. One that comes twice is one alert.
+    #[serde(default)]
+    pub delivery: String,
 }
 
 /// A clause that is enforced.
@@ -60,7 +63,7 @@ pub struct Clause {
 /// The channels that a violation is due to: those of its rule's alerts that the record proposes. None in shadow mode, and
 /// none where an exception or another group took the finding over.
 pub fn due<'r>(violation: &'r Violation, rule: &'r Rule) -> impl Iterator<Item = &'r str> {
-    let tells = violation.mode > Mode::Shadow && matches!(violation.status, Status::Open | Status::Closed);
+    let tells = is_told(violation);
     let actions = rule.actions.iter().zip(&violation.actions).filter(move |_| tells);
     actions.filter(|(_, proposal)| proposal.withheld.is_none()).filter_map(|(action, _)| match &action.verb {
         Verb::Alert(channel) => Some(channel.as_str()),
@@ -68,8 +71,14 @@ pub fn due<'r>(violation: &'r Violation, rule: &'r Rule) -> impl Iterator<Item =
     })
 }
 
+/// Whether anybody is told of a violation as it stands.
+pub fn is_told(violation: &Violation) -> bool {
+    violation.mode > Mode::Shadow && matches!(violation.status, Status::Open | Status::Closed)
+}
+
 impl Alert {
-    pub(super) fn new(v: &Violation, channel: &str, public_url: Option<&str>) -> Alert {
+    /// `told_at`: how many accounts it named when it was decided to tell, which tells several alerts on it apart.
+    pub(super) fn new(v: &Violation, channel: &str, public_url: Option<&str>, told_at: Option<u64>) -> Alert {
         let clause = |c: &crate::violation::Enforced| Clause {
             policy: c.policy.clone(),
             version: c.version.clone(),
@@ -91,12 +100,16 @@ impl Alert {
             because: v.because.chars().take(BECAUSE_CHARS_MAX).collect(),
             opened_at: v.opened_at.to_string(),
             url: public_url.map(|base| format!("{base}/v1/violations/{}", v.id)),
+            delivery: match told_at {
+                None => first(&v.id, channel),
+                Some(accounts) => format!("{}-{accounts}", first(&v.id, channel)),
+            },
         }
     }
 
-    /// Its id towards receivers: the same in every attempt.
+    /// Its id towards receivers: the same in every attempt. Dead letters of an earlier release do not hold it.
     pub fn delivery(&self) -> String {
-        format!("{}-{}", self.violation, token(&self.channel))
+        if self.delivery.is_empty() { first(&self.violation, &self.channel) } else { self.delivery.clone() }
     }
 
     /// One line: the beginning of a chat message, the subject of a mail.
@@ -126,6 +139,10 @@ impl Alert {
         }
         lines
     }
+}
+
+fn first(violation: &str, channel: &str) -> String {
+    format!("{violation}-{}", token(channel))
 }
 
 /// Text without what could steer a terminal, a mail or a reader: control characters and those that change the direction of

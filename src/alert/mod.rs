@@ -3,7 +3,8 @@
 //!
 //! [`Alerts`] has a thread of its own. [`AlertHandle::send`] puts an alert into a bounded queue for each target of the
 //! channel and returns at once: a target that hangs holds up neither the caller nor other targets. A violation is told to a
-//! target once; what a restart forgets, the file named `remember` keeps.
+//! target once; what a restart forgets, the file named `remember` keeps. Whoever keeps what waits itself, as the server does in
+//! its log, hands it in with [`AlertHandle::deliver`], one alert and target at a time, and is told what became of each.
 
 mod config;
 mod dead;
@@ -17,8 +18,8 @@ mod target;
 pub use config::{ALERT_ATTEMPTS_MAX, Channels, ChannelsError, Secret, Unrouted};
 pub use dead::{DeadLetter, ResendError, Resent, read_dead_letters, resend};
 pub use known::REMEMBERED_MAX;
-pub use lane::{BACKOFF_FIRST, BACKOFF_MAX, QUEUE_ALERTS_MAX};
-pub use message::{Alert, BECAUSE_CHARS_MAX, due};
+pub use lane::{BACKOFF_FIRST, BACKOFF_MAX, Ended, QUEUE_ALERTS_MAX, Receipt, Settled};
+pub use message::{Alert, BECAUSE_CHARS_MAX, due, is_told};
 pub use sign::{SIGNATURE_AGE_MAX, SignatureError, sign, verify};
 pub use target::TIMEOUT;
 
@@ -33,7 +34,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::dead::DeadLetters;
 use self::known::Known;
-use self::lane::{Closing, Lane};
+use self::lane::{Closing, Job, Lane};
 use crate::time::{Duration, Timestamp};
 use crate::violation::Violation;
 
@@ -107,7 +108,7 @@ impl Counts {
 struct Inlet {
     /// Such as `webhook` or `mail 2`.
     target: String,
-    queue: mpsc::Sender<Arc<Alert>>,
+    queue: mpsc::Sender<Job>,
 }
 
 #[derive(Debug)]
@@ -134,13 +135,13 @@ impl AlertHandle {
             sent.unrouted = true;
             return sent;
         };
-        let alert = Arc::new(Alert::new(violation, channel, shared.public_url.as_deref()));
+        let alert = Arc::new(Alert::new(violation, channel, shared.public_url.as_deref(), None));
         for inlet in inlets {
             let key = Known::key(&violation.id, channel, &inlet.target);
             if !shared.known.begin(key) {
                 Counts::add(&shared.counts.repeated);
                 sent.repeated += 1;
-            } else if inlet.queue.try_send(Arc::clone(&alert)).is_ok() {
+            } else if inlet.queue.try_send(Job { alert: Arc::clone(&alert), receipt: None }).is_ok() {
                 Counts::add(&shared.counts.queued);
                 sent.queued += 1;
             } else {
@@ -155,6 +156,32 @@ impl AlertHandle {
             }
         }
         sent
+    }
+
+    /// Tells one target of a channel of a violation, and says by the receipt what became of it: the one who hands it in keeps it
+    /// until then. `told_at` is how many accounts the violation named when it was decided to tell. Never waits; `false` where
+    /// there is no such target, or no room for now.
+    pub fn deliver(&self, violation: &Violation, channel: &str, target: &str, told_at: u64, receipt: Receipt) -> bool {
+        let shared = &*self.shared;
+        let inlets = shared.inlets.get(channel).into_iter().flatten();
+        let Some(inlet) = inlets.into_iter().find(|inlet| inlet.target == target) else { return false };
+        let alert = Arc::new(Alert::new(violation, channel, shared.public_url.as_deref(), Some(told_at)));
+        let taken = inlet.queue.try_send(Job { alert, receipt: Some(receipt) }).is_ok();
+        if taken {
+            Counts::add(&shared.counts.queued);
+        }
+        taken
+    }
+
+    /// Counts alerts for which no target is configured.
+    pub fn unrouted(&self, alerts: u64) {
+        self.shared.counts.unrouted.fetch_add(alerts, Ordering::Relaxed);
+    }
+
+    /// Names of the targets of each channel.
+    pub fn routes(&self) -> BTreeMap<String, Vec<String>> {
+        let names = |inlets: &Vec<Inlet>| inlets.iter().map(|inlet| inlet.target.clone()).collect();
+        self.shared.inlets.iter().map(|(channel, inlets)| (channel.clone(), names(inlets))).collect()
     }
 
     /// How many alerts went which way.

@@ -333,6 +333,16 @@ impl<'a> UsageEvent<'a> {
         }
     }
 
+    /// Takes a field out: it is unknown then. What it held stays where it is, unused. `id` and `ts` are always there.
+    pub fn unset(&mut self, field: FieldId) {
+        if let Some(place) =
+            self.index.get_mut(usize::from(field.0)).filter(|_| ![FieldId::ID, FieldId::TS].contains(&field))
+        {
+            *place = NOWHERE;
+            self.set &= !(1 << field.0);
+        }
+    }
+
     /// Whether the record has the field.
     pub fn has(&self, field: FieldId) -> bool {
         self.place(field).kind != Holds::Nothing

@@ -204,7 +204,7 @@ impl Gate {
         let window = active.window(found).map(|(_, w)| w);
         for (rule, plan, acts) in active.members(found.leader) {
             let group = || window.map_or_else(Vec::new, |w| asker.group(found, w));
-            // The finding of a completion that is yet to come has another id, and a window's is known when its step closes.
+            // The finding of a completion that is yet to come has another id, and a window's next is known when its step closes.
             let violation = match (window, found.ahead) {
                 (None, false) => Some(id(&[&rule.name, &plan.hash, event.id()])),
                 _ => None,
@@ -240,6 +240,12 @@ impl Gate {
                 course.strikes.push(Strike::new(rule, &plan.hash, clauses, of, [account, key, org]));
             }
             let effective = acts.effective(verdict);
+            // What its group is under already; an action that begins now rests on no finding that has acted before.
+            let violation = violation.or_else(|| {
+                let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+                let known = Some(known).filter(|known| window.is_some() && !known.is_empty())?;
+                known.get(&rule.name, &plan.hash, &group()).map(str::to_string)
+            });
             course.bearing.push(Bearing {
                 verdict: effective,
                 would: if acts.mode == Mode::Shadow { verdict } else { effective },

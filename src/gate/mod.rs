@@ -8,12 +8,14 @@
 
 mod bear;
 mod decide;
+mod known;
 mod limit;
 mod saved;
 
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use self::known::Known;
 use self::limit::{Quota, bounds};
 use crate::decision::Decision;
 use crate::enforce::Table;
@@ -26,6 +28,7 @@ use crate::time::{Duration, MINUTE_NS};
 use crate::value::Value;
 
 pub use decide::Decided;
+pub use known::FINDINGS_MAX;
 pub use saved::GateError;
 
 /// Parts of the memory, each behind a lock of its own.
@@ -108,6 +111,8 @@ pub struct GateCounts {
     pub calls_lost: u64,
     /// Targets of throttles that were forgotten within their span, for want of room.
     pub targets_lost: u64,
+    /// Findings under way that decisions do not name, for want of room.
+    pub findings_lost: u64,
 }
 
 /// Rules as they answer.
@@ -149,6 +154,7 @@ struct Shard {
 pub struct Gate {
     active: RwLock<Arc<Active>>,
     table: RwLock<Table>,
+    known: RwLock<Known>,
     shards: Box<[Mutex<Shard>; SHARDS]>,
     quotas: Box<[Mutex<Quota>; SHARDS]>,
     pools: Box<[Mutex<Vec<Worker>>]>,
@@ -175,6 +181,7 @@ impl Gate {
             active: RwLock::new(Arc::new(Active::new(0, rules, options.lateness))),
             quotas,
             table: RwLock::new(Table::default()),
+            known: RwLock::default(),
             shards: Box::new(std::array::from_fn(|_| Mutex::new(Shard::new(&options)))),
             pools: (0..POOLS).map(|_| Mutex::new(Vec::new())).collect(),
             options,
@@ -242,6 +249,7 @@ impl Gate {
             sum.calls_lost += shard.calls.lost;
             sum.targets_lost += shard.throttles.lost;
         }
+        sum.findings_lost = self.known.read().unwrap_or_else(PoisonError::into_inner).lost;
         sum
     }
 

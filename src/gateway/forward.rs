@@ -46,12 +46,54 @@ pub fn read(edge: &Edge, arrival: Arrival, headers: &HeaderMap, record: &[u8]) -
     let uri = original.iter().find_map(|name| text(headers, &HeaderName::from_static(name)));
     body::put_request(&mut event, headers, record, &edge.secret);
     put_path(&mut event, uri.unwrap_or_default());
+    let method = ["x-forwarded-method", "x-original-method"];
+    let method = method.iter().find_map(|name| text(headers, &HeaderName::from_static(name)));
+    if method.is_some_and(|method| method != "POST") {
+        event.unset(FieldId::CALL);
+    }
     event
 }
 
-/// The path of a URI, without its query, which may hold secrets.
+/// The path of a URI, without its query, which may hold secrets. Without a `call` where the path is that of something else than
+/// a completion: a call that never becomes one would count ahead of the answer that never comes, and be told as a gap.
 pub(crate) fn put_path(event: &mut UsageEvent<'static>, uri: &str) {
     let path = uri.split(['?', '#']).next().unwrap_or_default();
     put_short(event, FieldId::ENDPOINT, path);
     body::put_model_of_path(event, path);
+    if is_something_else(path) {
+        event.unset(FieldId::CALL);
+    }
+}
+
+/// What paths of model APIs end in, or behind a colon, that answer with no completion.
+const SOMETHING_ELSE: [&str; 18] = [
+    "batches",
+    "batchEmbedContents",
+    "countTokens",
+    "count_tokens",
+    "edits",
+    "embed",
+    "embedContent",
+    "embeddings",
+    "files",
+    "generations",
+    "models",
+    "moderations",
+    "rerank",
+    "speech",
+    "tokenize",
+    "transcriptions",
+    "translations",
+    "variations",
+];
+/// What stands before the name of a thing that is looked at.
+const THINGS: [&str; 3] = ["batches", "files", "models"];
+
+fn is_something_else(path: &str) -> bool {
+    let mut parts = path.trim_end_matches('/').rsplit('/');
+    let (last, before) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match last.rsplit_once(':') {
+        Some((_, verb)) => SOMETHING_ELSE.contains(&verb),
+        None => SOMETHING_ELSE.contains(&last) || THINGS.contains(&before),
+    }
 }

@@ -18,7 +18,7 @@ use super::keys::Caller;
 use super::openapi::{Absent, BadBody, BadQuery, Conflict, Forbidden, Limited};
 use super::query::{self, Id};
 use super::state::App;
-use super::violations::unreadable;
+use super::violations::{cursor, read_cursor, unreadable};
 use crate::enforce::{State as Stands, action_json, entry_json};
 use crate::store::{ActionFilter, ActionsIn, StoreError};
 use crate::time::{Duration, Timestamp};
@@ -43,6 +43,8 @@ pub(crate) struct Which {
     /// Most actions, at most 1,000; 100 where it is missing.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
+    /// Where the last page ended: its `next`.
+    cursor: Option<String>,
 }
 
 /// Actions by when they were proposed.
@@ -51,9 +53,14 @@ pub(crate) struct Actions {
     /// As `fineprint actions list --format json` writes them.
     #[schema(value_type = Vec<Object>)]
     actions: Vec<Value>,
+    /// The `cursor` of the next page; null where there is none.
+    next: Option<String>,
 }
 
-/// Actions
+/// Actions, page by page
+///
+/// A page looks at 10,000 actions at most: where a filter fits few of them it may hold fewer than `limit`, even none, and have a
+/// `next` all the same.
 #[utoipa::path(
     get,
     path = "/v1/actions",
@@ -76,15 +83,15 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
             }
         },
     };
-    let filter = ActionFilter {
-        state,
-        target: which.target,
-        rule: which.rule,
-        violation: which.violation,
-        limit: Some(query::limit(which.limit.as_deref(), ROWS, ROWS_MAX)?),
-    };
-    let actions = app.engine()?.log().actions(&filter).await.map_err(unreadable)?;
-    Ok(answer(&Actions { actions: actions.iter().map(action_json).collect() }))
+    let filter =
+        ActionFilter { state, target: which.target, rule: which.rule, violation: which.violation, limit: None };
+    let limit = query::limit(which.limit.as_deref(), ROWS, ROWS_MAX)?;
+    let after = which.cursor.as_deref().map(|c| {
+        read_cursor(c).ok_or_else(|| query::wrong("`cursor` is none", "give back `next` of the last page as it is"))
+    });
+    let log = app.engine()?.log();
+    let (actions, next) = log.action_page(&filter, after.transpose()?.as_ref(), limit).await.map_err(unreadable)?;
+    Ok(answer(&Actions { actions: actions.iter().map(action_json).collect(), next: next.as_ref().map(cursor) }))
 }
 
 /// One action, with all its entries

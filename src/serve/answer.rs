@@ -25,7 +25,8 @@ pub(crate) struct Answer {
     reason: String,
     /// Rules that bear on it, sorted.
     rules: Vec<String>,
-    /// Violations that bear on it, as far as their ids are known at arrival; sorted.
+    /// Violations that bear on it, as far as their ids are known at arrival; sorted. One that begins with this call gets its id
+    /// when its step closes: `/v1/decisions` (by `event` or `call`) and then `/v1/decisions/{id}` (by its `number`) tell it afterwards.
     violations: Vec<String>,
     /// Actions in force that bear on it, by id; sorted.
     actions: Vec<String>,

@@ -1,6 +1,7 @@
 //! What passes by unseen: calls that were decided and of which no record came, records of calls that nobody asked about, and
 //! calls that were refused and answered all the same. Joined by `call`, by the minute in which the first of the two came and
-//! its source. Nothing is told until both kinds have been seen: who only asks, or only logs, has no gaps. Time is an argument.
+//! its source. Nothing is told of a source until both kinds have been seen of it: who only asks, or only logs, has no gaps.
+//! Where the two halves of a call come under two names, each has shown what the other lacks. Time is an argument.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -54,6 +55,19 @@ pub(crate) struct Counts {
     pub(crate) answered_though_refused: u64,
 }
 
+/// What was seen of one source since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Seen {
+    /// The `source` of the events; `other` for all beyond the first few dozen.
+    pub(crate) source: String,
+    /// Its calls are asked about.
+    pub(crate) asks: bool,
+    /// Its calls are reported.
+    pub(crate) logs: bool,
+    /// Gaps are told of it: it does both.
+    pub(crate) watched: bool,
+}
+
 /// What happened in one minute to the calls of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Line {
@@ -72,17 +86,31 @@ struct Known {
     source: usize,
 }
 
+/// A source, and which halves of its calls were seen.
+#[derive(Debug, Default)]
+struct Source {
+    name: String,
+    asks: bool,
+    logs: bool,
+}
+
+impl Source {
+    fn is_watched(&self) -> bool {
+        self.asks && self.logs
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     open: HashMap<u64, Known>,
     /// By when they came, the oldest first; some are settled already.
     order: VecDeque<(Timestamp, u64)>,
-    sources: Vec<String>,
+    sources: Vec<Source>,
+    /// All that have no place among them.
+    other: Source,
     minutes: BTreeMap<(i64, usize), Counts>,
     total: Counts,
     forgotten: u64,
-    asked: bool,
-    logged: bool,
 }
 
 /// Calls whose other half is yet to come.
@@ -111,8 +139,7 @@ impl Gaps {
         inner.expire(now.saturating_sub(self.within));
         let source = inner.source(source);
         let is_record = half.is_record();
-        inner.asked |= !is_record;
-        inner.logged |= is_record;
+        inner.seen(source, is_record);
         let minute = inner.minute(now, source);
         if is_record {
             minute.records += 1
@@ -132,6 +159,9 @@ impl Gaps {
             }
             Some(known) => {
                 inner.open.insert(call, Known { half: Half::Both, ..known });
+                // Each of the two has the half that came under the other name.
+                inner.seen(known.source, is_record);
+                inner.seen(source, !is_record);
                 if matches!((known.half, half), (Half::Refused, Half::Record) | (Half::Record, Half::Refused)) {
                     inner.count(known, |c| c.answered_though_refused += 1);
                 }
@@ -147,39 +177,66 @@ impl Gaps {
         }
     }
 
-    /// Since the start, and how many calls were forgotten for want of room; `None` while one of the two kinds was never seen.
+    /// Since the start, and how many calls were forgotten for want of room; `None` while no source does both.
     pub(crate) fn total(&self, now: Timestamp) -> Option<(Counts, u64)> {
         let mut inner = self.lock();
         inner.expire(now.saturating_sub(self.within));
-        (inner.asked && inner.logged).then_some((inner.total, inner.forgotten))
+        let mut all = inner.sources.iter().chain([&inner.other]);
+        all.any(Source::is_watched).then_some((inner.total, inner.forgotten))
     }
 
-    /// The last hour, minute by minute; empty while one of the two kinds was never seen.
+    /// The last hour, minute by minute, of all sources of which gaps are told.
     pub(crate) fn minutes(&self, now: Timestamp) -> Vec<Line> {
         let mut inner = self.lock();
         inner.expire(now.saturating_sub(self.within));
-        if !inner.asked || !inner.logged {
-            return Vec::new();
-        }
-        let line = |((minute, source), counts): (&(i64, usize), &Counts)| Line {
-            minute: Timestamp(minute.saturating_mul(MINUTE_NS)).to_string(),
-            source: inner.sources.get(*source).cloned().unwrap_or_else(|| "other".to_string()),
-            counts: *counts,
+        let line = |((minute, source), counts): (&(i64, usize), &Counts)| {
+            let source = inner.sources.get(*source).unwrap_or(&inner.other);
+            source.is_watched().then(|| Line {
+                minute: Timestamp(minute.saturating_mul(MINUTE_NS)).to_string(),
+                source: source.shown(),
+                counts: *counts,
+            })
         };
-        inner.minutes.iter().map(line).collect()
+        inner.minutes.iter().filter_map(line).collect()
+    }
+
+    /// Which sources there are, and what was seen of each.
+    pub(crate) fn sources(&self) -> Vec<Seen> {
+        let inner = self.lock();
+        let others = Some(&inner.other).filter(|other| other.asks || other.logs);
+        let seen = |source: &Source| Seen {
+            source: source.shown(),
+            asks: source.asks,
+            logs: source.logs,
+            watched: source.is_watched(),
+        };
+        inner.sources.iter().chain(others).map(seen).collect()
+    }
+}
+
+impl Source {
+    fn shown(&self) -> String {
+        if self.name.is_empty() { "other".to_string() } else { self.name.clone() }
     }
 }
 
 impl Inner {
     fn source(&mut self, name: &str) -> usize {
-        if let Some(at) = self.sources.iter().position(|s| s == name) {
+        if let Some(at) = self.sources.iter().position(|s| s.name == name) {
             return at;
         }
-        if self.sources.len() < SOURCES_MAX && name.chars().count() <= SOURCE_CHARS_MAX {
-            self.sources.push(name.to_string());
+        if self.sources.len() < SOURCES_MAX && name.chars().count() <= SOURCE_CHARS_MAX && !name.is_empty() {
+            self.sources.push(Source { name: name.to_string(), ..Source::default() });
             return self.sources.len() - 1;
         }
         usize::MAX
+    }
+
+    /// One half of a call was seen of a source.
+    fn seen(&mut self, source: usize, is_record: bool) {
+        let source = self.sources.get_mut(source).unwrap_or(&mut self.other);
+        source.asks |= !is_record;
+        source.logs |= is_record;
     }
 
     fn minute(&mut self, at: Timestamp, source: usize) -> &mut Counts {
@@ -205,7 +262,7 @@ impl Inner {
             let Some((at, call)) = self.order.pop_front() else { return };
             let Some(known) = self.open.get(&call).copied().filter(|k| k.at == at) else { continue };
             self.open.remove(&call);
-            if !self.asked || !self.logged {
+            if !self.sources.get(known.source).unwrap_or(&self.other).is_watched() {
                 continue;
             }
             match known.half {
@@ -271,6 +328,46 @@ mod tests {
             answered_though_refused: a.answered_though_refused + l.counts.answered_though_refused,
         });
         assert_eq!(all, expected, "minutes add up");
+    }
+
+    /// A source that only asks and one that only logs stay silent beside one that does both.
+    #[test]
+    fn a_source_is_watched_once_both_halves_were_seen_of_it_and_not_before() {
+        let gaps = gaps();
+        for n in 0..5 {
+            gaps.note(&format!("a{n}"), Half::Passed, "asks", at(n));
+            gaps.note(&format!("l{n}"), Half::Record, "logs", at(n));
+            gaps.note(&format!("b{n}"), Half::Passed, "both", at(n));
+        }
+        gaps.note("b0", Half::Record, "both", at(5));
+        let (total, _) = gaps.total(at(30)).unwrap();
+        assert_eq!((total.without_record, total.without_decision), (4, 0));
+        assert!(gaps.minutes(at(30)).iter().all(|line| line.source == "both"));
+        let seen = |gaps: &Gaps| -> Vec<(String, bool, bool, bool)> {
+            gaps.sources().into_iter().map(|s| (s.source, s.asks, s.logs, s.watched)).collect()
+        };
+        let is = |name: &str, asks, logs| (name.to_string(), asks, logs, asks && logs);
+        assert_eq!(seen(&gaps), [is("asks", true, false), is("logs", false, true), is("both", true, true)]);
+        // The records of one come under the name of another.
+        gaps.note("joined", Half::Passed, "asks", at(31));
+        gaps.note("joined", Half::Record, "logs", at(32));
+        gaps.note("lost", Half::Passed, "asks", at(33));
+        gaps.note("unasked", Half::Record, "logs", at(33));
+        let (total, _) = gaps.total(at(60)).unwrap();
+        assert_eq!((total.without_record, total.without_decision), (5, 1));
+        assert_eq!(seen(&gaps), [is("asks", true, true), is("logs", true, true), is("both", true, true)]);
+    }
+
+    #[test]
+    fn sources_beyond_the_bound_are_one() {
+        let gaps = gaps();
+        for n in 0..super::SOURCES_MAX + 5 {
+            gaps.note(&format!("c{n}"), Half::Passed, &format!("s{n}"), at(1));
+        }
+        gaps.note("c", Half::Record, "yet another", at(1));
+        let (total, _) = gaps.total(at(30)).unwrap();
+        assert_eq!((total.without_record, total.without_decision), (5, 1));
+        assert_eq!(gaps.sources().last().map(|s| (s.source.as_str(), s.watched)), Some(("other", true)));
     }
 
     #[test]

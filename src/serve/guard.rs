@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use prometheus_client::metrics::gauge::Gauge;
+use tonic::{Code, Status};
 
 use super::clock;
 use super::config::Right;
@@ -98,12 +99,25 @@ pub(crate) async fn door(State(guard): State<Arc<Guard>>, request: Request, next
         }
         None => Ok(()),
     };
-    let response = match admitted {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+    let (status, response) = match admitted {
+        Ok(()) => {
+            let response = next.run(request).await;
+            (response.status(), response)
+        }
+        Err(refusal) => (refusal.status, refused_to_grpc(&refusal)),
     };
-    guard.route.answered(response.status().as_u16(), clock::elapsed().saturating_sub(begun));
+    guard.route.answered(status.as_u16(), clock::elapsed().saturating_sub(begun));
     response
+}
+
+/// As gRPC has it: a status of its own in the head, and no body. JSON under another HTTP status is no message to its clients.
+fn refused_to_grpc(refusal: &Refusal) -> Response {
+    let code = match refusal.status {
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        _ => Code::Unavailable,
+    };
+    Status::new(code, format!("{}; {}", refusal.fault.message, refusal.fault.help)).into_http()
 }
 
 /// Reads a body as a whole. One that comes in one piece, as most do, is not copied.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::clock;
 use super::error::{RETRY_AFTER_S, Refusal, answer};
-use super::gaps::{Counts, Line};
+use super::gaps::{Counts, Line, Seen};
 use super::keys::Peer;
 use super::openapi::{Forbidden, Limited};
 use super::state::{App, Phase};
@@ -46,7 +46,7 @@ pub(crate) struct Details {
     last_reload: Option<ReloadDetail>,
     /// What becomes of events behind the answers.
     session: SessionDetail,
-    /// Calls of which a record is missing; null until both decisions and records have been seen.
+    /// Calls of which a record is missing; null until both decisions and records have been seen of one source.
     gaps: Option<GapsDetail>,
 }
 
@@ -186,14 +186,17 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 /// Gaps of the last hour.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Gaps {
-    /// By minute and source; empty until both decisions and records have been seen.
+    /// By minute and source; without sources of which only decisions or only records have been seen.
     minutes: Vec<Line>,
+    /// Which sources there are, and of which gaps are told.
+    sources: Vec<Seen>,
 }
 
 /// Calls of which a record is missing, minute by minute
 ///
 /// A call that passed and of which no record came within `gaps.within`, a record of a call that nobody asked about, a call that
-/// was refused and answered all the same. Counted in the minute in which the first of the two came.
+/// was refused and answered all the same. Counted in the minute in which the first of the two came. A source is watched once both
+/// decisions and records of its calls have been seen.
 #[utoipa::path(
     get,
     path = "/v1/gaps",
@@ -201,5 +204,6 @@ pub(crate) struct Gaps {
     responses((status = 200, description = "The last hour", body = Gaps), Forbidden, Limited),
 )]
 pub(crate) async fn gaps(State(app): State<App>) -> Result<Response, Refusal> {
-    Ok(answer(&Gaps { minutes: app.engine()?.gaps.minutes(clock::now()) }))
+    let gaps = &app.engine()?.gaps;
+    Ok(answer(&Gaps { minutes: gaps.minutes(clock::now()), sources: gaps.sources() }))
 }

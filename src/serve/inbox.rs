@@ -72,6 +72,8 @@ pub(crate) struct Taken {
     pub(crate) strikes: Vec<Strike>,
     pub(crate) acts: Vec<ActOf>,
     pub(crate) notes: Vec<NoteOf>,
+    /// Findings found no room: they are in the log.
+    pub(crate) missed: bool,
     /// Nothing more will come.
     pub(crate) closed: bool,
 }
@@ -116,13 +118,13 @@ impl Inbox {
         n.saturating_sub(room)
     }
 
-    /// How many found no room.
-    pub(crate) fn find(&self, findings: &[Violation]) -> usize {
+    /// Those that find no room are asked about again from the log, where they are.
+    pub(crate) fn find(&self, findings: &[Violation]) {
         let mut inner = self.lock();
         let room = FINDINGS_WAITING_MAX.saturating_sub(inner.findings.len());
         inner.findings.extend(findings.iter().take(room).cloned());
+        inner.missed |= findings.len() > room;
         self.more.notify_one();
-        findings.len().saturating_sub(room)
     }
 
     /// The writer looks every so often by itself.

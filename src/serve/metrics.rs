@@ -76,6 +76,7 @@ pub(crate) struct Metrics {
     pub(crate) checkpoints: Family<Kind, Gauge>,
     pub(crate) recorded: Family<Kind, Counter>,
     pub(crate) gaps: Family<Kind, Gauge>,
+    pub(crate) gap_sources: Family<Kind, Gauge>,
     pub(crate) actions: Family<Kind, Gauge>,
 }
 
@@ -111,6 +112,7 @@ impl Metrics {
             checkpoints: Family::default(),
             recorded: Family::default(),
             gaps: Family::default(),
+            gap_sources: Family::default(),
             actions: Family::default(),
         };
         m.registered()
@@ -144,8 +146,14 @@ impl Metrics {
         r.register("alerts", "Alerts by what became of them", self.alerts.clone());
         r.register("checkpoints", "Signed checkpoints by what became of them on their way", self.checkpoints.clone());
         let recorded = self.recorded.clone();
-        r.register("decisions_recorded", "Decisions other than allow: recorded, or lost for want of room", recorded);
+        r.register(
+            "decisions_recorded",
+            "Decisions other than allow: recorded, lost for want of room, removed after their time",
+            recorded,
+        );
         r.register("gaps", "Calls of which a record is missing, by what is missing", self.gaps.clone());
+        let sources = self.gap_sources.clone();
+        r.register("gap_sources", "Sources by whether gaps are told of them", sources);
         r.register("actions", "Actions by where they stand", self.actions.clone());
         self
     }

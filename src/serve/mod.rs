@@ -21,6 +21,7 @@ mod listen;
 mod metrics;
 mod openapi;
 mod opening;
+mod outbox;
 mod patient;
 mod quantity;
 mod query;

@@ -11,9 +11,7 @@ use super::clock;
 use super::config::{ChangedRule, Reload};
 use super::engine::{Engine, InForce};
 use super::gaps::Gaps;
-use super::inbox::{FINDINGS_WAITING_MAX, Inbox, NoteOf};
-use super::metrics::Kind;
-use super::recover;
+use super::inbox::{Inbox, NoteOf};
 use super::reload::Files;
 use super::saved;
 use super::scribe::{self, Scribe};
@@ -28,11 +26,7 @@ use crate::pack::{Pack, PackPins};
 use crate::publish::Publisher;
 use crate::runtime::live::{KeptPacks, Live, LiveOptions, OnCommit};
 use crate::runtime::{CheckpointOptions, SqliteSink};
-use crate::store::{Access, Filter, Noted, Pins, RulesChanged, Store};
-use crate::time::{Duration, SECOND_NS};
-
-/// How long alerts are still tried at the end.
-const ALERTS_TIME: Duration = Duration(5 * SECOND_NS);
+use crate::store::{Access, Noted, Pins, RulesChanged, Store};
 
 /// What is to be opened.
 pub(crate) struct Opening {
@@ -48,7 +42,6 @@ pub(crate) struct Opening {
 /// What is to be closed.
 pub(crate) struct Opened {
     pub(crate) scribe: JoinHandle<()>,
-    pub(crate) alerts: Alerts,
     pub(crate) publisher: Arc<Publisher>,
 }
 
@@ -81,7 +74,7 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     options.carries = carries(&app.config.reload);
     options.queue_records = usize::try_from(stream.queue_events).unwrap_or(usize::MAX);
     let inbox = Arc::new(Inbox::new(usize::try_from(stream.queue_decisions).unwrap_or(usize::MAX)));
-    let live = Live::open(Arc::clone(&rules), Box::new(sink), options, on_commit(&app, &inbox))?;
+    let live = Live::open(Arc::clone(&rules), Box::new(sink), options, on_commit(&inbox))?;
     let gate = GateOptions {
         seed: secret.of("hashes of the gate").first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b)),
         lateness: stream.lateness.0,
@@ -95,12 +88,6 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     let table = runtime.block_on(writer.action_table(Options::default()))?;
     gate.enforce(|t| *t = table);
     let alerts = Alerts::start(channels, Arc::new(clock::now))?;
-    let recent = Filter {
-        opened_from: Some(clock::now().saturating_sub(recover::RECENT)),
-        limit: Some(FINDINGS_WAITING_MAX as u64),
-        ..Filter::default()
-    };
-    let recent = runtime.block_on(writer.list(&recent))?.iter().filter_map(recover::finding).collect();
     let log = runtime.block_on(Store::open(&db, Access::ReadOnly))?;
     app.metrics.rules.set(i64::try_from(rules.program().rules.len()).unwrap_or(i64::MAX));
     let calls = usize::try_from(app.config.gaps.calls).unwrap_or(usize::MAX);
@@ -127,31 +114,24 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     // It is the first, so there is room.
     let _ = engine.inbox.note(callers);
     app.begin(engine);
-    let scribe = scribe::start(Scribe::new(app, writer, runtime, recent))?;
-    Ok(Opened { scribe, alerts, publisher })
+    let scribe = scribe::start(Scribe::new(app, writer, runtime, alerts)?)?;
+    Ok(Opened { scribe, publisher })
 }
 
-fn on_commit(app: &App, inbox: &Arc<Inbox>) -> OnCommit {
-    let (app, inbox) = (app.clone(), Arc::clone(inbox));
-    Box::new(move |found| {
-        let lost = inbox.find(found);
-        if lost > 0 {
-            tracing::error!(lost, "findings found no room: what they ask for is not done");
-            app.metrics.recorded.get_or_create(&Kind { kind: "findings_lost" }).inc_by(lost as u64);
-        }
-    })
+fn on_commit(inbox: &Arc<Inbox>) -> OnCommit {
+    let inbox = Arc::clone(inbox);
+    Box::new(move |found| inbox.find(found))
 }
 
 /// Commits all, writes all that is to be written, and lets go of the log.
 pub(crate) fn close(app: &App, opened: Opened) -> Result<(), ServeError> {
-    let Opened { scribe, alerts, publisher } = opened;
+    let Opened { scribe, publisher } = opened;
     let Some(engine) = app.engine_at_end() else { return Ok(()) };
     let drained = engine.live.drain();
     engine.inbox.close();
     if scribe.join().is_err() {
         app.metrics.panics.inc();
     }
-    alerts.shutdown(ALERTS_TIME);
     publisher.end();
     save_gate(engine);
     drained.map_err(ServeError::from)

@@ -39,6 +39,10 @@ pub(crate) fn finding(row: &Row) -> Option<Violation> {
     });
     let group = record.get("group")?.as_object()?.iter();
     let group = group.map(|(name, value)| Some((name.clone(), value.as_str()?.to_string())));
+    let window = match record.get("window")? {
+        Value::Null => None,
+        window => Some((moment(&text(window, "start")?)?, moment(&text(window, "end")?)?)),
+    };
     let accounts = record.get("accounts")?.as_array()?.iter().map(|a| a.as_str().map(str::to_string));
     Some(Violation {
         id: row.id.clone(),
@@ -54,7 +58,7 @@ pub(crate) fn finding(row: &Row) -> Option<Violation> {
         closed_at: row.closed_at,
         merged_into: text(&record, "merged_into"),
         group: group.collect::<Option<_>>()?,
-        window: None,
+        window,
         accounts: accounts.collect::<Option<_>>()?,
         values: Vec::new(),
         evidence: Evidence::default(),
@@ -107,7 +111,7 @@ mod tests {
             closed_at: None,
             merged_into: None,
             group: vec![("org".to_string(), "o".to_string()), ("account".to_string(), "a".to_string())],
-            window: None,
+            window: Some((Timestamp(at.0 - 60 * SECOND_NS), at)),
             accounts: vec!["a".to_string(), "b".to_string()],
             values: Vec::new(),
             evidence: Evidence::default(),

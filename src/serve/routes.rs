@@ -33,6 +33,7 @@ pub(crate) fn router(app: &App, edge: &Arc<Edge>) -> Router {
         .merge(of(Right::Read, "/v1/violations", routes!(violations::list)))
         .merge(of(Right::Read, "/v1/violations/{id}", routes!(violations::one)))
         .merge(of(Right::Read, "/v1/decisions", routes!(given::list)))
+        .merge(of(Right::Read, "/v1/decisions/{id}", routes!(given::one)))
         .merge(of(Right::Read, "/v1/actions", routes!(actions::list)))
         .merge(of(Right::Read, "/v1/actions/{id}", routes!(actions::one)))
         .merge(of(Right::Act, "/v1/actions/{id}/release", routes!(actions::release)))

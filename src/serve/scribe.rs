@@ -1,6 +1,7 @@
 //! The thread that writes actions, given decisions and notes of what happens to the server into the log. The store numbers the entries; the table of the gate
 //! follows them in their order, its own as well as those that the command line wrote. A log that cannot be written is tried
-//! again: what is to be written waits, bounded, and no action takes effect that is not recorded.
+//! again: what is to be written waits, bounded, and no action takes effect that is not recorded. Findings that found no room,
+//! and those that a kill came before, are asked about again from the log.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,10 +13,13 @@ use super::clock;
 use super::engine::Engine;
 use super::inbox::{ActOf, FINDINGS_WAITING_MAX, NOTES_WAITING_MAX, NoteOf, STRIKES_WAITING_MAX, Taken, Until, What};
 use super::metrics::Kind;
+use super::outbox::Outbox;
+use super::recover;
 use super::state::App;
+use crate::alert::Alerts;
 use crate::enforce::{Action, ActionId, Entry, Strike, Table};
-use crate::store::{Given, Store, StoreError};
-use crate::time::Timestamp;
+use crate::store::{Filter, Given, Store, StoreError};
+use crate::time::{Duration as Span, SECOND_NS, Timestamp};
 use crate::violation::Violation;
 
 /// How often is looked what others wrote, what has become due, and which decisions were given.
@@ -27,14 +31,25 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Decisions that are written at once.
 const GIVEN_ROWS: usize = 4_096;
 
-/// Most alerts that are delayed at a time.
-const LATER_MAX: usize = 10_000;
+/// How long alerts are still tried at the end.
+const ALERTS_TIME: Span = Span(5 * SECOND_NS);
+/// Findings whose actions are written before others have their turn: each is a commit.
+const PROPOSED_AT_ONCE: usize = 64;
+/// Findings that are asked about again from the log at once.
+const AGAIN_ROWS: u64 = 500;
 
-/// An alert that is to be sent.
-struct Later {
-    not_before: Timestamp,
-    channel: String,
-    finding: Violation,
+/// Where asking again about findings of the log stands.
+struct Again {
+    filter: Filter,
+    after: Option<(Timestamp, String)>,
+}
+
+impl Again {
+    /// From as far back as any window reaches.
+    fn begin() -> Again {
+        let from = clock::now().saturating_sub(recover::RECENT);
+        Again { filter: Filter { opened_from: Some(from), ..Filter::default() }, after: None }
+    }
 }
 
 /// What decisions agree in that share a row: account, key, rules, actions.
@@ -50,37 +65,45 @@ pub(crate) struct Scribe {
     strikes: VecDeque<Strike>,
     given: Vec<Given>,
     notes: VecDeque<NoteOf>,
-    /// Alerts that are delayed.
-    later: Vec<Later>,
+    /// Findings of the log that may ask for more than was done.
+    again: Option<Again>,
+    outbox: Outbox,
     retry_at: Option<Duration>,
-    forgot_at: Duration,
+    /// When old decisions were last removed.
+    forgot_at: Option<Duration>,
 }
 
 impl Scribe {
-    /// `findings` are those of the log whose actions may be missing.
-    pub(crate) fn new(app: App, log: Store, runtime: Runtime, findings: Vec<Violation>) -> Scribe {
-        Scribe {
+    pub(crate) fn new(app: App, mut log: Store, runtime: Runtime, alerts: Alerts) -> Result<Scribe, StoreError> {
+        let outbox = Outbox::new(alerts);
+        outbox.begin(&runtime, &mut log)?;
+        Ok(Scribe {
             app,
             log,
             runtime,
-            findings: findings.into(),
+            findings: VecDeque::new(),
             strikes: VecDeque::new(),
             given: Vec::new(),
             notes: VecDeque::new(),
-            later: Vec::new(),
+            // The process before may have ended between a finding and what it asks for.
+            again: Some(Again::begin()),
+            outbox,
             retry_at: None,
-            forgot_at: Duration::ZERO,
-        }
+            forgot_at: None,
+        })
     }
 
     pub(crate) fn work(mut self) {
         let app = self.app.clone();
         let Some(engine) = app.engine_at_end() else { return };
         loop {
-            let Taken { given, findings, strikes, acts, notes, closed } = engine.inbox.take(TURN);
+            let has_more = self.again.is_some() || !self.findings.is_empty();
+            let patience = if has_more && self.retry_at.is_none() { Duration::ZERO } else { TURN };
+            let Taken { given, findings, strikes, acts, notes, missed, closed } = engine.inbox.take(patience);
             let room = FINDINGS_WAITING_MAX.saturating_sub(self.findings.len());
-            if findings.len() > room {
-                self.lost("finding", findings.len() - room);
+            if missed || findings.len() > room {
+                tracing::warn!("more findings came than wait at a time; they are asked about again from the log");
+                self.again = Some(Again::begin());
             }
             self.findings.extend(findings.into_iter().take(room));
             self.keep(given);
@@ -102,12 +125,19 @@ impl Scribe {
                     }
                 }
             }
+            if closed && self.retry_at.is_none() && !self.findings.is_empty() {
+                continue;
+            }
             if closed {
                 // What could not be written at the end is told by its number.
                 self.lost("decision", self.given.iter().map(|g| usize::try_from(g.calls).unwrap_or(1)).sum());
-                self.lost("finding", self.findings.len());
                 self.lost("note", self.notes.len());
-                let _ = self.runtime.block_on(self.log.close());
+                // Findings are asked about again at the next start.
+                let Scribe { mut log, runtime, outbox, .. } = self;
+                if let Err(e) = outbox.end(&runtime, &mut log, ALERTS_TIME) {
+                    tracing::error!(error = %e, "alerts that were delivered are not noted; they come again after the next start");
+                }
+                let _ = runtime.block_on(log.close());
                 return;
             }
         }
@@ -118,34 +148,18 @@ impl Scribe {
             tracing::error!(kind, n, "lost for want of room or of a log that can be written");
             let kind = match kind {
                 "decision" => "lost",
-                "alert" => "alerts_lost",
                 "note" => "notes_lost",
-                _ => "findings_lost",
+                kind => kind,
             };
             self.app.metrics.recorded.get_or_create(&Kind { kind }).inc_by(n as u64);
-        }
-    }
-
-    /// Tells channels what is due. Nothing here waits: each target has a queue of its own.
-    fn alert(&mut self, engine: &Engine) {
-        let now = clock::now();
-        self.later.retain(|later| {
-            let waits = later.not_before > now;
-            if !waits {
-                engine.alerts.send(&later.finding, &later.channel);
-            }
-            waits
-        });
-        if self.later.len() > LATER_MAX {
-            self.lost("alert", self.later.len() - LATER_MAX);
-            self.later.truncate(LATER_MAX);
         }
     }
 
     fn turn(&mut self, engine: &Engine) -> Result<(), StoreError> {
         self.strike(engine)?;
         self.propose(engine)?;
-        self.alert(engine);
+        self.ask_again(engine)?;
+        self.outbox.turn(&self.runtime, &mut self.log, &self.app.metrics)?;
         self.follow(engine)?;
         let due = engine.gate.table(|table| table.due(clock::now()));
         self.append(engine, &due)?;
@@ -164,24 +178,35 @@ impl Scribe {
         Ok(())
     }
 
+    /// A page of the findings of the log, where some of them may ask for more than was done; what was said is not said twice.
+    fn ask_again(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        let Some(Again { filter, after }) = self.again.as_ref().filter(|_| self.findings.is_empty()) else {
+            return Ok(());
+        };
+        let (page, next) = self.runtime.block_on(self.log.page(filter, after.as_ref(), AGAIN_ROWS))?;
+        self.findings.extend(page.iter().filter_map(|(row, _)| recover::finding(row)));
+        self.again = next.map(|last| Again { filter: filter.clone(), after: Some(last) });
+        Ok(())
+    }
+
     /// What findings ask for. A finding is let go of once its entries are in the log.
     fn propose(&mut self, engine: &Engine) -> Result<(), StoreError> {
         let in_force = engine.in_force.load_full();
         let rules: HashMap<&str, &[crate::hir::Action]> =
             in_force.rules.program().rules.iter().map(|r| (r.name.as_str(), r.actions.as_slice())).collect();
-        while let Some(finding) = self.findings.front() {
+        for _ in 0..PROPOSED_AT_ONCE {
+            let Some(finding) = self.findings.front() else { return Ok(()) };
+            engine.gate.found(finding);
             // The table is asked anew for each: what one finding asks for may cover the next.
             if let Some(actions) = rules.get(finding.rule.as_str()) {
                 let entries = engine.gate.table(|table| table.propose(finding, actions, clock::now()));
                 let written = match entries.is_empty() {
                     true => Vec::new(),
-                    false => self.runtime.block_on(self.log.append_actions(&entries))?,
+                    false => self.runtime.block_on(self.log.append_actions_telling(&entries, self.outbox.routes()))?,
                 };
-                self.later.extend(written.iter().filter_map(Entry::alert).map(|alert| Later {
-                    not_before: alert.not_before,
-                    channel: alert.channel.clone(),
-                    finding: finding.clone(),
-                }));
+                for alert in written.iter().filter_map(Entry::alert) {
+                    self.outbox.written(&alert.channel);
+                }
                 if !written.is_empty() {
                     self.follow(engine)?;
                 }
@@ -284,12 +309,19 @@ impl Scribe {
     }
 
     fn forget(&mut self) -> Result<(), StoreError> {
-        if clock::elapsed().saturating_sub(self.forgot_at) < FORGET_EVERY {
+        if self.forgot_at.is_some_and(|at| clock::elapsed().saturating_sub(at) < FORGET_EVERY) {
             return Ok(());
         }
-        self.forgot_at = clock::elapsed();
+        self.forgot_at = Some(clock::elapsed());
         let before = clock::now().saturating_sub(self.app.config.stream.keep_decisions.0);
-        while self.runtime.block_on(self.log.forget_given(before))? > 0 {}
+        let mut forgotten = 0;
+        loop {
+            match self.runtime.block_on(self.log.forget_given(before))? {
+                0 => break,
+                n => forgotten += n,
+            }
+        }
+        self.app.metrics.recorded.get_or_create(&Kind { kind: "removed" }).inc_by(forgotten);
         Ok(())
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn measure(app: &App) {
         ("ahead_lost", counts.ahead_lost),
         ("calls_lost", counts.calls_lost),
         ("targets_lost", counts.targets_lost),
+        ("findings_lost", counts.findings_lost),
         ("late", counts.late),
         ("future", counts.future),
         ("duplicate", counts.duplicate),
@@ -122,6 +123,15 @@ pub(crate) fn measure(app: &App) {
         ] {
             m.gaps.get_or_create(&Kind { kind }).set(int(n));
         }
+    }
+    let (mut watched, mut asks_only, mut logs_only) = (0, 0, 0);
+    for source in engine.gaps.sources() {
+        watched += i64::from(source.watched);
+        asks_only += i64::from(source.asks && !source.logs);
+        logs_only += i64::from(source.logs && !source.asks);
+    }
+    for (kind, n) in [("watched", watched), ("asks_only", asks_only), ("logs_only", logs_only)] {
+        m.gap_sources.get_or_create(&Kind { kind }).set(n);
     }
     for (state, n) in engine.gate.table(Table::tally) {
         m.actions.get_or_create(&Kind { kind: state }).set(int(n));

@@ -11,7 +11,7 @@ use super::error::{Refusal, answer};
 use super::openapi::{Absent, BadQuery, Forbidden, Limited};
 use super::query::{self, Id};
 use super::state::App;
-use crate::store::{Decision, Filter, Row, StoreError};
+use crate::store::{AlertDelivery, Decision, Filter, Row, StoreError};
 use crate::time::Timestamp;
 
 /// Rows of a page where nothing else is asked for.
@@ -52,7 +52,7 @@ pub(crate) struct Which {
 }
 
 /// A place in the log: when a violation was opened, and its id.
-type Place = (Timestamp, String);
+pub(crate) type Place = (Timestamp, String);
 
 /// A page of violations, by when they were opened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -89,18 +89,21 @@ impl Which {
     }
 }
 
-/// A cursor is the moment and the id of the last row.
-fn cursor(row: &Row) -> String {
-    format!("{}.{}", row.opened_at.0, row.id)
+/// A cursor is the moment and the id of the last row that was looked at.
+pub(crate) fn cursor((at, id): &Place) -> String {
+    format!("{}.{id}", at.0)
 }
 
-fn read_cursor(text: &str) -> Option<(Timestamp, String)> {
+pub(crate) fn read_cursor(text: &str) -> Option<(Timestamp, String)> {
     let (at, id) = text.split_once('.')?;
     let fits = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
     fits.then(|| Some((Timestamp(at.parse().ok()?), id.to_string())))?
 }
 
 /// Violations, page by page
+///
+/// A page looks at 10,000 violations at most: where a filter fits few of them it may hold fewer than `limit`, even none, and have a
+/// `next` all the same.
 #[utoipa::path(
     get,
     path = "/v1/violations",
@@ -111,9 +114,8 @@ fn read_cursor(text: &str) -> Option<(Timestamp, String)> {
 pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, Refusal> {
     let (filter, limit, after) = query::parts::<Which>(&uri)?.filter()?;
     let log = app.engine()?.log();
-    let rows = log.page(&filter, after.as_ref(), limit).await.map_err(unreadable)?;
-    let full = u64::try_from(rows.len()).is_ok_and(|n| n == limit);
-    let next = rows.last().filter(|_| full).map(|(row, _)| cursor(row));
+    let (rows, next) = log.page(&filter, after.as_ref(), limit).await.map_err(unreadable)?;
+    let next = next.as_ref().map(cursor);
     let violations: Result<Vec<Value>, Refusal> = rows
         .iter()
         .map(|(row, decision)| with(row, "decision", decision.as_ref().map_or(Value::Null, Decision::to_json)))
@@ -121,7 +123,7 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     Ok(answer(&Violations { violations: violations?, next }))
 }
 
-/// One violation, with all decisions of reviewers on it
+/// One violation, with all decisions of reviewers on it, and who was told of it
 ///
 /// The id may be cut short, as long as one violation alone begins so.
 #[utoipa::path(
@@ -129,7 +131,7 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Response, R
     path = "/v1/violations/{id}",
     tag = "log",
     params(("id" = String, Path, description = "Its id, or the beginning of it: hexadecimal digits")),
-    responses((status = 200, description = "The record, with `decisions`", body = Object), BadQuery, Absent, Forbidden, Limited),
+    responses((status = 200, description = "The record, with `decisions` and `alerts`", body = Object), BadQuery, Absent, Forbidden, Limited),
 )]
 pub(crate) async fn one(State(app): State<App>, Id(id): Id) -> Result<Response, Refusal> {
     let help = "`/v1/violations` lists the ids";
@@ -145,7 +147,12 @@ pub(crate) async fn one(State(app): State<App>, Id(id): Id) -> Result<Response, 
     };
     let decisions = log.decisions(&row.id).await.map_err(unreadable)?;
     let all = decisions.iter().map(Decision::to_json).collect();
-    Ok(answer(&with(&row, "decisions", all)?))
+    let mut record = with(&row, "decisions", all)?;
+    let alerts = log.alerts_of(&row.id).await.map_err(unreadable)?;
+    if let Value::Object(parts) = &mut record {
+        parts.insert("alerts".to_string(), alerts.iter().map(AlertDelivery::to_json).collect());
+    }
+    Ok(answer(&record))
 }
 
 /// A record with something beside it.

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::{At, StoreError};
+use super::filter::LOOKED_AT_MAX;
 use super::rows::{Insertion, insert_all, json_texts};
 use super::sealed::{NewEntry, Sealed};
 use crate::enforce::{Act, Action, ActionId, Actor, Entry, Options, State, Table};
@@ -214,9 +215,71 @@ pub(super) async fn one(conn: &mut SqliteConnection, id: ActionId) -> Result<Opt
     Ok(table.get(id).is_some().then_some((table, entries)))
 }
 
+/// Where a page of actions ended: the moment of a proposal, and the id.
+pub type ActionPlace = (Timestamp, String);
+
 /// Actions by the moment of their proposal and their id.
 pub(super) async fn list(conn: &mut SqliteConnection, filter: &ActionFilter) -> Result<Vec<Action>, sqlx::Error> {
     let found: Vec<String> = question("", filter).build_query_scalar().fetch_all(&mut *conn).await?;
+    of_ids(conn, &found).await
+}
+
+/// A page that looks at [`LOOKED_AT_MAX`] actions at most, and where the next one begins; `None` at the end.
+pub(super) async fn page(
+    conn: &mut SqliteConnection,
+    filter: &ActionFilter,
+    after: Option<&ActionPlace>,
+    limit: u64,
+) -> Result<(Vec<Action>, Option<ActionPlace>), sqlx::Error> {
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let mut q = QueryBuilder::new("SELECT a.proposed_at, a.id FROM actions AS a WHERE a.id IN (SELECT id FROM (");
+    walk(&mut q, filter, after, LOOKED_AT_MAX, 0);
+    q.push("))");
+    remaining(&mut q, filter);
+    q.push(" ORDER BY a.proposed_at, a.id LIMIT ").push_bind(int(limit));
+    let found: Vec<(i64, String)> = q.build_query_as().fetch_all(&mut *conn).await?;
+    let ids: Vec<String> = found.iter().map(|(_, id)| id.clone()).collect();
+    let next = if found.len() as u64 == limit {
+        found.into_iter().last()
+    } else {
+        let mut q = QueryBuilder::new("");
+        walk(&mut q, filter, after, 1, LOOKED_AT_MAX - 1);
+        q.build_query_as().fetch_optional(&mut *conn).await?
+    };
+    Ok((of_ids(conn, &ids).await?, next.map(|(at, id)| (Timestamp(at), id))))
+}
+
+/// Moments and ids in order, by the part of the filter that tells most.
+fn walk(q: &mut QueryBuilder<Sqlite>, filter: &ActionFilter, after: Option<&ActionPlace>, limit: u64, offset: u64) {
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let (at, id) = match filter.target {
+        Some(_) => ("m.proposed_at", "m.action"),
+        None => ("a.proposed_at", "a.id"),
+    };
+    q.push("SELECT ").push(at).push(", ").push(id).push(" AS id FROM ");
+    match (&filter.target, &filter.violation, &filter.rule, filter.state) {
+        (Some(target), ..) => q.push("action_members AS m WHERE m.member = ").push_bind(target.clone()),
+        (_, Some(violation), ..) => {
+            q.push("actions AS a INDEXED BY actions_by_violation WHERE a.violation = ").push_bind(violation.clone())
+        }
+        (_, _, Some(rule), _) => {
+            q.push("actions AS a INDEXED BY actions_by_rule WHERE a.rule = ").push_bind(rule.clone())
+        }
+        (.., Some(ActionsIn::Alive)) => q.push("actions AS a INDEXED BY actions_by_life WHERE a.is_alive = 1"),
+        (.., Some(ActionsIn::State(word))) => {
+            q.push("actions AS a INDEXED BY actions_by_state WHERE a.state = ").push_bind(word)
+        }
+        (.., None) => q.push("actions AS a INDEXED BY actions_by_proposal WHERE true"),
+    };
+    if let Some((moment, last)) = after {
+        q.push(" AND (").push(at).push(", ").push(id).push(") > (").push_bind(moment.0).push(", ");
+        q.push_bind(last.clone()).push(")");
+    }
+    q.push(" ORDER BY ").push(at).push(", ").push(id);
+    q.push(" LIMIT ").push_bind(int(limit)).push(" OFFSET ").push_bind(int(offset));
+}
+
+async fn of_ids(conn: &mut SqliteConnection, found: &[String]) -> Result<Vec<Action>, sqlx::Error> {
     let mut actions = Vec::new();
     // As many at a time as an export holds of records.
     for page in found.chunks(500) {
@@ -260,6 +323,18 @@ fn question(prefix: &str, filter: &ActionFilter) -> QueryBuilder<Sqlite> {
     } else {
         q.push("SELECT a.id FROM actions AS a INDEXED BY actions_by_proposal WHERE true");
     }
+    remaining(&mut q, filter);
+    match filter.target {
+        Some(_) => q.push(" ORDER BY m.proposed_at, m.action"),
+        None => q.push(" ORDER BY a.proposed_at, a.id"),
+    };
+    let limit = filter.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
+    q.push(" LIMIT ").push_bind(limit);
+    q
+}
+
+/// All parts of the filter, tested on each row of the walk.
+fn remaining(q: &mut QueryBuilder<Sqlite>, filter: &ActionFilter) {
     for (column, value) in [("violation", &filter.violation), ("rule", &filter.rule)] {
         if let Some(value) = value {
             q.push(" AND +a.").push(column).push(" = ").push_bind(value.as_str());
@@ -268,15 +343,8 @@ fn question(prefix: &str, filter: &ActionFilter) -> QueryBuilder<Sqlite> {
     match filter.state {
         Some(ActionsIn::Alive) => q.push(" AND +a.is_alive = 1"),
         Some(ActionsIn::State(word)) => q.push(" AND +a.state = ").push_bind(word),
-        None => &mut q,
+        None => q,
     };
-    match filter.target {
-        Some(_) => q.push(" ORDER BY m.proposed_at, m.action"),
-        None => q.push(" ORDER BY a.proposed_at, a.id"),
-    };
-    let limit = filter.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
-    q.push(" LIMIT ").push_bind(limit);
-    q
 }
 
 fn entry(r: &SqliteRow) -> Result<Entry, sqlx::Error> {

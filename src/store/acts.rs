@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::actions::{self, ActionFilter, ENTRIES_PAGE};
+use super::actions::{self, ActionFilter, ActionPlace, ENTRIES_PAGE};
 use super::error::{At, StoreError};
+use super::outbox::{self, AlertRoutes};
 use super::{Store, sealed};
 use crate::enforce::{Action, ActionId, Entry, Options, Refusal, Table};
 
@@ -15,14 +16,27 @@ impl Store {
     /// # Errors
     /// Nothing is kept: opened for reading, disk full, locked for too long.
     pub async fn append_actions(&mut self, entries: &[Entry]) -> Result<Vec<Entry>, StoreError> {
-        let written = self.write_actions(entries).await;
+        self.append_actions_telling(entries, &AlertRoutes::new()).await
+    }
+
+    /// The same, and lets the alerts among them wait for the targets of their channels, in the same transaction.
+    ///
+    /// # Errors
+    /// As [`Store::append_actions`].
+    pub async fn append_actions_telling(
+        &mut self,
+        entries: &[Entry],
+        routes: &AlertRoutes,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let written = self.write_actions(entries, routes).await;
         self.undo_where_failed(written).await
     }
 
-    async fn write_actions(&mut self, entries: &[Entry]) -> Result<Vec<Entry>, StoreError> {
+    async fn write_actions(&mut self, entries: &[Entry], routes: &AlertRoutes) -> Result<Vec<Entry>, StoreError> {
         let signer = self.signer.clone();
         let (path, writer) = self.begin().await?;
         let written = actions::append(path, writer, entries).await?;
+        outbox::insert(writer, &written, routes).await.at("write alerts to", path)?;
         let seals = actions::seals(writer, &written).await.at("seal actions of", path)?;
         sealed::append(path, writer, &seals, signer.as_ref()).await?;
         self.complete().await?;
@@ -108,6 +122,22 @@ impl Store {
     pub async fn actions(&self, filter: &ActionFilter) -> Result<Vec<Action>, StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
         actions::list(&mut tx, filter).await.at("list the actions of", &self.path)
+    }
+
+    /// A page of actions, by the moment of their proposal and their id: at most `limit` behind `after`, and where the next page
+    /// begins; `None` at the end. It looks at [`super::LOOKED_AT_MAX`] actions at most: with a filter it may hold fewer, or none,
+    /// and not be the last. `filter.limit` is passed over.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn action_page(
+        &self,
+        filter: &ActionFilter,
+        after: Option<&ActionPlace>,
+        limit: u64,
+    ) -> Result<(Vec<Action>, Option<ActionPlace>), StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        actions::page(&mut tx, filter, after, limit).await.at("list the actions of", &self.path)
     }
 
     /// An action with all its entries, by its id or the beginning of it; `None` if there is none.

@@ -170,6 +170,10 @@ const LATEST: &str = "WHERE d.number IN (SELECT max(number) FROM decisions \
 const INSERT: &str = "INSERT INTO decisions (violation, outcome, reason, reviewer, at, digest, supersedes) \
      SELECT id, ?2, ?3, ?4, ?5, digest, ?6 FROM violations WHERE id = ?1";
 
+/// Which decision counts, for filters.
+const COUNTS: &str = "INSERT INTO decided (violation, outcome, opened_at) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (violation) DO UPDATE SET outcome = excluded.outcome";
+
 /// Decides on violations, named by ids or the beginnings of ids; who is named twice is decided once.
 pub(super) async fn decide(
     path: &Path,
@@ -192,6 +196,8 @@ pub(super) async fn decide(
         let insert = sqlx::query(INSERT).bind(&row.id).bind(judgement.outcome.word()).bind(&judgement.reason);
         let insert = insert.bind(&judgement.by).bind(judgement.at.0).bind(supersedes);
         insert.execute(&mut *conn).await.at(doing, path)?;
+        let counts = sqlx::query(COUNTS).bind(&row.id).bind(judgement.outcome.word()).bind(row.opened_at.0);
+        counts.execute(&mut *conn).await.at(doing, path)?;
         let Some(decision) = of_one(conn, &row.id).await.at(doing, path)?.pop() else { continue };
         decided.push(Decided { rule: row.rule, decision, before });
     }

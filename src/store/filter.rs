@@ -49,6 +49,9 @@ pub struct Filter {
 /// Rows that an export holds in memory at once.
 pub(super) const PAGE_ROWS: u64 = 500;
 
+/// Rows that one page of a reader who waits looks at, at most: beyond it the page ends, and the next one goes on there.
+pub const LOOKED_AT_MAX: u64 = 10_000;
+
 /// Where a page ended.
 pub(super) type After = (Timestamp, String);
 
@@ -61,6 +64,64 @@ pub(super) async fn page(
 ) -> Result<Vec<Row>, sqlx::Error> {
     let mut query = question("", filter, after, limit, offset);
     query.build().fetch_all(conn).await?.iter().map(row).collect()
+}
+
+/// A page that looks at [`LOOKED_AT_MAX`] rows at most, and where the next one begins.
+pub(super) async fn bounded(
+    conn: &mut SqliteConnection,
+    filter: &Filter,
+    after: Option<&After>,
+    limit: u64,
+) -> Result<(Vec<Row>, Option<After>), sqlx::Error> {
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let mut q = QueryBuilder::new("SELECT ");
+    q.push(COLUMNS).push(" FROM violations AS v WHERE v.id IN (SELECT id FROM (");
+    walk(&mut q, filter, after, LOOKED_AT_MAX, 0);
+    q.push("))");
+    remaining(&mut q, filter);
+    q.push(" ORDER BY v.opened_at, v.id LIMIT ").push_bind(int(limit));
+    let rows: Vec<Row> = q.build().fetch_all(&mut *conn).await?.iter().map(row).collect::<Result<_, _>>()?;
+    if rows.len() as u64 == limit {
+        let last = rows.last().map(|row| (row.opened_at, row.id.clone()));
+        return Ok((rows, last));
+    }
+    let mut q = QueryBuilder::new("");
+    walk(&mut q, filter, after, 1, LOOKED_AT_MAX - 1);
+    let last = q.build().fetch_optional(conn).await?;
+    let place =
+        |r: sqlx::sqlite::SqliteRow| -> Result<After, sqlx::Error> { Ok((Timestamp(r.try_get(1)?), r.try_get(0)?)) };
+    Ok((rows, last.map(place).transpose()?))
+}
+
+/// Ids and moments in order, by the part of the filter that tells most.
+fn walk(q: &mut QueryBuilder<Sqlite>, filter: &Filter, after: Option<&After>, limit: u64, offset: u64) {
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    if let Some(account) = &filter.account {
+        q.push("SELECT a.violation AS id, a.opened_at FROM violation_accounts AS a WHERE a.account = ");
+        q.push_bind(account.clone());
+        bounds(q, filter, after, "a.opened_at", "a.violation");
+        q.push(" ORDER BY a.opened_at, a.violation");
+    } else if let Some(Disposition::Decided(outcome)) = filter.decision {
+        q.push(
+            "SELECT c.violation AS id, c.opened_at FROM decided AS c INDEXED BY decided_by_outcome WHERE c.outcome = ",
+        );
+        q.push_bind(outcome.word());
+        bounds(q, filter, after, "c.opened_at", "c.violation");
+        q.push(" ORDER BY c.opened_at, c.violation");
+    } else {
+        q.push("SELECT v.id AS id, v.opened_at FROM violations AS v INDEXED BY ");
+        match equality(filter) {
+            Some((index, column, value)) => {
+                q.push(index).push(" WHERE ").push(column).push(" = ").push_bind(value.to_owned());
+            }
+            None => {
+                q.push("violations_by_opened WHERE true");
+            }
+        }
+        bounds(q, filter, after, "v.opened_at", "v.id");
+        q.push(" ORDER BY v.opened_at, v.id");
+    }
+    q.push(" LIMIT ").push_bind(int(limit)).push(" OFFSET ").push_bind(int(offset));
 }
 
 pub(super) async fn plan(
@@ -87,6 +148,16 @@ fn question(prefix: &str, filter: &Filter, after: Option<&After>, limit: u64, of
         bounds(&mut q, filter, after, "a.opened_at", "a.violation");
         remaining(&mut q, filter);
         q.push(" ORDER BY a.opened_at, a.violation");
+    } else if let Some(Disposition::Decided(outcome)) = filter.decision {
+        // People have decided on few: theirs are walked.
+        q.push("SELECT ").push(COLUMNS).push(
+            " FROM decided AS c INDEXED BY decided_by_outcome CROSS JOIN violations AS v ON v.id = c.violation \
+             WHERE c.outcome = ",
+        );
+        q.push_bind(outcome.word());
+        bounds(&mut q, filter, after, "c.opened_at", "c.violation");
+        remaining(&mut q, filter);
+        q.push(" ORDER BY c.opened_at, c.violation");
     } else if let Some((index, column, value)) = equality(filter) {
         branch(&mut q, index);
         q.push(column).push(" = ").push_bind(value.to_owned());

@@ -19,6 +19,7 @@ mod inputs;
 mod key;
 mod notes;
 mod open;
+mod outbox;
 mod pins;
 mod precision;
 mod rejects;
@@ -37,17 +38,18 @@ use std::sync::Arc;
 
 use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
-pub use actions::{ActionFilter, ActionsIn, ENTRIES_PAGE};
+pub use actions::{ActionFilter, ActionPlace, ActionsIn, ENTRIES_PAGE};
 pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use erasures::{Erasing, Erasure, Forgotten, Touched, account_hash};
 pub use error::StoreError;
-pub use filter::{Disposition, Filter};
-pub use given::{Given, GivenFilter, GivenProof};
+pub use filter::{Disposition, Filter, LOOKED_AT_MAX};
+pub use given::{Given, GivenFilter, GivenPlace, GivenProof};
 pub use inputs::Input;
 pub use key::key_path;
 pub use notes::{Noted, ServerNote};
 pub use open::Access;
+pub use outbox::{AlertDelivery, AlertOutcome, AlertRoutes, DELIVERIES_TOLD_MAX, DueAlert, SettledAlert};
 pub use pins::{Pinned, Pins, RulesChanged};
 pub use precision::{Precision, Review, Reviewed};
 pub use rejects::{DETAIL_CHARS_MAX, Reject};
@@ -367,7 +369,9 @@ impl Store {
         filter::page(&mut conn, filter, None, limit, filter.offset).await.at("list the violations of", &self.path)
     }
 
-    /// A page of violations with the decisions that count: at most `limit` behind the one that `after` names, of one moment.
+    /// A page of violations with the decisions that count: at most `limit` behind the one that `after` names, of one moment, and
+    /// where the next page begins; `None` at the end. It looks at [`LOOKED_AT_MAX`] violations at most: with a filter it may hold
+    /// fewer, or none, and not be the last.
     ///
     /// # Errors
     /// Whatever SQLite says.
@@ -376,12 +380,13 @@ impl Store {
         filter: &Filter,
         after: Option<&(Timestamp, String)>,
         limit: u64,
-    ) -> Result<Vec<(Row, Option<Decision>)>, StoreError> {
+    ) -> Result<(Vec<(Row, Option<Decision>)>, Option<(Timestamp, String)>), StoreError> {
         let mut tx = self.readers.begin().await.at("read", &self.path)?;
-        let page = filter::page(&mut tx, filter, after, limit, filter.offset).await;
-        let page = page.at("list the violations of", &self.path)?;
+        let page = filter::bounded(&mut tx, filter, after, limit).await;
+        let (page, next) = page.at("list the violations of", &self.path)?;
         let mut latest = decisions::latest(&mut tx, &page).await.at("list the decisions of", &self.path)?;
-        Ok(page.into_iter().map(|row| (latest.remove(&row.id), row)).map(|(decision, row)| (row, decision)).collect())
+        let page = page.into_iter().map(|row| (latest.remove(&row.id), row)).map(|(decision, row)| (row, decision));
+        Ok((page.collect(), next))
     }
 
     /// The violation with this id, or the only one whose id begins so; `None` if there is none.

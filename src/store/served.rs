@@ -1,7 +1,7 @@
 //! What a server writes beside the session: decisions that were given, and notes of what happens to it.
 
 use super::error::{At, StoreError};
-use super::given::{self, Given, GivenFilter, GivenProof};
+use super::given::{self, Given, GivenFilter, GivenPlace, GivenProof};
 use super::notes::{self, Noted, ServerNote};
 use super::{Store, sealed};
 use crate::time::Timestamp;
@@ -96,12 +96,26 @@ impl Store {
         notes::all(&mut conn).await.at("read the notes of", &self.path)
     }
 
-    /// Decisions that were given, in their order, at most `limit`.
+    /// A page of decisions that were given, in order of (moment, number): at most `limit`, and where the next page begins; `None`
+    /// at the end. It looks at [`LOOKED_AT_MAX`] rows at most: with a filter it may hold fewer rows, or none, and not be the last.
     ///
     /// # Errors
     /// Whatever SQLite says.
-    pub async fn given(&self, filter: &GivenFilter, limit: u64) -> Result<Vec<Given>, StoreError> {
+    pub async fn given(
+        &self,
+        filter: &GivenFilter,
+        limit: u64,
+    ) -> Result<(Vec<Given>, Option<GivenPlace>), StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        given::page(&mut tx, filter, limit).await.at("list the decisions of", &self.path)
+    }
+
+    /// The decision that was given with this number; `None` if there is none.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub async fn given_one(&self, number: u64) -> Result<Option<Given>, StoreError> {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
-        given::list(&mut conn, filter, limit).await.at("list the decisions of", &self.path)
+        given::one(&mut conn, number).await.at("read the decisions of", &self.path)
     }
 }

@@ -198,6 +198,7 @@ fn a_webhook_gets_the_violation_signed() {
             "clauses": [{"policy": "acme.terms", "version": "2026-01-01", "section": "3.1", "clause": "account-sharing"}],
             "group": [["api_key_id", "k-1"]], "accounts": 2, "because": "one key was used from 21 networks",
             "opened_at": "2026-03-02T08:00:00.000Z", "url": "https://fineprint.example/v1/violations/v1",
+            "delivery": "v1-tns",
         })
     );
     let counts = shutdown(alerts);

@@ -10,7 +10,7 @@ use fineprint::feed::body::{
     entries, inflate,
 };
 use fineprint::feed::otlp::{Encoding, RESOURCE_BYTES_MAX, response};
-use fineprint::feed::{Mapping, UNPACK_PATHS_MAX, detect, shipped_mappings};
+use fineprint::feed::{Mapping, UNPACK_PATHS_MAX, UNREADABLE_FIELD, detect, shipped_mappings};
 use fineprint::pack::{PackOptions, load};
 use fineprint::template::FingerprintKey;
 use fineprint::value::Value;
@@ -579,4 +579,36 @@ fn wrong_mappings_say_what_to_write() {
     let reject =
         reject.decode(br#"{"i":"x","t":"2026-03-02T00:00:07Z","k":"request","l":[{"a":"b","c":"d"}]}"#).unwrap_err();
     assert!(reject.to_string().ends_with("(from `l[last a=b].c`)"), "{reject}");
+}
+
+/// What a caller writes is no reason to refuse a record, or a wrong type would hide the call.
+#[test]
+fn a_parameter_of_a_wrong_type_is_unknown_and_marked_and_hides_no_call() {
+    let mapping = Mapping::shipped("litellm").unwrap();
+    let record = |parameters: &str, tokens: &str| {
+        format!(
+            r#"{{"id":"a","litellm_call_id":"c","call_type":"acompletion","startTime":1.5,"model_group":"m",
+                "metadata":{{"user_api_key_user_id":"u"}},"model_parameters":{parameters},"prompt_tokens":{tokens}}}"#
+        )
+    };
+    let fine = record(r#"{"temperature":0.5,"n":2}"#, "7");
+    let event = mapping.decode(fine.as_bytes()).unwrap();
+    assert_eq!((event.unknown_keys(), event.has(FieldId::HEADER_FLAGS)), (0, false));
+    for (parameters, wrong) in [
+        (r#"{"temperature":"hot","n":2}"#, 1),
+        (r#"{"temperature":{"a":1},"n":[1],"seed":"x","max_tokens":1.5}"#, 4),
+        (r#"{"stream":"perhaps","logprobs":7}"#, 2),
+    ] {
+        let bytes = record(parameters, "7");
+        let event = mapping.decode(bytes.as_bytes()).unwrap_or_else(|e| panic!("{parameters}: {e}"));
+        assert_eq!(event.unknown_keys(), wrong, "{parameters}");
+        assert!(
+            matches!(event.get(FieldId::HEADER_FLAGS), Value::Texts([one]) if one == UNREADABLE_FIELD),
+            "{parameters}"
+        );
+        assert!(!event.has(FieldId::TEMPERATURE));
+        assert_eq!(event.get(FieldId::INPUT_TOKENS), Value::Num(7), "the rest is there");
+    }
+    // What the gateway writes is still a reason.
+    assert!(mapping.decode(record("{}", r#""many""#).as_bytes()).is_err());
 }

@@ -11,6 +11,8 @@ mod client;
 mod config;
 /// Decisions.
 mod decide;
+/// gRPC over TLS.
+mod grpc;
 /// Records in all forms.
 mod ingest;
 /// Beginning and end.

@@ -4,6 +4,7 @@ mod actions;
 mod decisions;
 mod journal;
 mod kill;
+mod pages;
 mod sealed;
 
 use std::collections::BTreeMap;

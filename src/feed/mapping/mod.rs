@@ -24,6 +24,7 @@
 //! | `value` | a constant |
 //! | `messages` | `{role: user, which: last}`: the text of chat messages of a role; `last` or `all` of them |
 //! | `items` | of a list: `first`, `last`, `count`, or `text`: its text parts; `first` of a text ends at a comma |
+//! | `until` | a text ends before the first of this: `"?"` takes the query off a path |
 //! | `map` | values by what was found; others stay as they are, unless there is a `default` |
 //! | `default` | the value where nothing was found, or nothing that `map` knows |
 //! | `as` | `number`, `bool`, `text` or `ip`: what the value is turned into; `ip` takes the port off, and what is no address (masked as `192.0.2.*`, a host name) is missing |
@@ -58,6 +59,7 @@ use crate::event::fields::{FIELD_COUNT, FieldId};
 use crate::event::json::Tree;
 use crate::event::{Kind, Slot, UsageEvent};
 use crate::template::FingerprintKey;
+use crate::value::Value;
 
 /// The most paths that a mapping unpacks.
 pub const UNPACK_PATHS_MAX: usize = 16;
@@ -131,6 +133,49 @@ pub struct Mapping {
     key: FingerprintKey,
     kind: Rule,
     fields: Vec<(FieldId, Rule)>,
+}
+
+/// A mark in `header_flags`: a field that the caller writes was of a type or form that it cannot have, and stayed unknown.
+pub const UNREADABLE_FIELD: &str = "unreadable-field";
+
+/// Fields that callers write themselves. One of a wrong type is unknown and marked: refusing the record would hide the call, which
+/// is what its caller may want.
+const CALLERS_OWN: [FieldId; 22] = [
+    FieldId::MODEL,
+    FieldId::USER,
+    FieldId::SESSION,
+    FieldId::CONVERSATION,
+    FieldId::USER_AGENT,
+    FieldId::ACCEPT_LANGUAGE,
+    FieldId::N,
+    FieldId::TEMPERATURE,
+    FieldId::TOP_P,
+    FieldId::MAX_TOKENS,
+    FieldId::LOGPROBS,
+    FieldId::TOP_LOGPROBS,
+    FieldId::LOGIT_BIAS_COUNT,
+    FieldId::LOGIT_BIAS_HASH,
+    FieldId::SEED,
+    FieldId::RESPONSE_FORMAT,
+    FieldId::TOOLS,
+    FieldId::TOOLS_HASH,
+    FieldId::STREAM,
+    FieldId::BATCH,
+    FieldId::PROMPT,
+    FieldId::SYSTEM_PROMPT,
+];
+
+/// Marks an event of which so many fields could not be read, and counts them with its unknown keys.
+fn mark(event: &mut UsageEvent<'_>, unreadable: u32) {
+    let mut flags = match event.get(FieldId::HEADER_FLAGS) {
+        Value::Texts(flags) => flags.to_vec(),
+        _ => Vec::new(),
+    };
+    if !flags.iter().any(|flag| flag == UNREADABLE_FIELD) {
+        flags.push(UNREADABLE_FIELD.to_owned());
+    }
+    event.set(FieldId::HEADER_FLAGS, Slot::Texts(flags));
+    event.set_unknown_keys(event.unknown_keys().saturating_add(unreadable));
 }
 
 /// The bytes of a record, and what is known of it beside them.
@@ -264,11 +309,19 @@ impl Mapping {
         }
         let mut event = UsageEvent::blank();
         let common = Common { missing: &self.missing, key: &self.key };
+        let mut unreadable = 0;
         for (field, rule) in &self.fields {
-            rule.put(record, &mut event, *field, common).map_err(|mut reject| {
-                reject.detail.push_str(&rule.origin());
-                reject
-            })?;
+            match rule.put(record, &mut event, *field, common) {
+                Ok(()) => {}
+                Err(_) if CALLERS_OWN.contains(field) => unreadable += 1,
+                Err(mut reject) => {
+                    reject.detail.push_str(&rule.origin());
+                    return Err(reject);
+                }
+            }
+        }
+        if unreadable > 0 {
+            mark(&mut event, unreadable);
         }
         let kind = self.kind.kind(record, &self.missing).map_err(|mut reject| {
             reject.detail.push_str(&self.kind.origin());

@@ -130,9 +130,10 @@ impl Parser<'_> {
             rule.paths = self.paths(at, yaml)?;
             return Ok(rule);
         }
-        let all = ["from", "value", "messages", "items", "map", "default", "as", "hash", "time", "unit", "derive"];
+        let all =
+            ["from", "value", "messages", "items", "until", "map", "default", "as", "hash", "time", "unit", "derive"];
         // Only `id` can be derived.
-        let allowed = if at == "fields.id" { &all[..] } else { all.get(..10).unwrap_or_default() };
+        let allowed = if at == "fields.id" { &all[..] } else { all.get(..11).unwrap_or_default() };
         for (key, value) in self.entries(at, yaml, allowed)? {
             let here = format!("{at}.{key}");
             match key {
@@ -148,6 +149,7 @@ impl Parser<'_> {
                     ];
                     rule.items = Some(self.choice(&here, value, &words)?);
                 }
+                "until" => rule.until = Some(self.text(&here, value)?),
                 "map" => {
                     for (from, to) in self.any_entries(&here, value)? {
                         rule.map.insert(from.to_owned(), self.constant(&format!("{here}.{from}"), to)?);

@@ -20,6 +20,8 @@ pub(super) struct Rule {
     pub(super) value: Option<Constant>,
     pub(super) messages: Option<Messages>,
     pub(super) items: Option<Items>,
+    /// A text ends before the first of this.
+    pub(super) until: Option<String>,
     pub(super) map: BTreeMap<String, Constant>,
     pub(super) default: Option<Constant>,
     pub(super) cast: Option<Cast>,
@@ -177,6 +179,13 @@ impl Rule {
             (Some(messages), _) => messages.text(found)?,
             (None, Some(items)) => items.of(found)?,
             (None, None) => found.clone(),
+        };
+        let taken = match (&self.until, taken) {
+            (Some(end), Tree::Text(text)) => match text.split_once(end.as_str()) {
+                Some((before, _)) => Tree::Text(Cow::Owned(before.to_owned())),
+                None => Tree::Text(text),
+            },
+            (_, taken) => taken,
         };
         (!is_nothing(&taken, missing)).then_some(taken)
     }

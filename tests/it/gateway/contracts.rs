@@ -125,6 +125,41 @@ fn forwarded_questions_name_the_path_of_the_call() {
     }
 }
 
+/// A call that never becomes a completion has no `call`: it would count ahead of an answer that never comes.
+#[test]
+fn only_what_becomes_a_completion_has_a_call() {
+    let edge = edge_with(GatewayOptions::default());
+    for (path, has_call) in [
+        ("/v1/chat/completions", true),
+        ("/v1/messages?beta=true", true),
+        ("/v1beta/models/gem-1:generateContent", true),
+        ("/v1beta/models/gem-1:streamGenerateContent?alt=sse", true),
+        ("/model/m-1/invoke", true),
+        ("/openai/deployments/d/chat/completions", true),
+        ("", true),
+        ("/v1/models", false),
+        ("/v1/models/m-1", false),
+        ("/v1/embeddings/", false),
+        ("/v1/messages/count_tokens", false),
+        ("/v1beta/models/gem-1:countTokens", false),
+        ("/v1/audio/speech?x=chat/completions", false),
+        ("/v1/images/generations", false),
+        ("/v1/files/f-1", false),
+    ] {
+        let sent = headers(&[("x-request-id", "r-1"), ("x-forwarded-method", "POST"), ("x-forwarded-uri", path)]);
+        let forwarded = forward::read(&edge, arrival(), &sent, b"");
+        let asked = envoy_http::read(&edge, arrival(), path, &sent, b"");
+        for event in [forwarded, asked] {
+            assert_eq!(said(&event).contains(&"call=r-1".to_string()), has_call, "{path}");
+        }
+    }
+    for (method, has_call) in [("POST", true), ("GET", false), ("DELETE", false)] {
+        let sent = headers(&[("x-request-id", "r-1"), ("x-forwarded-method", method), ("x-forwarded-uri", "/x")]);
+        let event = forward::read(&edge, arrival(), &sent, b"");
+        assert_eq!(said(&event).contains(&"call=r-1".to_string()), has_call, "{method}");
+    }
+}
+
 #[test]
 fn settings_of_a_forwarded_question() {
     for (query, deny_as, tells_rules) in [

@@ -130,11 +130,12 @@ fn violations_come_in_pages_that_hold_each_once() {
 }
 
 #[test]
-fn calls_without_records_and_records_without_calls_are_told_once_both_kinds_are_seen() {
+fn calls_without_records_and_records_without_calls_are_told_of_sources_that_do_both() {
     let config = format!("{AT_ONCE}gaps: {{within: 300ms}}");
     let server = Server::start(&Options { config: &config, ..Options::default() });
     decide(&server, "r1", "a", r#""call":"both","source":"gw""#);
     decide(&server, "r2", "a", r#""call":"asked","source":"gw""#);
+    decide(&server, "r3", "a", r#""call":"elsewhere","source":"asks only""#);
     let detail = |server: &Server| server.get("/readyz").json()["details"]["gaps"].clone();
     assert_eq!(detail(&server), Value::Null, "no record was seen yet");
     let record = |id: &str, call: &str| {
@@ -146,9 +147,16 @@ fn calls_without_records_and_records_without_calls_are_told_once_both_kinds_are_
         let gaps = detail(&server);
         (gaps["without_record"] == 1 && gaps["without_decision"] == 1).then_some(gaps)
     });
-    assert_eq!((&gaps["calls"], &gaps["records"]), (&2.into(), &2.into()));
+    assert_eq!((&gaps["calls"], &gaps["records"]), (&3.into(), &2.into()));
     assert_eq!(server.metric(r#"fineprint_gaps{kind="without_record"}"#), 1.0);
     let minutes = server.get("/v1/gaps").json();
+    let seen = serde_json::json!([
+        {"source": "gw", "asks": true, "logs": true, "watched": true},
+        {"source": "asks only", "asks": true, "logs": false, "watched": false},
+    ]);
+    assert_eq!(minutes["sources"], seen);
+    assert_eq!(server.metric(r#"fineprint_gap_sources{kind="watched"}"#), 1.0);
+    assert_eq!(server.metric(r#"fineprint_gap_sources{kind="asks_only"}"#), 1.0);
     assert!(minutes["minutes"].as_array().unwrap().iter().all(|m| m["source"] == "gw"), "{minutes}");
 }
 
@@ -207,4 +215,114 @@ fn what_a_rule_does_outlasts_the_request_that_it_refused() {
         let all = server.get(&format!("/v1/actions?target={target}")).json();
         assert_eq!(all["actions"].as_array().unwrap().len(), 1, "{all}");
     }
+}
+
+#[test]
+fn decisions_are_removed_after_their_time_and_not_before() {
+    let server = server();
+    decide(&server, "p1", "mallory", r#""max_tokens":-1"#);
+    wait_for("the decision is in the log", || {
+        (server.get("/v1/decisions").json()["decisions"].as_array().unwrap().len() == 1).then_some(())
+    });
+    let (_, directory) = server.stop();
+    // Kept for long: it is there after a restart.
+    let server = Server::over(directory);
+    wait_for("old ones were looked for", || (server.metric("fineprint_ready") == 1.0).then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(server.get("/v1/decisions").json()["decisions"].as_array().unwrap().len(), 1);
+    let (_, directory) = server.stop();
+    let brief = AT_ONCE.replace("save_gate: 1s", "save_gate: 1s, keep_decisions: 1s");
+    std::fs::write(directory.path().join("serve.yaml"), brief).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let server = Server::over(directory);
+    wait_for("it is removed", || {
+        server.get("/v1/decisions").json()["decisions"].as_array().unwrap().is_empty().then_some(())
+    });
+    assert_eq!(server.metric(r#"fineprint_decisions_recorded_total{kind="removed"}"#), 1.0);
+    assert_eq!(server.get("/v1/violations?account=mallory").json()["violations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn decisions_and_actions_come_in_pages_that_hold_each_once_in_order() {
+    let server = server();
+    for n in 0..7 {
+        decide(&server, &format!("e{n}"), &format!("a{n}"), r#""max_tokens":0"#);
+    }
+    for (route, key) in [("/v1/decisions", "decisions"), ("/v1/actions", "actions")] {
+        let rows = |page: &Value| page[key].as_array().unwrap().clone();
+        let all = wait_for("seven rows", || {
+            let all = rows(&server.get(route).json());
+            (all.len() == 7).then_some(all)
+        });
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("{route}?limit=3{cursor}")).json();
+            seen.extend(rows(&page));
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, all, "{route}");
+        assert_eq!(server.get(&format!("{route}?cursor=x")).status, 400);
+    }
+    let all = server.get("/v1/decisions").json()["decisions"].as_array().unwrap().clone();
+    let since = server.get(&format!("/v1/decisions?since={}", all[4]["at"].as_str().unwrap())).json();
+    let since: Vec<&Value> = since["decisions"].as_array().unwrap().iter().map(|d| &d["event"]).collect();
+    assert!(since.contains(&&"e4".into()) && !since.contains(&&"e0".into()), "{since:?}");
+}
+
+/// A windowed finding has its id when its step closes: from then on decisions on its group name it, and those before lead to it.
+#[test]
+fn a_decision_by_a_windowed_rule_names_its_finding_or_leads_to_it() {
+    let server = server();
+    let past = |id: &str| {
+        let ts = ago(180);
+        format!(r#"{{"id":"{id}","ts":"{ts}","type":"request","account":"grows","call":"call-{id}"}}"#)
+    };
+    let mut last = Value::Null;
+    // The fifth is the first that the rule bears on, and its throttle lets one pass.
+    for n in 0..6 {
+        last = server.post("/v1/decide", &past(&format!("w{n}"))).json();
+    }
+    assert_eq!((&last["would"], &last["violations"]), (&"throttle".into(), &serde_json::json!([])), "{last}");
+    decide(&server, "tick", "somebody-else", "");
+    let found = violation_of(&server, "grows");
+    let mut n = 0;
+    let named = wait_for("decisions name it", || {
+        n += 1;
+        let said = decide(&server, &format!("later{n}"), "grows", "");
+        (said["violations"] != serde_json::json!([])).then_some(said)
+    });
+    assert_eq!(named["violations"], Value::from_iter([found["id"].clone()]));
+    assert_eq!(decide(&server, "other", "somebody-else", "")["violations"], serde_json::json!([]));
+
+    let given = wait_for("the first decision is in the log", || {
+        let page = server.get("/v1/decisions?call=call-w5").json();
+        page["decisions"].as_array().unwrap().first().cloned()
+    });
+    assert_eq!((&given["event"], &given["violations"]), (&"w5".into(), &serde_json::json!([])));
+    let told = server.get(&format!("/v1/decisions/{}", given["number"])).json();
+    let (first, n) = (&told["findings"][0], told["findings"].as_array().unwrap().len());
+    assert_eq!((&first["id"], &first["by"], n), (&found["id"], &"event".into(), 1), "{told}");
+    let named = wait_for("a later decision is in the log", || {
+        let page = server.get("/v1/decisions?account=grows").json();
+        let all = page["decisions"].as_array().unwrap().clone();
+        all.into_iter().find(|d| d["violations"] != serde_json::json!([]))
+    });
+    let told = server.get(&format!("/v1/decisions/{}", named["number"])).json();
+    assert_eq!((&told["findings"][0]["id"], &told["findings"][0]["by"]), (&found["id"], &"known".into()), "{told}");
+    for (path, status) in [("/v1/decisions/999999", 404), ("/v1/decisions/x", 400)] {
+        assert_eq!(server.get(path).status, status, "{path}");
+    }
+
+    // What is under way is known after a kill too.
+    let server = Server::over(server.kill());
+    let mut n = 0;
+    let named = wait_for("decisions name it again", || {
+        n += 1;
+        let said = decide(&server, &format!("after{n}"), "grows", "");
+        (said["violations"] != serde_json::json!([])).then_some(said)
+    });
+    assert_eq!(named["violations"], Value::from_iter([found["id"].clone()]));
 }

@@ -94,6 +94,8 @@ impl World<'_> {
     fn produce(&mut self, method: &str, path: &str, status: u16) -> Option<Answer> {
         let real = match path {
             "/v1/violations/{id}" => path.replace("{id}", &self.violation),
+            // Its number; the first refusals of this log.
+            "/v1/decisions/{id}" => path.replace("{id}", "1"),
             _ => path.replace("{id}", &self.released),
         };
         let act = "{\"reason\":\"a test\"}";

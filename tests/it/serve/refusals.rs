@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::client::{Connection, request};
-use super::server::{Options, Server, event};
+use super::server::{Options, Server, event, wait_for};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -134,4 +134,51 @@ fn whoever_comes_too_often_is_told_when_to_come_again() {
     assert!(refused.header("retry-after").is_some());
     assert_eq!(ask("/v1/rules", "").status, 429, "who reads is told 429, a gateway never");
     assert_eq!(ask("/healthz", "").status, 200, "health is always told");
+}
+
+/// All bodies that are held at a time have a bound together; what is beyond it is refused, and what was held goes on.
+#[test]
+fn bodies_that_are_held_have_a_bound_together() {
+    let config = "limits: {body_bytes: 64KiB, bodies_bytes: 64KiB}";
+    let server = Server::start(&Options { config, ..Options::default() });
+    let long = |id: &str, bytes: usize| event(id, "a", &format!(r#""prompt":"{}""#, "x".repeat(bytes)));
+    let first = request("POST", "/v1/decide", &[JSON], long("held", 50_000).as_bytes());
+    let (begun, rest) = first.split_at(45_000);
+    let mut held = server.connect();
+    held.send(begun);
+    let is_held = || (server.metric("fineprint_bodies_bytes") > 40_000.0).then_some(());
+    wait_for("most of the first body is held", is_held);
+    let told = server.connect().call("POST", "/v1/decide", &[JSON], long("beyond", 30_000).as_bytes());
+    assert_eq!((told.status, told.code().as_str()), (503, "overloaded"));
+    assert!(told.json()["error"]["message"].as_str().unwrap().contains("limits.bodies_bytes"), "{}", told.body);
+    assert!(told.header("retry-after").is_some());
+    let small = server.connect().call("POST", "/v1/decide", &[JSON], long("small", 10).as_bytes());
+    assert_eq!(small.status, 200, "what fits beside it is answered: {}", small.body);
+    held.send(rest);
+    assert_eq!(held.answer().unwrap().status, 200, "what was held is answered");
+    wait_for("nothing is held", || (server.metric("fineprint_bodies_bytes") == 0.0).then_some(()));
+    let again = server.connect().call("POST", "/v1/decide", &[JSON], long("beyond", 30_000).as_bytes());
+    assert_eq!(again.status, 200, "{}", again.body);
+}
+
+/// A client that takes nothing in is let go; its connection holds no place for ever.
+#[test]
+fn a_client_that_takes_nothing_in_is_let_go() {
+    let config = "limits: {write_time: 300ms, connections: 3}";
+    let server = Server::start(&Options { config, ..Options::default() });
+    let many = request("GET", "/openapi.json", &[], b"").repeat(600);
+    let mut stalled: Vec<Connection> = (0..2).map(|_| server.connect()).collect();
+    for connection in &mut stalled {
+        connection.send(&many);
+    }
+    // This one is among those that are open.
+    wait_for("both are let go", || (server.metric("fineprint_connections") == 1.0).then_some(()));
+    for Connection(stream) in &mut stalled {
+        let mut taken = Vec::new();
+        // It ends, or is reset.
+        let _ = std::io::Read::read_to_end(stream, &mut taken);
+        let answers = taken.windows(12).filter(|bytes| bytes == b"HTTP/1.1 200").count();
+        assert!(0 < answers && answers < 600, "{answers}: it was cut off");
+    }
+    assert_eq!(server.get("/healthz").status, 200);
 }

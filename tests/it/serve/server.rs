@@ -51,6 +51,8 @@ pub struct Server {
     pub directory: tempfile::TempDir,
     pub child: Child,
     pub address: SocketAddr,
+    /// Where gRPC is answered.
+    pub grpc: Option<SocketAddr>,
     output: BufReader<ChildStdout>,
 }
 
@@ -106,9 +108,10 @@ impl Server {
         let listening = line(&mut output).unwrap_or_else(|| panic!("no port: {}", errors(&mut child)));
         assert_eq!(listening["event"], "listening");
         let address = listening["http"].as_str().unwrap().parse().unwrap();
+        let grpc = listening["grpc"].as_str().map(|address| address.parse().unwrap());
         let ready = line(&mut output).unwrap_or_else(|| panic!("not ready: {}", errors(&mut child)));
         assert_eq!(ready["event"], "ready");
-        Server { directory, child, address, output }
+        Server { directory, child, address, grpc, output }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

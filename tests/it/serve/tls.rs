@@ -22,19 +22,39 @@ fn certificate(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file(name)).unwrap()
 }
 
-/// Asks over TLS, with a certificate or without; `None` where there is no talking.
-fn ask(address: SocketAddr, shown: Option<&str>, bytes: &[u8]) -> Option<Answer> {
+/// What a client with this certificate, or without one, speaks with.
+pub fn client_config(shown: Option<&str>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certificate("ca.pem")).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-    let config = match shown {
+    match shown {
         None => builder.with_no_client_auth(),
         Some(name) => {
             let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).unwrap();
             builder.with_client_auth_cert(vec![certificate(&format!("{name}.pem"))], key).unwrap()
         }
-    };
+    }
+}
+
+/// SHA-256 of a certificate, as configurations write it.
+pub fn digest(name: &str) -> String {
+    Sha256::digest(certificate(&format!("{name}.pem"))).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The section of a configuration, with clients.
+pub fn section(clients: &str) -> String {
+    format!(
+        "tls: {{certificate: {}, key: {}, client_ca: {}, clients: [{clients}]}}",
+        file("server.pem").display(),
+        file("server.key").display(),
+        file("ca.pem").display()
+    )
+}
+
+/// Asks over TLS, with a certificate or without; `None` where there is no talking.
+fn ask(address: SocketAddr, shown: Option<&str>, bytes: &[u8]) -> Option<Answer> {
+    let config = client_config(shown);
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = std::net::TcpStream::connect(address).unwrap();
@@ -46,15 +66,7 @@ fn ask(address: SocketAddr, shown: Option<&str>, bytes: &[u8]) -> Option<Answer>
 
 #[test]
 fn a_client_is_known_by_its_certificate_and_a_stranger_is_not_greeted() {
-    let digest: String = Sha256::digest(certificate("client.pem")).iter().map(|b| format!("{b:02x}")).collect();
-    let tls = |clients: &str| {
-        format!(
-            "tls: {{certificate: {}, key: {}, client_ca: {}, clients: [{clients}]}}",
-            file("server.pem").display(),
-            file("server.key").display(),
-            file("ca.pem").display()
-        )
-    };
+    let (digest, tls) = (digest("client"), section);
     let exact = format!("{{name: envoy, sha256: {digest}, may: [decide]}}");
     let body = event("e", "a", "");
     let decide = request("POST", "/v1/decide", &[("content-type", "application/json")], body.as_bytes());

@@ -305,7 +305,7 @@ fn old_decisions_go_in_whole_batches_and_their_numbers_do_not_come_again() {
         assert_eq!(problems(&store.verify(None, &[], &mut |_| {}).await.unwrap()), Vec::<String>::new());
         store.give(&[given(8)]).await.unwrap();
         let left = store.given(&GivenFilter::default(), 10).await.unwrap();
-        assert_eq!(left.iter().map(|g| g.number).collect::<Vec<_>>(), [8]);
+        assert_eq!(left.0.iter().map(|g| g.number).collect::<Vec<_>>(), [8]);
         store.close().await.unwrap();
         assert!(verified(&path, None, &[]).await.unwrap().holds());
         // What is put in where a batch has gone is found, and goes again.
@@ -354,7 +354,7 @@ fn given_decisions_of_an_earlier_release_are_sealed_when_the_log_is_taken_up() {
         let held = store.verify(None, &[], &mut |_| {}).await.unwrap();
         assert_eq!((problems(&held), held.held), (vec![], 3));
         store.give(&[given(7)]).await.unwrap();
-        assert_eq!(store.given(&GivenFilter::default(), 10).await.unwrap().last().unwrap().number, 3);
+        assert_eq!(store.given(&GivenFilter::default(), 10).await.unwrap().0.last().unwrap().number, 3);
         assert!(store.verify(None, &[], &mut |_| {}).await.unwrap().holds());
         store.close().await.unwrap();
     });
