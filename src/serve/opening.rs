@@ -162,6 +162,7 @@ pub(crate) fn carries(reload: &Reload) -> Carries {
     let of = |changed: ChangedRule| match changed {
         ChangedRule::Reset => Carry::Reset,
         ChangedRule::Keep => Carry::Keep,
+        ChangedRule::Backfill => Carry::Backfill,
     };
     let rules = reload.rules.iter().map(|(name, changed)| (name.clone(), of(*changed))).collect();
     Carries { rules, otherwise: of(reload.changed_rules) }

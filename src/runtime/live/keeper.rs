@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::backfill::{Backfilling, Source};
 use super::entry::{Entry, TOO_LARGE};
 use super::queue::{Popped, Queue};
-use super::replay::{Replay, Sources, backfill, recover};
+use super::replay::{Replay, Sources, recover};
 use super::status::{Phase, Recovered};
 use super::{ActivateError, Activated, Job, LiveError, LiveOptions, OnCommit, Shared};
 use crate::derive::not_derivable;
-use crate::eval::{Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt, SuccessionError};
+use crate::eval::{
+    Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt, SuccessionError, fates,
+};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
@@ -31,6 +34,9 @@ use crate::violation::Violation;
 
 /// How long nothing may come before what is due anyway is looked after.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The same while events wait for rules that take over.
+const AWAITED: Duration = Duration::from_millis(1);
 
 /// Records that are taken in before what else is due is looked after.
 const TURN_RECORDS: usize = 4_096;
@@ -163,7 +169,12 @@ pub(super) struct Keeper<'scope, 'env, 'a, 's> {
     syncs: Sender<(Syncing, Acks)>,
     synced: Receiver<Result<Synced, JournalError>>,
     syncing: bool,
+    /// Syncs of this kind that were begun, and that have come to an end.
+    syncs_begun: u64,
+    syncs_ended: u64,
     sync_began: Instant,
+    /// What the journal holds, on its way to the rules that take over next.
+    backfilling: Option<Backfilling>,
     /// The last moment that was told.
     clock: i64,
 }
@@ -230,7 +241,10 @@ where
             syncs,
             synced,
             syncing: false,
+            syncs_begun: 0,
+            syncs_ended: 0,
             sync_began: now(),
+            backfilling: None,
             clock: i64::MIN,
         };
         match keeper.begin_under(rules) {
@@ -268,28 +282,27 @@ where
         if let Err(why) = self.options.library.find(rules.bundle_hash()) {
             return Ok(Err(ActivateError::NotKept(why)));
         }
-        // What uses a text itself cannot be counted from a journal, which keeps none.
-        for rule in &rules.program().rules {
-            let carry = carries.rules.get(&rule.name).copied().unwrap_or(carries.otherwise);
-            if let Some(field) = not_derivable(rules.program(), rule).filter(|_| carry == Carry::Backfill) {
-                let why = format!("it uses the text of `{field}` itself, which the journal does not keep");
-                let rule = rule.name.clone();
-                return Ok(Err(SuccessionError::CannotBackfill { rule, why }.into()));
-            }
-        }
+        let carries = match derivable(&latest, &rules, carries.as_said(rules.program())) {
+            Ok(carries) => carries,
+            Err(error) => return Ok(Err(error.into())),
+        };
         let bundle = rules.bundle_hash().to_string();
-        let (at, fates) = match self.session.succeed(rules, carries) {
+        let (at, fates) = match self.session.succeed(rules, &carries) {
             Ok(succession) => succession,
             Err(error) => return Ok(Err(error.into())),
         };
-        let entry = Entry::rules(&bundle, Some(at.0), carries);
+        let entry = Entry::rules(&bundle, Some(at.0), &carries);
         self.write(&entry)?;
         self.pins.extend(pins);
         (self.unsynced, self.taken) = (true, self.taken + 1);
         self.look_at_rules();
-        self.shared.status(|s| s.changes += 1);
+        for (rule, fate) in fates.iter().filter(|(_, fate)| **fate != Fate::Unchanged) {
+            tracing::info!(rule, becomes = fate.word(), "a rule changes");
+        }
         tracing::info!(at_ns = at.0, "rules take over");
-        Ok(Ok(Activated { at, fates, same: false }))
+        let activated = Activated { at, fates, same: false };
+        self.shared.status(|s| (s.changes, s.last_change) = (s.changes + 1, Some(activated.clone())));
+        Ok(Ok(activated))
     }
 
     /// Says in the journal which rules were handed in last: a run over it may begin here.
@@ -317,10 +330,14 @@ where
     pub(super) fn work(&mut self) -> Result<(), LiveError> {
         let mut behind = false;
         loop {
-            let closed = self.take_turn(if behind { Duration::ZERO } else { self.patience() })?;
+            // Nothing is to be made up for until rules that take over have what they wait for.
+            let waits = self.session.evaluator().awaits_backfill().is_some();
+            let patience = self.patience().min(if waits { AWAITED } else { PATIENCE });
+            let closed = self.take_turn(if behind && !waits { Duration::ZERO } else { patience })?;
             self.sync_group()?;
             self.note_synced()?;
             behind = self.commit_where_due()?;
+            self.backfill()?;
             self.publish();
             if closed {
                 return self.finish();
@@ -340,6 +357,10 @@ where
     }
 
     fn patience(&self) -> Duration {
+        match &self.backfilling {
+            Some(backfilling) if backfilling.is_busy() => return Duration::ZERO,
+            _ => {}
+        }
         if self.unsynced && !self.syncing { self.sync_wait() } else { PATIENCE }
     }
 
@@ -359,14 +380,14 @@ where
                     self.taken += records.len() as u64;
                     for record in records {
                         self.take_record(record, &source)?;
-                        self.backfill_where_due()?;
+                        self.session.defer();
                     }
                     self.acks.push(Ack::Records(ack));
                     self.unsynced = true;
                 }
                 Popped::Job(Job::Advance(now)) => {
                     self.advance(now)?;
-                    self.backfill_where_due()?;
+                    self.session.defer();
                 }
                 Popped::Job(Job::Activate { rules, pins, carries, tell }) => {
                     match self.activate(rules, pins, &carries)? {
@@ -420,23 +441,61 @@ where
         Ok(())
     }
 
-    /// Counts what the journal holds for rules that take over now. Events wait meanwhile.
-    fn backfill_where_due(&mut self) -> Result<(), LiveError> {
-        let Some(at) = self.session.evaluator().awaits_backfill() else { return Ok(()) };
-        let synced = match self.journal.begin_sync()?.wait() {
-            Ok(synced) => synced,
-            Err(error) => return Err(self.with_cause(error).into()),
-        };
-        self.note_position(synced);
-        let started = now();
-        let (library, given) = (&self.options.library, &self.given);
-        let mut rules_of = |bundle: &str| match given.bundle_hash() == bundle {
-            true => Ok(Arc::clone(given)),
-            false => library.find(bundle).map_err(LiveError::Rules),
-        };
-        backfill(&mut self.session, &self.options.journal, &mut rules_of)?;
-        tracing::info!(at_ns = at.0, took_ms = started.elapsed().as_millis() as u64, "backfilled");
+    /// Goes on with what the journal holds for the rules that take over next.
+    fn backfill(&mut self) -> Result<(), LiveError> {
+        if self.backfilling.is_none() && self.session.evaluator().wants_backfill() {
+            let (dir, library) = (self.options.journal.clone(), &*self.options.library);
+            let source = Source { dir, library, given: Arc::clone(&self.given) };
+            let sync = self.next_sync();
+            self.backfilling = Backfilling::begin(self.scope, &mut self.session, source, sync)?;
+        }
+        let is_awaited = self.session.evaluator().awaits_backfill().is_some();
+        let Some(mut backfilling) = self.backfilling.take() else { return Ok(()) };
+        if is_awaited && backfilling.await_it() || backfilling.follows() {
+            backfilling.sync = Some(self.next_sync());
+        }
+        if backfilling.count(&mut self.session, false)? {
+            self.end_backfill(backfilling);
+        } else {
+            self.backfilling = Some(backfilling);
+        }
         Ok(())
+    }
+
+    /// The number of the next sync, which begins as soon as it may.
+    fn next_sync(&mut self) -> u64 {
+        self.unsynced = true;
+        self.syncs_begun + 1
+    }
+
+    /// Counts all that is left for rules whose time has come.
+    fn backfill_at_once(&mut self) -> Result<(), LiveError> {
+        while self.session.evaluator().awaits_backfill().is_some() {
+            self.backfill()?;
+            let Some(mut backfilling) = self.backfilling.take() else { continue };
+            let synced = match self.journal.begin_sync()?.wait() {
+                Ok(synced) => synced,
+                Err(error) => return Err(self.with_cause(error).into()),
+            };
+            let position = synced.position();
+            self.note_position(synced);
+            backfilling.tell(&position);
+            backfilling.count(&mut self.session, true)?;
+            self.end_backfill(backfilling);
+        }
+        Ok(())
+    }
+
+    fn end_backfill(&mut self, backfilling: Backfilling) {
+        let done = backfilling.end(&mut self.session);
+        tracing::info!(
+            records = done.records,
+            took_ms = done.took.as_millis() as u64,
+            waited_ms = done.waited.as_millis() as u64,
+            pause_ms = done.pause_max.as_millis() as u64,
+            "backfilled"
+        );
+        self.shared.status(|s| (s.backfills, s.backfilled) = (s.backfills + 1, done));
     }
 
     fn refuse(&mut self, rejected: Rejected) -> Result<(), LiveError> {
@@ -483,6 +542,7 @@ where
         }
         let syncing = self.journal.begin_sync()?;
         self.sync_began = now();
+        self.syncs_begun += 1;
         (self.unsynced, self.syncing) = (false, true);
         let stopped = || LiveError::Thread("the thread that syncs has stopped".to_string());
         self.syncs.send((syncing, take(&mut self.acks))).map_err(|_| stopped())
@@ -491,8 +551,15 @@ where
     fn note_synced(&mut self) -> Result<(), LiveError> {
         while let Ok(synced) = self.synced.try_recv() {
             self.syncing = false;
+            self.syncs_ended += 1;
             match synced {
-                Ok(synced) => self.note_position(synced),
+                Ok(synced) => {
+                    let position = synced.position();
+                    self.note_position(synced);
+                    if let Some(backfilling) = &mut self.backfilling {
+                        backfilling.note_synced(self.syncs_ended, &position);
+                    }
+                }
                 Err(error) => return Err(self.with_cause(error).into()),
             }
         }
@@ -535,7 +602,9 @@ where
         let (started, mut behind) = (now(), true);
         while behind && started.elapsed() < CATCH_UP {
             behind = self.session.catch_up(CATCH_UP_EVENTS);
-            self.backfill_where_due()?;
+            if self.session.evaluator().awaits_backfill().is_some() {
+                break;
+            }
         }
         let due = self.checkpoints.due(take(&mut self.taken)) || self.retry_at.is_some();
         let may = self.under_way.is_none() && !behind && self.retry_at.is_none_or(|at| at <= now());
@@ -636,7 +705,8 @@ where
         let Some(synced) = due.synced.take() else { return Ok(()) };
         let committed = synced.position();
         self.note_position(synced);
-        if let Some(watermark) = due.watermark {
+        // What is being read is not dropped.
+        if let Some(watermark) = due.watermark.filter(|_| self.backfilling.is_none()) {
             self.journal.drop_before(watermark, self.journal_keep, &committed)?;
         }
         Ok(())
@@ -652,6 +722,7 @@ where
         self.shared.status(|s| {
             s.held_back_bytes = held_back;
             s.findings_waiting = waiting;
+            s.backfilling = self.backfilling.is_some();
             s.changes_waiting = changes_waiting;
             s.books = books;
             s.watermark = watermark;
@@ -661,8 +732,9 @@ where
     /// The last sync and the last commit.
     fn finish(&mut self) -> Result<(), LiveError> {
         self.wait()?;
+        self.session.defer();
         while self.session.catch_up(usize::MAX) {
-            self.backfill_where_due()?;
+            self.backfill_at_once()?;
         }
         if !self.acks.is_empty() || self.unsynced {
             let synced = match self.journal.begin_sync()?.wait() {
@@ -683,6 +755,25 @@ where
         self.shared.status(|s| why = s.last_error.clone().unwrap_or_default());
         if failed { Err(LiveError::NotCommitted(why)) } else { Ok(()) }
     }
+}
+
+/// What becomes of changed rules, where those are not to be backfilled of which all are said to be and which use a text itself: the
+/// journal keeps none.
+///
+/// # Errors
+/// Where that is said of one by name.
+fn derivable(old: &RuleSet, new: &RuleSet, mut carries: Carries) -> Result<Carries, SuccessionError> {
+    let fates = fates(old, new, &carries)?;
+    for rule in new.program().rules.iter().filter(|rule| fates.get(&rule.name) == Some(&Fate::Backfilled)) {
+        let Some(field) = not_derivable(new.program(), rule) else { continue };
+        let (rule, why) = (rule.name.clone(), format!("it uses the text of `{field}` itself, which the journal does not keep"));
+        if carries.rules.contains_key(&rule) {
+            return Err(SuccessionError::CannotBackfill { rule, why });
+        }
+        tracing::info!(rule, why, "cannot be backfilled");
+        carries.rules.insert(rule, Carry::Reset);
+    }
+    Ok(carries)
 }
 
 /// What a session begins with.

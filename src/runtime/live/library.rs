@@ -93,20 +93,30 @@ impl KeptPacks {
     }
 }
 
-impl Library for KeptPacks {
-    fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String> {
+impl KeptPacks {
+    /// The whole pack of a bundle hash, with its texts.
+    ///
+    /// # Errors
+    /// A text that says why it cannot be had.
+    pub fn pack(&self, bundle: &str) -> Result<Pack, String> {
         let place = self.dir.join(bundle);
         if !place.is_dir() {
             return Err(format!("the rules `{}` are not kept in `{}`", short(bundle), self.dir.display()));
         }
         let pack = load_kept(&place, self.key).map_err(|e| e.to_string())?;
-        match pack.rules {
-            Some(rules) if rules.bundle_hash() == bundle => Ok(rules),
+        match &pack.rules {
+            Some(rules) if rules.bundle_hash() == bundle => Ok(pack),
             _ => Err(format!(
                 "the rules in `{}` are not what was kept there, or the key of fingerprints is another",
                 place.display()
             )),
         }
+    }
+}
+
+impl Library for KeptPacks {
+    fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String> {
+        self.pack(bundle)?.rules.ok_or_else(|| format!("the rules `{}` cannot be used", short(bundle)))
     }
 }
 

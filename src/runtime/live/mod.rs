@@ -8,10 +8,12 @@
 //!
 //! Time comes in with the records, and from the caller by [`Live::advance`]; what is found does not depend on any clock.
 
+mod backfill;
 mod entry;
 mod keeper;
 mod library;
 mod queue;
+mod recall;
 mod replay;
 mod status;
 
@@ -26,8 +28,9 @@ use tokio::sync::oneshot;
 
 pub use entry::{TOO_LARGE, is_entry};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
+pub use recall::{Recollection, recollect};
 pub use replay::{Replayed, replay};
-pub use status::{Phase, Recovered, Status};
+pub use status::{Backfilled, Phase, Recovered, Status};
 
 use self::queue::{Bounds, Queue};
 use super::checkpoint::CheckpointOptions;
