@@ -228,6 +228,15 @@ impl TestNames {
         TestNames(writers.into_iter().map(|writer| Names::between(writer, reader)).collect())
     }
 
+    /// What is known of the texts of an event by other names.
+    fn told(&self, recalled: &Recalled) -> Option<Told> {
+        let (kept, names) = (recalled.kept_back.as_ref()?, self.0.get(recalled.writer)?);
+        let own = |test: &u32| names.names.get(*test as usize).copied().flatten();
+        let tests = kept.tests.iter().filter_map(own).collect();
+        let unknown = Arc::clone(&names.unknown);
+        Some(Told { texts: kept.texts.clone(), wordings: kept.wordings.clone(), tests, unknown })
+    }
+
     /// Whether the journal tells of every test that the reader has.
     pub fn are_complete(&self) -> bool {
         self.0.iter().all(|names| names.unknown.is_empty())
@@ -279,13 +288,9 @@ impl Evaluator {
     }
 
     fn tell(&mut self, generation: usize, recalled: &Recalled, names: &TestNames) {
-        let Some(kept) = &recalled.kept_back else { return };
-        let Some(names) = names.0.get(recalled.writer) else { return };
-        let own = |test: &u32| names.names.get(*test as usize).copied().flatten();
-        let tests = kept.tests.iter().filter_map(own).collect();
-        let unknown = Arc::clone(&names.unknown);
-        let (texts, wordings) = (kept.texts.clone(), kept.wordings.clone());
-        self.router_of(generation).told = Some(Told { texts, wordings, tests, unknown });
+        if let Some(told) = names.told(recalled) {
+            self.router_of(generation).told = Some(told);
+        }
     }
 
     fn untell(&mut self) {
@@ -299,6 +304,18 @@ impl Evaluator {
             Some(router) => untell(router),
             None => untell(&mut self.router),
         }
+    }
+}
+
+impl Router {
+    /// Routes events from here on by what a journal tells of the texts of one, until [`Router::untell`].
+    pub(crate) fn tell(&mut self, recalled: &Recalled, names: &TestNames) {
+        self.told = names.told(recalled);
+    }
+
+    /// What was told holds no more.
+    pub(crate) fn untell(&mut self) {
+        untell(self);
     }
 }
 

@@ -296,6 +296,12 @@ impl Evaluator {
         self.next.back().map_or(&self.rules, |s| &s.rules)
     }
 
+    /// The rules in force and those that wait for their time, by their bundle hashes, each with the event time from which it is.
+    pub fn generations(&self) -> Vec<(Timestamp, String)> {
+        let waiting = self.next.iter().map(|s| (Timestamp(s.at), s.rules.bundle_hash().to_string()));
+        [(Timestamp::MIN, self.rules.bundle_hash().to_string())].into_iter().chain(waiting).collect()
+    }
+
     /// How it reads the stream.
     pub fn options(&self) -> &EvalOptions {
         &self.options
@@ -658,6 +664,7 @@ impl Backfill {
         if ts.0 < self.until {
             self.evaluator.observe_recalled(recalled, names, origin);
         } else {
+            self.evaluator.heed(&recalled.event);
             self.advance(ts.saturating_sub(self.evaluator.options.lateness));
         }
     }

@@ -94,7 +94,7 @@ impl Engine {
             }
             decisions.push(Decided { decision, is_lost: false });
         }
-        self.live.submit(events, DECIDE, now).map_err(unready)?;
+        self.live.submit_unwaited(events, DECIDE, now).map_err(unready)?;
         for (at, given) in said {
             if self.inbox.give(given).is_err()
                 && let Some(decided) = decisions.get_mut(at)

@@ -84,11 +84,10 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
         groups_max: usize::try_from(stream.gate_groups).unwrap_or(usize::MAX),
         ..GateOptions::default()
     };
-    let gate = saved::read(&db, &journal, &rules, gate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let writer = runtime.block_on(Store::open(&db, Access::Review))?;
     let table = runtime.block_on(writer.action_table(Options::default()))?;
-    gate.enforce(|t| *t = table);
+    let gate = saved::read(&db, &rules, gate, saved::Sources { journal: &journal, library: &kept, table });
     let alerts = Alerts::start(channels, Arc::new(clock::now))?;
     let recent = Filter {
         opened_from: Some(clock::now().saturating_sub(recover::RECENT)),
@@ -136,8 +135,8 @@ pub(crate) fn close(app: &App, opened: Opened) -> Result<(), ServeError> {
 
 /// Writes down what decisions are given from; a failure is told, and costs what was counted since the last time.
 pub(crate) fn save_gate(engine: &Engine) {
-    let position = engine.live.status().journal;
-    if let Err(e) = saved::write(&engine.db, &engine.gate, &position) {
+    let status = engine.live.status();
+    if let Err(e) = saved::write(&engine.db, &engine.gate, &status.journal, &status.written) {
         tracing::warn!(error = %e, "what decisions are given from could not be written down");
     }
 }

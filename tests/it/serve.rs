@@ -11,6 +11,8 @@ mod client;
 mod config;
 /// Decisions.
 mod decide;
+/// Disks that are full, and a log that is locked.
+mod disk;
 /// Records in all forms.
 mod ingest;
 /// Beginning and end.

@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 
 use super::backfill::{Backfilling, Source};
 use super::entry::{Entry, TOO_LARGE};
-use super::queue::{Popped, Queue};
+use super::queue::{Intake, Popped, Queue};
 use super::replay::{Replay, Sources, recover};
 use super::status::{Phase, Recovered};
 use super::{ActivateError, Activated, Job, LiveError, LiveOptions, OnCommit, Shared};
 use crate::derive::not_derivable;
 use crate::eval::{
-    Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt, SuccessionError, fates,
+    Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, SUCCESSORS_MAX, Salt, SuccessionError, fates,
 };
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
@@ -77,7 +77,7 @@ pub(super) fn work(
                         // Nobody waits for it where the caller has gone.
                         let _ = opened.send(());
                     }
-                    shared.queue.pause(false);
+                    shared.queue.take_in(Intake::All);
                     let result = keeper.work();
                     (keeper.end(), result)
                 }
@@ -85,7 +85,7 @@ pub(super) fn work(
             outputs = back;
             let Err(error) = result else { return Ok(()) };
             tracing::error!(%error, "the session goes on from its journal");
-            shared.queue.pause(true);
+            shared.queue.take_in(Intake::Unwaited);
             shared.status(|s| {
                 s.phase = Phase::Failed;
                 s.last_error = Some(error.to_string());
@@ -113,19 +113,30 @@ pub(super) struct Outputs<'a> {
 /// Who waits for a sync.
 pub(super) enum Ack {
     Records(oneshot::Sender<()>),
+    /// Records that nobody waits for, with their room in the queue.
+    Unwaited(Vec<Result<UsageEvent<'static>, Reject>>, Arc<str>, usize),
     Activated(oneshot::Sender<Result<Activated, ActivateError>>, Activated),
 }
 
 impl Ack {
     /// Tells that it is safe. Whoever does not wait does not mind.
-    fn tell(self) {
+    fn tell(self, queue: &Queue<Job>) {
         match self {
             Ack::Records(tell) => {
                 let _ = tell.send(());
             }
+            Ack::Unwaited(records, _, bytes) => queue.release(records.len(), bytes),
             Ack::Activated(tell, activated) => {
                 let _ = tell.send(Ok(activated));
             }
+        }
+    }
+
+    /// It is not safe: what nobody waits for is handed in again, all others are told by what is dropped.
+    fn give_back(self, queue: &Queue<Job>) {
+        if let Ack::Unwaited(records, source, bytes) = self {
+            let n = records.len();
+            queue.put_back(Job::Records { records, source, ack: None }, n, bytes);
         }
     }
 }
@@ -169,6 +180,8 @@ pub(super) struct Keeper<'scope, 'env, 'a, 's> {
     syncs: Sender<(Syncing, Acks)>,
     synced: Receiver<Result<Synced, JournalError>>,
     syncing: bool,
+    /// Whose record comes next behind the sync under way.
+    sync_source: Option<String>,
     /// Syncs of this kind that were begun, and that have come to an end.
     syncs_begun: u64,
     syncs_ended: u64,
@@ -205,11 +218,13 @@ where
         }
         let mut checkpoints = Checkpoints::new(options.checkpoint);
         checkpoints.due(recovered.records);
+        let generations = session.evaluator().generations().into_iter().map(|(at, bundle)| (at.0, bundle)).collect();
         shared.status(|s| {
             s.phase = Phase::Running;
             s.recovered = recovered;
             s.last_error = None;
             s.changes += changes;
+            s.written.rules = generations;
             s.books = session.books();
             s.watermark = session.watermark();
         });
@@ -241,6 +256,7 @@ where
             syncs,
             synced,
             syncing: false,
+            sync_source: None,
             syncs_begun: 0,
             syncs_ended: 0,
             sync_began: now(),
@@ -301,7 +317,12 @@ where
         }
         tracing::info!(at_ns = at.0, "rules take over");
         let activated = Activated { at, fates, same: false };
-        self.shared.status(|s| (s.changes, s.last_change) = (s.changes + 1, Some(activated.clone())));
+        self.shared.status(|s| {
+            (s.changes, s.last_change) = (s.changes + 1, Some(activated.clone()));
+            s.written.rules.push((at.0, bundle));
+            let old = s.written.rules.len().saturating_sub(SUCCESSORS_MAX + 1);
+            s.written.rules.drain(..old);
+        });
         Ok(Ok(activated))
     }
 
@@ -347,6 +368,7 @@ where
 
     /// Gives the log back. What was not synced is lost, and its receipts say so.
     pub(super) fn end(mut self) -> Option<Outputs<'a>> {
+        take(&mut self.acks).into_iter().rev().for_each(|ack| ack.give_back(&self.shared.queue));
         if let Some(mut under_way) = self.under_way.take() {
             if let Some(frozen) = under_way.state(Duration::MAX) {
                 self.session.thaw(frozen);
@@ -375,21 +397,33 @@ where
         let mut n = 0;
         while n < TURN_RECORDS {
             match self.shared.queue.pop(patience) {
-                Popped::Job(Job::Records { records, source, ack }) => {
+                Popped::Job(Job::Records { records, source, ack }, held, bytes) => {
                     n += records.len();
                     self.taken += records.len() as u64;
-                    for record in records {
-                        self.take_record(record, &source)?;
+                    self.unsynced = true;
+                    let mut taken = Ok(());
+                    for record in &records {
+                        taken = self.take_record(record, &source);
+                        if taken.is_err() {
+                            break;
+                        }
                         self.session.defer();
                     }
-                    self.acks.push(Ack::Records(ack));
-                    self.unsynced = true;
+                    self.acks.push(match ack {
+                        Some(ack) => {
+                            self.shared.queue.release(held, bytes);
+                            Ack::Records(ack)
+                        }
+                        // Room is held by what waits to be safe, so that it is bounded with what waits to be taken in.
+                        None => Ack::Unwaited(records, Arc::clone(&source), bytes),
+                    });
+                    taken?;
                 }
-                Popped::Job(Job::Advance(now)) => {
+                Popped::Job(Job::Advance(now), ..) => {
                     self.advance(now)?;
                     self.session.defer();
                 }
-                Popped::Job(Job::Activate { rules, pins, carries, tell }) => {
+                Popped::Job(Job::Activate { rules, pins, carries, tell }, ..) => {
                     match self.activate(rules, pins, &carries)? {
                         Ok(activated) => {
                             self.acks.push(Ack::Activated(tell, activated));
@@ -409,15 +443,15 @@ where
         Ok(false)
     }
 
-    fn take_record(&mut self, record: Result<UsageEvent<'static>, Reject>, source: &Arc<str>) -> Result<(), LiveError> {
+    fn take_record(&mut self, record: &Result<UsageEvent<'static>, Reject>, source: &Arc<str>) -> Result<(), LiveError> {
         let origin = self.sources.next(&mut self.session, source);
         self.tell_origin(source, origin)?;
         let event = match record {
             Ok(event) => event,
-            Err(reject) => return self.refuse(Rejected::unread(source, origin.line, &reject)),
+            Err(reject) => return self.refuse(Rejected::unread(source, origin.line, reject)),
         };
         self.routed.clear();
-        route(&mut self.routers, self.session.evaluator(), &event, &self.salt, &mut self.routed);
+        route(&mut self.routers, self.session.evaluator(), event, &self.salt, &mut self.routed);
         let bytes = self.routed.projection(0).len();
         if bytes > RECORD_BYTES_MAX {
             let detail = format!(
@@ -478,6 +512,7 @@ where
                 Err(error) => return Err(self.with_cause(error).into()),
             };
             let position = synced.position();
+            self.told = None;
             self.note_position(synced);
             backfilling.tell(&position);
             backfilling.count(&mut self.session, true)?;
@@ -542,6 +577,7 @@ where
         }
         let syncing = self.journal.begin_sync()?;
         self.sync_began = now();
+        self.sync_source = self.told.as_ref().map(|(source, _)| source.to_string());
         self.syncs_begun += 1;
         (self.unsynced, self.syncing) = (false, true);
         let stopped = || LiveError::Thread("the thread that syncs has stopped".to_string());
@@ -555,7 +591,8 @@ where
             match synced {
                 Ok(synced) => {
                     let position = synced.position();
-                    self.note_position(synced);
+                    let source = self.sync_source.take();
+                    self.note_position_of(synced, source);
                     if let Some(backfilling) = &mut self.backfilling {
                         backfilling.note_synced(self.syncs_ended, &position);
                     }
@@ -566,7 +603,12 @@ where
         Ok(())
     }
 
+    /// Notes how far the journal is safe. Behind it the journal says whose records they are.
     fn note_position(&mut self, synced: Synced) {
+        self.note_position_of(synced, None);
+    }
+
+    fn note_position_of(&mut self, synced: Synced, source: Option<String>) {
         let position = synced.position();
         self.journal.end_sync(synced);
         self.shared.status(|s| {
@@ -574,6 +616,7 @@ where
             s.synced_at = Some(now());
             if position.n_records >= s.journal.n_records {
                 s.journal = position;
+                s.written.source = source;
             }
         });
     }
@@ -716,7 +759,8 @@ where
         let held_back = self.session.held_back();
         let waiting = self.pending.len();
         // While the log cannot be written, findings wait; beyond the bound nothing more is taken in.
-        self.shared.queue.pause(waiting > self.options.findings_waiting);
+        let too_many = waiting > self.options.findings_waiting;
+        self.shared.queue.take_in(if too_many { Intake::Nothing } else { Intake::All });
         let (books, watermark) = (self.session.books(), self.session.watermark());
         let changes_waiting = self.session.evaluator().successors();
         self.shared.status(|s| {
@@ -743,7 +787,7 @@ where
             };
             self.note_position(synced);
             self.unsynced = false;
-            take(&mut self.acks).into_iter().for_each(Ack::tell);
+            take(&mut self.acks).into_iter().for_each(|ack| ack.tell(&self.shared.queue));
         }
         if !self.checkpoints.hold_all() || self.taken > 0 || self.retry_at.is_some() {
             self.checkpoint()?;
@@ -848,7 +892,9 @@ fn acknowledge(queue: &Queue<Job>, syncs: &Receiver<(Syncing, Acks)>, tell: &Sen
     while let Ok((syncing, acks)) = syncs.recv() {
         let synced = syncing.wait();
         if synced.is_ok() {
-            acks.into_iter().for_each(Ack::tell);
+            acks.into_iter().for_each(|ack| ack.tell(queue));
+        } else {
+            acks.into_iter().rev().for_each(|ack| ack.give_back(queue));
         }
         if tell.send(synced).is_err() {
             return;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::LiveError;
 use super::entry::{Entry, Read, read};
 use super::library::Library;
+use super::status::Written;
 use crate::eval::{Carries, Fate, Recalled, fates};
 use crate::hir::rule_hash;
 use crate::journal::{self, Position};
@@ -108,4 +109,47 @@ pub fn recollect(
     // The rules stand at the beginning of each segment, a few records in at most.
     out.events.splice(0..0, unruled);
     Ok(out)
+}
+
+/// Tells each event that a journal holds behind a position: its source, and the rules that wrote it down, where that is known.
+/// How many there were.
+///
+/// # Errors
+/// Where the journal cannot be read.
+pub fn retell(
+    dir: &Path,
+    from: &Position,
+    written: Written,
+    library: &dyn Library,
+    lateness: Duration,
+    tell: &mut dyn FnMut(&Recalled, &str, Option<&Arc<RuleSet>>),
+) -> Result<u64, LiveError> {
+    let Written { source, rules } = written;
+    let mut source = source.unwrap_or_default();
+    // Rules that are not kept are as good as none: of texts nothing is known then.
+    let mut writers: Vec<(i64, Option<Arc<RuleSet>>)> =
+        rules.iter().map(|(at, bundle)| (*at, library.find(bundle).ok())).collect();
+    let (mut watermark, mut n) = (i64::MIN, 0);
+    let mut tail = journal::tail(dir, from)?;
+    while let Some(projection) = tail.next_record()? {
+        match read(&projection.record).map_err(LiveError::Replay)? {
+            Read::Event(recalled) => {
+                let ts = recalled.event.ts().0;
+                let in_force = ts.max(watermark);
+                watermark = watermark.max(ts.saturating_sub(lateness.0));
+                let writer = writers.iter().rev().find(|(at, _)| *at <= in_force).and_then(|(_, rules)| rules.as_ref());
+                tell(&recalled, &source, writer);
+                n += 1;
+            }
+            Read::Entry(Entry::From { source: from, .. }) => source = from,
+            Read::Entry(Entry::Advance { watermark: to }) => watermark = watermark.max(to),
+            Read::Entry(Entry::Rules { bundle, at, .. }) => {
+                if let Some(at) = at.or_else(|| writers.is_empty().then_some(i64::MIN)) {
+                    writers.push((at, library.find(&bundle).ok()));
+                }
+            }
+            Read::Entry(_) => {}
+        }
+    }
+    Ok(n)
 }

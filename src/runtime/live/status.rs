@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::Activated;
 use crate::journal::Position;
 use crate::runtime::RunBooks;
@@ -48,6 +50,8 @@ pub struct Status {
     pub books: RunBooks,
     /// Up to where the journal is safe.
     pub journal: Position,
+    /// What is needed to read on from there.
+    pub written: Written,
     /// When that was last moved, and how often.
     pub synced_at: Option<Instant>,
     /// How often.
@@ -94,6 +98,15 @@ pub struct Recovered {
     pub records: u64,
     /// Bytes behind them that were no whole frame: nobody was told that they were safe.
     pub cut_bytes: u64,
+}
+
+/// Whose records stand behind a position of the journal, and who wrote them: as far as it does not say so itself there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Written {
+    /// The source of the next record.
+    pub source: Option<String>,
+    /// Rule sets by their hashes, each with the event time (nanoseconds since 1970) from which it was in force.
+    pub rules: Vec<(i64, String)>,
 }
 
 /// What a backfill took.

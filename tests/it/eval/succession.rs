@@ -319,17 +319,17 @@ impl Counting {
 }
 
 /// The rules change in the course of events and count what was journaled: sometimes at once when their time has come, sometimes
-/// long before, sometimes while events wait for them.
+/// long before, sometimes while events wait for them. Whether they took over.
 fn backfilled(
     setting: &Setting,
     (old, new): (&Arc<RuleSet>, &Arc<RuleSet>),
     events: &[UsageEvent<'static>],
     course: &Course,
     carries: &Carries,
-) -> BTreeMap<String, Violation> {
+) -> (BTreeMap<String, Violation>, bool) {
     let mut evaluator = Evaluator::new(Arc::clone(old), setting.options.clone());
     let (mut journal, mut counting, mut frozen) = (Vec::new(), None::<Counting>, None);
-    let mut found = Found::default();
+    let (mut found, mut reached) = (Found::default(), Timestamp::MIN);
     let begin = |e: &mut Evaluator| e.begin_backfill().map(|backfill| Counting { backfill, n: 0 });
     let end = |e: &mut Evaluator, counting: &mut Option<Counting>, journal: &[Journaled]| {
         let known = counting.take();
@@ -345,6 +345,9 @@ fn backfilled(
         }
         let by = Arc::clone(evaluator.rules_at(event.ts()));
         let outcome = evaluator.observe(event, Origin { input: 0, line: at as u64 });
+        if outcome == Outcome::Evaluated {
+            reached = reached.max(event.ts());
+        }
         if let Outcome::Evaluated | Outcome::Late = outcome {
             let mut bytes = Vec::new();
             evaluator.project(event, &Salt([7; 32]), &mut bytes);
@@ -385,14 +388,15 @@ fn backfilled(
         evaluator.thaw(state);
     }
     evaluator.catch_up(usize::MAX);
-    evaluator.advance(events.iter().map(UsageEvent::ts).max().unwrap());
+    evaluator.advance(reached);
     while evaluator.awaits_backfill().is_some() {
         end(&mut evaluator, &mut counting, &journal);
     }
     evaluator.catch_up(usize::MAX);
+    let is_over = course.at < events.len() && evaluator.successors() == 0;
     evaluator.finish();
     found.take(&mut evaluator);
-    found.into_violations()
+    (found.into_violations(), is_over)
 }
 
 proptest! {
@@ -420,7 +424,7 @@ proptest! {
         }
         let fates = fates(&old, &new, &carries).unwrap();
         let events = events(&numbers, &setting);
-        let found = backfilled(&setting, (&old, &new), &events, &course, &carries);
+        let (found, is_over) = backfilled(&setting, (&old, &new), &events, &course, &carries);
         let throughout = |rules: &Arc<RuleSet>| {
             play(Evaluator::new(Arc::clone(rules), setting.options.clone()), &events, |_, e| e, |_, e, _| e)
         };
@@ -430,7 +434,7 @@ proptest! {
         let hashes: BTreeSet<String> = after.rules.iter().map(|r| fineprint::hir::rule_hash(&after, r)).collect();
         let own: BTreeMap<String, Violation> =
             found.iter().filter(|(_, v)| hashes.contains(&v.rule_hash)).map(|(id, v)| (id.clone(), v.clone())).collect();
-        if course.at < events.len()
+        if is_over
             && let Some(difference) =
                 violations_differ(&of(&throughout(&new), &with(Fate::Backfilled)), &of(&own, &with(Fate::Backfilled)))
         {
