@@ -9,7 +9,7 @@ use super::{
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::Kind;
-use crate::hir::{self, ClauseRef, Confidence, Expr, ExprKind, LinkId, Mode, Rule, Severity, Shape, Windowed};
+use crate::hir::{self, Changed, ClauseRef, Confidence, Expr, ExprKind, LinkId, Mode, Rule, Severity, Shape, Windowed};
 use crate::syntax::ast::{self, OnWhat};
 use crate::value::Type;
 
@@ -320,6 +320,7 @@ pub(super) fn lower(cx: &mut Checker<'_>, rule: &ast::Rule, what: &str) -> Optio
     let severity = word(cx, rule.severity.as_ref(), "severity", Severity::ALL, Severity::word);
     let confidence = word(cx, rule.confidence.as_ref(), "confidence", Confidence::ALL, Confidence::word);
     let mode = word(cx, rule.mode.as_ref(), "mode", Mode::ALL, Mode::word);
+    let changed = word(cx, rule.changed.as_ref(), "fate of a changed rule", Changed::ALL, Changed::word);
 
     let steps = sequence::of(rule);
     let windowed = rule.over.is_some() && steps.is_none();
@@ -445,6 +446,7 @@ pub(super) fn lower(cx: &mut Checker<'_>, rule: &ast::Rule, what: &str) -> Optio
         cooldown: rule.cooldown.as_ref().map(|d| d.value),
         budget: rule.budget.as_ref().map(|n| n.value),
         rollout,
+        changed: changed?,
         because: text?,
         mistaken_for: rule.mistaken_for.iter().map(|t| t.value.clone()).collect(),
         limit: None,

@@ -42,7 +42,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let (told, text) = if let Some([rule, account]) = self.why_not.as_deref() {
-            let Some(mut source) = self.from.read(self.db.as_deref())? else { return Ok(Exit::RuleError) };
+            let Some(mut source) = self.from.read(self.db.as_deref(), None)? else { return Ok(Exit::RuleError) };
             let from = source.from;
             let why = self.from.case(&mut source, rule)?.why_not(account)?;
             (why_not::why_not_json(rule, account, &why, from), why_not::why_not_text(rule, account, &why, from))
@@ -53,7 +53,8 @@ impl Explain {
             match self.from.is_given() {
                 false => (json!({ "record": record, "prose": prose }), prose),
                 true => {
-                    let Some(mut source) = self.from.read(Some(db))? else { return Ok(Exit::RuleError) };
+                    let of = Some((row.rule.as_str(), row.rule_hash.as_str()));
+                    let Some(mut source) = self.from.read(Some(db), of)? else { return Ok(Exit::RuleError) };
                     let from = source.from;
                     let derived = derived::derive(&self.from.case(&mut source, &row.rule)?, &record, from)?;
                     let text = format!("{prose}\n{}", derived.text());

@@ -34,7 +34,9 @@ use crate::violation::{Status, Violation};
 
 /// One rule with the events that its run took in.
 pub struct Case<'a> {
-    writer: &'a RuleSet,
+    rules: &'a RuleSet,
+    /// The rule sets that wrote the events down.
+    writers: Vec<&'a RuleSet>,
     sources: &'a SourceMap,
     rule: &'a Rule,
     /// Taken in and not displaced since, in order of (time, id).
@@ -87,10 +89,25 @@ impl<'a> Case<'a> {
         events: Vec<Recalled>,
         lateness: Duration,
     ) -> Result<Case<'a>, DeriveError> {
-        let known = writer.program().rules.iter().find(|r| r.name == rule);
+        Case::among(writer, vec![writer], sources, rule, events, lateness)
+    }
+
+    /// The same over a journal that several rule sets wrote ([`Recalled::writer`]); the rule is one of `rules`.
+    ///
+    /// # Errors
+    /// Where there is no such rule.
+    pub fn among(
+        rules: &'a RuleSet,
+        writers: Vec<&'a RuleSet>,
+        sources: &'a SourceMap,
+        rule: &str,
+        events: Vec<Recalled>,
+        lateness: Duration,
+    ) -> Result<Case<'a>, DeriveError> {
+        let known = rules.program().rules.iter().find(|r| r.name == rule);
         let rule = known.ok_or_else(|| DeriveError::NoRule(rule.to_string()))?;
-        let alone = variant::alone(writer, vec![rule.clone()])?;
-        let names = TestNames::between(writer, &alone);
+        let alone = variant::alone(rules, vec![rule.clone()])?;
+        let names = TestNames::among(writers.iter().copied(), &alone);
         let mut evaluator = Evaluator::new(Arc::new(alone), EvalOptions { lateness, ..EvalOptions::default() });
         let (mut outcomes, mut looked_at) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
         let everything = rule.asks_memory() || matches!(rule.shape, Shape::Sequence(_));
@@ -116,7 +133,7 @@ impl<'a> Case<'a> {
         taken.sort_by(|(a, _), (b, _)| (a.event.ts(), a.event.id()).cmp(&(b.event.ts(), b.event.id())));
         let (events, looked_at): (Vec<_>, Vec<bool>) = taken.into_iter().unzip();
         let fed = if reach::is_fed_all(rule) { vec![true; looked_at.len()] } else { looked_at.clone() };
-        Ok(Case { writer, sources, rule, events, looked_at, fed, n_late, horizon, found, found_at_end })
+        Ok(Case { rules, writers, sources, rule, events, looked_at, fed, n_late, horizon, found, found_at_end })
     }
 
     /// The rule.
@@ -141,8 +158,8 @@ impl<'a> Case<'a> {
         looking: Looking<'_>,
         passes: impl Fn(usize, &Recalled) -> bool,
     ) -> Result<(Vec<Violation>, Vec<Look>), DeriveError> {
-        let rules = variant::alone(self.writer, vec![rule])?;
-        let names = TestNames::between(self.writer, &rules);
+        let rules = variant::alone(self.rules, vec![rule])?;
+        let names = TestNames::among(self.writers.iter().copied(), &rules);
         let rules = if matches!(looking, Looking::OnAll(_)) { rules.judging_all() } else { rules };
         // Sorted: nothing comes late.
         let options = EvalOptions { lateness: Duration(0), ..EvalOptions::default() };

@@ -93,12 +93,12 @@ impl<'c, 'a> Conditions<'c, 'a> {
             let counted = w.aggregates.iter().enumerate().filter_map(|(i, a)| Some((i, a.filter.as_ref()?)));
             probes.extend(counted.map(|(i, e)| probe(rule, format!("c{i}"), e)));
             let bare = Rule { filter: None, exceptions: Vec::new(), ..rule.clone() };
-            let bare = alone(case.writer, vec![bare])?;
-            let names = TestNames::between(case.writer, &bare);
+            let bare = alone(case.rules, vec![bare])?;
+            let names = TestNames::among(case.writers.iter().copied(), &bare);
             groups = Some((Evaluator::new(Arc::new(bare), EvalOptions::default()), names));
         }
-        let probes = alone(case.writer, probes)?;
-        let names = TestNames::between(case.writer, &probes);
+        let probes = alone(case.rules, probes)?;
+        let names = TestNames::among(case.writers.iter().copied(), &probes);
         let probes = Evaluator::new(Arc::new(probes), EvalOptions::default());
         Ok(Conditions { case, filters, probes, names, groups })
     }
@@ -190,7 +190,7 @@ pub(super) fn missing(case: &Case<'_>, e: &Expr, recalled: &Recalled) -> Vec<Str
             found.insert(name(*f));
         }
         ExprKind::Column(t, column) => {
-            let (program, data) = (case.writer.program(), case.writer.data());
+            let (program, data) = (case.rules.program(), case.rules.data());
             let (table, rows) = (program.tables.get(t.0 as usize), data.tables.get(t.0 as usize));
             if let (Some(table), Some(rows)) = (table, rows) {
                 let key = match &table.key.kind {

@@ -64,6 +64,7 @@ pub(super) fn probe(rule: &Rule, name: String, condition: &Expr) -> Rule {
         because: Vec::new(),
         budget: None,
         rollout: None,
+        changed: None,
         ..rule.clone()
     }
 }

@@ -372,6 +372,20 @@ impl Evaluator {
         Ok(head.ts < self.watermark)
     }
 
+    /// Looks at a record that is not to be taken in: it may replace one of its id that waits.
+    fn heed(&mut self, event: &UsageEvent<'_>) {
+        let head = Head::of(event);
+        let seen = self.stage.seen(head.key, head.content, self.watermark);
+        if let Seen::Larger { ts: waiting } = seen
+            && head.ts >= self.watermark
+        {
+            if let Some(origin) = self.stage.displace(event.id(), waiting) {
+                self.refuse_waiting(origin, event.id());
+            }
+            self.stage.note(head.key, head.ts, head.content);
+        }
+    }
+
     /// Counts a waiting event as refused: another record of its id has taken its place.
     fn refuse_waiting(&mut self, origin: Origin, id: &str) {
         self.books.evaluated -= 1;

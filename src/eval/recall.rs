@@ -21,6 +21,8 @@ pub struct Recalled {
     pub event: UsageEvent<'static>,
     /// What stands for its texts; `None` for an event as it came.
     kept_back: Option<KeptBack>,
+    /// Which of several rule sets wrote it down.
+    writer: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -61,7 +63,7 @@ impl Told {
 
 impl From<UsageEvent<'static>> for Recalled {
     fn from(event: UsageEvent<'static>) -> Self {
-        Recalled { event, kept_back: None }
+        Recalled { event, kept_back: None, writer: 0 }
     }
 }
 
@@ -88,6 +90,16 @@ impl Recalled {
     pub fn has(&self, field: FieldId) -> bool {
         let kept = self.kept_back.as_ref().is_some_and(|k| k.texts.iter().any(|(known, _)| *known == field));
         kept || self.event.has(field)
+    }
+
+    /// Notes which of several rule sets wrote it down; the first where nothing is said.
+    pub fn written_by(self, writer: usize) -> Recalled {
+        Recalled { writer, ..self }
+    }
+
+    /// Which of several rule sets wrote it down.
+    pub fn writer(&self) -> usize {
+        self.writer
     }
 
     /// Whether its texts are kept back.
@@ -189,13 +201,17 @@ impl<'a> Bytes<'a> {
             kept_back.tests.push(u32::try_from(self.varint()?).ok()?);
         }
         self.take(super::COMMITMENT_BYTES)?;
-        self.0.is_empty().then_some(Recalled { event, kept_back: Some(kept_back) })
+        self.0.is_empty().then_some(Recalled { event, kept_back: Some(kept_back), writer: 0 })
     }
 }
 
 /// What the tests of the rule set that wrote a journal are called in another that tests the same.
 #[derive(Debug, Clone, Default)]
-pub struct TestNames {
+pub struct TestNames(Vec<Names>);
+
+/// The same of one writer.
+#[derive(Debug, Clone, Default)]
+struct Names {
     names: Vec<Option<NodeId>>,
     /// Those of the other that the first did not have.
     unknown: Arc<[NodeId]>,
@@ -204,6 +220,31 @@ pub struct TestNames {
 impl TestNames {
     /// From the tests of `writer` to those of `reader`.
     pub fn between(writer: &RuleSet, reader: &RuleSet) -> TestNames {
+        TestNames::among([writer], reader)
+    }
+
+    /// From the tests of each of several rule sets that wrote a journal ([`Recalled::writer`]).
+    pub fn among<'w>(writers: impl IntoIterator<Item = &'w RuleSet>, reader: &RuleSet) -> TestNames {
+        TestNames(writers.into_iter().map(|writer| Names::between(writer, reader)).collect())
+    }
+
+    /// What is known of the texts of an event by other names.
+    fn told(&self, recalled: &Recalled) -> Option<Told> {
+        let (kept, names) = (recalled.kept_back.as_ref()?, self.0.get(recalled.writer)?);
+        let own = |test: &u32| names.names.get(*test as usize).copied().flatten();
+        let tests = kept.tests.iter().filter_map(own).collect();
+        let unknown = Arc::clone(&names.unknown);
+        Some(Told { texts: kept.texts.clone(), wordings: kept.wordings.clone(), tests, unknown })
+    }
+
+    /// Whether the journal tells of every test that the reader has.
+    pub fn are_complete(&self) -> bool {
+        self.0.iter().all(|names| names.unknown.is_empty())
+    }
+}
+
+impl Names {
+    fn between(writer: &RuleSet, reader: &RuleSet) -> Names {
         let mut names = vec![None; writer.nodes.len()];
         for (name, id) in writer.nodes.names() {
             let is_kept_back = matches!(writer.nodes.get(id), Some(Node::Text { field, .. }) if is_content(*field));
@@ -215,12 +256,7 @@ impl TestNames {
         let kept_back =
             reader.nodes.iter().filter(|(_, node)| matches!(node, Node::Text { field, .. } if is_content(*field)));
         let unknown = kept_back.map(|(id, _)| id).filter(|id| !is_known(id)).collect();
-        TestNames { names, unknown }
-    }
-
-    /// Whether the writer's journal tells of every test that the reader has.
-    pub fn are_complete(&self) -> bool {
-        self.unknown.is_empty()
+        Names { names, unknown }
     }
 }
 
@@ -252,12 +288,9 @@ impl Evaluator {
     }
 
     fn tell(&mut self, generation: usize, recalled: &Recalled, names: &TestNames) {
-        let Some(kept) = &recalled.kept_back else { return };
-        let own = |test: &u32| names.names.get(*test as usize).copied().flatten();
-        let tests = kept.tests.iter().filter_map(own).collect();
-        let unknown = Arc::clone(&names.unknown);
-        let (texts, wordings) = (kept.texts.clone(), kept.wordings.clone());
-        self.router_of(generation).told = Some(Told { texts, wordings, tests, unknown });
+        if let Some(told) = names.told(recalled) {
+            self.router_of(generation).told = Some(told);
+        }
     }
 
     fn untell(&mut self) {
@@ -271,6 +304,18 @@ impl Evaluator {
             Some(router) => untell(router),
             None => untell(&mut self.router),
         }
+    }
+}
+
+impl Router {
+    /// Routes events from here on by what a journal tells of the texts of one, until [`Router::untell`].
+    pub(crate) fn tell(&mut self, recalled: &Recalled, names: &TestNames) {
+        self.told = names.told(recalled);
+    }
+
+    /// What was told holds no more.
+    pub(crate) fn untell(&mut self) {
+        untell(self);
     }
 }
 

@@ -231,6 +231,11 @@ impl Stage {
         });
     }
 
+    /// Notes which record of an id stands, where it does not wait here.
+    pub(crate) fn note(&mut self, key: u128, ts: i64, content: u128) {
+        self.known.insert(key, Known { ts, content, told: false });
+    }
+
     /// Answers what the waiting events ask memory, in order of (time, id); they go on waiting, and are not told.
     pub(crate) fn answer(&mut self, mut answer: impl FnMut(&str, &Waiting, &mut Pending)) {
         for bucket in self.buckets.values_mut() {

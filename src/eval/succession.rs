@@ -29,7 +29,9 @@ use super::series::Series;
 use super::window::{LinkedEpisodes, Windows};
 use super::{Applying, EvalOptions, Evaluator, Memories, Origin};
 use crate::event::FIELDS;
-use crate::hir::{Program, Rule, Shape, canonical_definition, canonical_link, canonical_rule, canonical_series};
+use crate::hir::{
+    Changed, Program, Rule, Shape, canonical_definition, canonical_link, canonical_rule, canonical_series,
+};
 use crate::plan::RuleSet;
 use crate::plan::rule::RulePlan;
 use crate::time::{SECOND_NS, Timestamp};
@@ -73,6 +75,23 @@ pub struct Carries {
     pub rules: BTreeMap<String, Carry>,
     /// All other changed rules.
     pub otherwise: Carry,
+}
+
+impl Carries {
+    /// The same where rules say it themselves, which goes before what is said of them.
+    pub fn as_said(&self, program: &Program) -> Carries {
+        let said = |rule: &Rule| {
+            let carry = match rule.changed? {
+                Changed::Reset => Carry::Reset,
+                Changed::Keep => Carry::Keep,
+                Changed::Backfill => Carry::Backfill,
+            };
+            Some((rule.name.clone(), carry))
+        };
+        let mut carries = self.clone();
+        carries.rules.extend(program.rules.iter().filter_map(said));
+        carries
+    }
 }
 
 /// Why rules cannot take over.
@@ -236,7 +255,11 @@ pub fn fates(old: &RuleSet, new: &RuleSet, carries: &Carries) -> Result<BTreeMap
             None => Fate::New,
             Some(before) => match carries.rules.get(&rule.name).copied().unwrap_or(carries.otherwise) {
                 Carry::Reset => Fate::Reset,
-                Carry::Backfill => backfill(sets, rule)?,
+                Carry::Backfill => match backfill(sets, rule) {
+                    // What is said of all rules holds where it can.
+                    Err(_) if !carries.rules.contains_key(&rule.name) => Fate::Reset,
+                    fate => fate?,
+                },
                 Carry::Keep => {
                     let cannot = |why: String| SuccessionError::CannotKeep { rule: rule.name.clone(), why };
                     if sets
@@ -273,6 +296,12 @@ impl Evaluator {
     /// The rules that were handed in last.
     pub fn latest_rules(&self) -> &Arc<RuleSet> {
         self.next.back().map_or(&self.rules, |s| &s.rules)
+    }
+
+    /// The rules in force and those that wait for their time, by their bundle hashes, each with the event time from which it is.
+    pub fn generations(&self) -> Vec<(Timestamp, String)> {
+        let waiting = self.next.iter().map(|s| (Timestamp(s.at), s.rules.bundle_hash().to_string()));
+        [(Timestamp::MIN, self.rules.bundle_hash().to_string())].into_iter().chain(waiting).collect()
     }
 
     /// How it reads the stream.
@@ -363,24 +392,45 @@ impl Evaluator {
         (self.applying != Applying::Frozen && self.lacks_backfill()).then_some(Timestamp(front.at))
     }
 
-    /// Begins to count what the journal holds for the rules that take over next. To be given back by
-    /// [`Evaluator::end_backfill`]; nothing else may be done in between.
+    /// Whether the next rules are to count what the journal holds, and have not yet.
+    pub fn wants_backfill(&self) -> bool {
+        self.lacks_backfill()
+    }
+
+    /// While the next rules wait for what the journal holds, lets events wait as behind a snapshot, instead of whoever hands
+    /// them in: [`Evaluator::catch_up`] applies them once the rules have it.
+    pub fn defer(&mut self) {
+        if self.applying == Applying::AtOnce && self.awaits_backfill().is_some() {
+            self.applying = Applying::InParts;
+        }
+    }
+
+    /// Begins to count what the journal holds for the rules that take over next. It may be begun as soon as they were handed
+    /// in, and be gone on with in between events ([`Evaluator::count_in`]), until their time has come and the journal was read
+    /// up to there ([`Evaluator::end_backfill`]).
     pub fn begin_backfill(&mut self) -> Option<Box<Backfill>> {
         let front = self.next.front()?;
         let options = EvalOptions { as_of: None, ..self.options.clone() };
-        let mut evaluator = Evaluator::new(Arc::clone(&front.rules), options);
-        // Texts have the same numbers in both.
-        evaluator.interner = std::mem::take(&mut self.interner);
-        evaluator.interner.hold(true);
+        let evaluator = Evaluator::new(Arc::clone(&front.rules), options);
+        // Texts have the same numbers in both, for as long as none is forgotten.
+        self.interner.hold(true);
         Some(Box::new(Backfill { evaluator, until: front.at, found: Vec::new() }))
+    }
+
+    /// Counts in a backfill that this evaluator began.
+    pub fn count_in<R>(&mut self, backfill: &mut Backfill, count: impl FnOnce(&mut Backfill) -> R) -> R {
+        std::mem::swap(&mut self.interner, &mut backfill.evaluator.interner);
+        let counted = count(backfill);
+        std::mem::swap(&mut self.interner, &mut backfill.evaluator.interner);
+        counted
     }
 
     /// Ends it: the rules take over with what was counted.
     pub fn end_backfill(&mut self, mut backfill: Box<Backfill>) {
-        backfill.evaluator.advance(Timestamp(backfill.until));
-        backfill.found = backfill.evaluator.take_violations();
-        backfill.evaluator.interner.hold(false);
-        self.interner = std::mem::take(&mut backfill.evaluator.interner);
+        self.count_in(&mut backfill, |backfill| {
+            backfill.evaluator.advance(Timestamp(backfill.until));
+            backfill.found = backfill.evaluator.take_violations();
+        });
         if let Some(front) = self.next.front_mut() {
             front.backfilled = Some(backfill);
         }
@@ -493,6 +543,8 @@ impl Evaluator {
         };
         if let Some(backfill) = backfilled {
             self.take_backfill(*backfill, &rules, &backfills, &mut taking);
+            // From here on those who are asked at a sweep have all numbers.
+            self.interner.hold(false);
         }
         // What others asked before goes before what was asked of the journal.
         let Taking { links, series, memories, budgets, .. } = taking;
@@ -614,6 +666,7 @@ impl Backfill {
         if ts.0 < self.until {
             self.evaluator.observe_recalled(recalled, names, origin);
         } else {
+            self.evaluator.heed(&recalled.event);
             self.advance(ts.saturating_sub(self.evaluator.options.lateness));
         }
     }

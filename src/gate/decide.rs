@@ -162,6 +162,16 @@ impl Gate {
         Decided { decision, strikes }
     }
 
+    /// Answers an event again that is not known, for what that leaves behind.
+    pub(super) fn answer_again(&self, active: &Active, worker: &mut Worker, event: &UsageEvent<'_>) {
+        let id = worker.asker.hash(event.id());
+        let is_known = self.shard(id).heard.get(id, event.ts().0).is_some();
+        if !is_known {
+            // What begins with an answer was begun then.
+            let _ = self.answer(active, worker, event);
+        }
+    }
+
     /// Whether a rule's condition holds for a call, which counts where it is to.
     fn fires(
         &self,

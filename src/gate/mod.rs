@@ -19,6 +19,7 @@ use self::known::Known;
 use self::limit::{Quota, bounds};
 use crate::decision::Decision;
 use crate::enforce::Table;
+use crate::eval::{Recalled, TestNames};
 use crate::event::{FieldId, UsageEvent};
 use crate::inline::limits::{Ask, LimitReader, Use, kept};
 use crate::inline::quota::{Quotas, Told};
@@ -206,6 +207,20 @@ impl Gate {
     /// call counted ahead.
     pub fn observe(&self, event: &UsageEvent<'_>) {
         self.routed(|active, worker| self.take_in(active, worker, event));
+    }
+
+    /// Takes in an event that a journal gives back: as it was observed, or `asked` about. What was asked about is answered again
+    /// as far as the journal tells, so that what passed holds its part of throttles and limits, and counts ahead. What is known
+    /// by its id changes nothing. `names` are those of the rules that wrote the journal.
+    pub fn recall(&self, recalled: &Recalled, names: &TestNames, asked: bool) {
+        self.routed(|active, worker| {
+            worker.asker.tell(recalled, names);
+            match asked {
+                true => self.answer_again(active, worker, &recalled.event),
+                false => self.take_in(active, worker, &recalled.event),
+            }
+            worker.asker.untell();
+        });
     }
 
     /// Looks at the actions; calls are answered meanwhile.

@@ -207,6 +207,17 @@ pub enum Mode {
     Enforce,
 }
 
+/// What becomes of what a rule has counted, where it takes the place of another of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Changed {
+    /// It begins with nothing.
+    Reset,
+    /// It goes on with what the other has counted, under the new condition.
+    Keep,
+    /// It counts what a journal still holds, as if it had been there.
+    Backfill,
+}
+
 macro_rules! words {
     ($ty:ident: $($variant:ident $word:literal),*) => {
         impl $ty {
@@ -229,6 +240,7 @@ macro_rules! words {
 words!(Severity: Info "info", Low "low", Medium "medium", High "high", Critical "critical");
 words!(Confidence: Low "low", Medium "medium", High "high");
 words!(Mode: Shadow "shadow", Flag "flag", Enforce "enforce");
+words!(Changed: Reset "reset", Keep "keep", Backfill "backfill");
 
 /// A rule.
 #[derive(Debug, Clone)]
@@ -262,6 +274,9 @@ pub struct Rule {
     pub budget: Option<u64>,
     /// On which share of groups it acts, in millionths.
     pub rollout: Option<i64>,
+    /// What becomes of what a rule of its name has counted whose place it takes. It says nothing of what the rule means, so it
+    /// is no part of its canonical text.
+    pub changed: Option<Changed>,
     /// Text with values.
     pub because: Vec<Piece>,
     /// Known innocent look-alikes.

@@ -6,6 +6,7 @@ use super::group::{Taken, Values};
 use super::plan::{Plans, WindowAnswer};
 use super::symbols::Hashed;
 use crate::eval::route::{EventEnv, HEADER, Router, word, word_text, word_value};
+use crate::eval::{Recalled, TestNames};
 use crate::event::{FieldId, Kind, UsageEvent};
 use crate::plan::RuleSet;
 use crate::plan::rule::{RulePlan, ShapePlan, WindowPlan};
@@ -38,6 +39,16 @@ pub(crate) struct Asker {
 impl Asker {
     pub(crate) fn new(seed: u64) -> Asker {
         Asker { symbols: Hashed::new(seed), ..Asker::default() }
+    }
+
+    /// Says what a journal tells of the texts of the next event, until [`Asker::untell`].
+    pub(crate) fn tell(&mut self, recalled: &Recalled, names: &TestNames) {
+        self.router.tell(recalled, names);
+    }
+
+    /// What was told holds no more.
+    pub(crate) fn untell(&mut self) {
+        self.router.untell();
     }
 
     /// The hash of a text, the same in every process with the seed.

@@ -53,6 +53,7 @@ pub(crate) fn plan(cx: &mut Lower<'_>, number: usize, s: &hir::Series) -> RulePl
         cooldown: None,
         budget: None,
         rollout: None,
+        changed: None,
         because: Vec::new(),
         mistaken_for: Vec::new(),
         limit: None,

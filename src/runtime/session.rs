@@ -202,6 +202,16 @@ impl Session {
         self.evaluator.begin_backfill()
     }
 
+    /// Counts in a backfill.
+    pub(super) fn count_in<R>(&mut self, backfill: &mut Backfill, count: impl FnOnce(&mut Backfill) -> R) -> R {
+        self.evaluator.count_in(backfill, count)
+    }
+
+    /// Lets events wait for a backfill that is to come.
+    pub(super) fn defer(&mut self) {
+        self.evaluator.defer();
+    }
+
     /// The rules take over with that.
     pub(super) fn end_backfill(&mut self, backfill: Box<Backfill>) {
         self.evaluator.end_backfill(backfill);

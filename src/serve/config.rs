@@ -247,6 +247,8 @@ pub enum ChangedRule {
     Reset,
     /// It goes on under the new condition, where it counts the same; a rule that does not refuses the change.
     Keep,
+    /// It counts what the journal still holds, as if it had been there.
+    Backfill,
 }
 
 /// What happens where files change.
@@ -259,7 +261,7 @@ pub struct Reload {
     pub settle: Span,
     /// What becomes of what rules have counted that have changed. Those that mean the same go on in any case.
     pub changed_rules: ChangedRule,
-    /// The same for rules by name.
+    /// The same for rules by name. Both are for rules that do not say it themselves.
     pub rules: BTreeMap<String, ChangedRule>,
 }
 

@@ -18,7 +18,7 @@ use crate::gate::{self, Gate};
 use crate::gateway::Unready;
 use crate::plan::RuleSet;
 use crate::publish::Publisher;
-use crate::runtime::live::{Busy, KeptPacks, Live, Receipt};
+use crate::runtime::live::{Activated, Busy, KeptPacks, Live, Receipt};
 use crate::store::{Pins, Store};
 use crate::time::{Duration, SECOND_NS, Timestamp};
 use crate::value::Value;
@@ -63,12 +63,12 @@ pub(crate) struct Decided {
 impl Engine {
     /// Other rules, lists or accounts from now on.
     /// The session takes them first: what it refuses does not decide either.
-    pub(crate) fn activate(&self, next: InForce, carries: Carries) -> Result<(), String> {
+    pub(crate) fn activate(&self, next: InForce, carries: Carries) -> Result<Activated, String> {
         let activation = self.live.activate(Arc::clone(&next.rules), Some(next.pins.clone()), carries);
-        activation.map_err(|e| e.to_string())?.wait().map_err(|e| e.to_string())?;
+        let activated = activation.map_err(|e| e.to_string())?.wait().map_err(|e| e.to_string())?;
         self.gate.reload(Arc::clone(&next.rules));
         self.in_force.store(Arc::new(next));
-        Ok(())
+        Ok(activated)
     }
 
     /// The violation log, for reading.
@@ -96,7 +96,7 @@ impl Engine {
             }
             decisions.push(Decided { decision, is_lost: false });
         }
-        self.live.submit(events, DECIDE, now).map_err(unready)?;
+        self.live.submit_unwaited(events, DECIDE, now).map_err(unready)?;
         for (at, given) in said {
             if self.inbox.give(given).is_err()
                 && let Some(decided) = decisions.get_mut(at)

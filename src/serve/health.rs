@@ -1,5 +1,7 @@
 //! Whether the server lives, and whether it answers.
 
+use std::collections::BTreeMap;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,8 +14,10 @@ use super::error::{RETRY_AFTER_S, Refusal, answer};
 use super::gaps::{Counts, Line, Seen};
 use super::keys::Peer;
 use super::openapi::{Forbidden, Limited};
+use super::rules::FateWord;
 use super::state::{App, Phase};
 use super::timer::measure;
+use crate::eval::Fate;
 use crate::runtime::live::Phase as Session;
 
 /// The process lives.
@@ -44,6 +48,8 @@ pub(crate) struct Details {
     rules: RulesDetail,
     /// What came of the last reload; null before the first.
     last_reload: Option<ReloadDetail>,
+    /// The last change of rules since the start, a restart under other rules included; null where there was none.
+    last_change: Option<ChangeDetail>,
     /// What becomes of events behind the answers.
     session: SessionDetail,
     /// Calls of which a record is missing; null until both decisions and records have been seen of one source.
@@ -59,6 +65,36 @@ pub(crate) struct ReloadDetail {
     changed: bool,
     /// Why it changed nothing, where something is wrong; the rules before stay in force.
     failed: Option<String>,
+}
+
+/// A change of rules.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangeDetail {
+    /// From this event time on findings are those of the rules handed in last.
+    from: String,
+    /// Rule sets that wait for their time, which comes with events.
+    waiting: usize,
+    /// What became of each rule that is not as it was, by name.
+    rules: BTreeMap<String, FateWord>,
+    /// Whether the journal is being counted for rules that are backfilled.
+    backfilling: bool,
+    /// Backfills since the start.
+    backfills: u64,
+    /// What the last of them took; zero before the first.
+    last_backfill: BackfillDetail,
+}
+
+/// What a backfill took.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BackfillDetail {
+    /// Records of the journal that were counted.
+    records: u64,
+    /// From when the rules were read until they took over, in seconds.
+    took_s: f64,
+    /// How long events waited inside for it, in seconds.
+    waited_s: f64,
+    /// The longest time at a stretch in which no events were taken in because of it, in seconds.
+    pause_s: f64,
 }
 
 /// What becomes of events behind the answers.
@@ -149,6 +185,24 @@ fn details(app: &App) -> Option<Details> {
             at: r.at.to_string(),
             changed: r.changed,
             failed: r.failed,
+        }),
+        last_change: status.last_change.map(|change| ChangeDetail {
+            from: change.at.to_string(),
+            waiting: status.changes_waiting,
+            rules: change
+                .fates
+                .into_iter()
+                .filter(|(_, f)| *f != Fate::Unchanged)
+                .map(|(r, f)| (r, f.into()))
+                .collect(),
+            backfilling: status.backfilling,
+            backfills: status.backfills,
+            last_backfill: BackfillDetail {
+                records: status.backfilled.records,
+                took_s: status.backfilled.took.as_secs_f64(),
+                waited_s: status.backfilled.waited.as_secs_f64(),
+                pause_s: status.backfilled.pause_max.as_secs_f64(),
+            },
         }),
         session: SessionDetail {
             status: status.phase.word(),

@@ -1,6 +1,8 @@
 //! What the server tells of itself, in the text form of OpenMetrics. Every label has a fixed set of values: routes, statuses,
 //! verdicts, reasons. No text of an event is ever one.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -66,6 +68,9 @@ pub(crate) struct Metrics {
     pub(crate) ready: Gauge,
     pub(crate) rules: Gauge,
     pub(crate) reloads: Family<Kind, Counter>,
+    pub(crate) rules_changed: Family<Kind, Counter>,
+    pub(crate) backfill: Family<Kind, Gauge>,
+    pub(crate) backfill_pause: Gauge<f64, AtomicU64>,
     pub(crate) books: Family<Book, Gauge>,
     pub(crate) queue_events: Gauge,
     pub(crate) commits: Gauge,
@@ -102,6 +107,9 @@ impl Metrics {
             ready: Gauge::default(),
             rules: Gauge::default(),
             reloads: Family::default(),
+            rules_changed: Family::default(),
+            backfill: Family::default(),
+            backfill_pause: Gauge::default(),
             books: Family::default(),
             queue_events: Gauge::default(),
             commits: Gauge::default(),
@@ -136,6 +144,20 @@ impl Metrics {
         r.register("ready", "1 where decisions are given", self.ready.clone());
         r.register("rules", "Rules in force", self.rules.clone());
         r.register("reloads", "Reloads by how they went: good or bad", self.reloads.clone());
+        r.register("rules_changed", "Rules that changed by what became of them", self.rules_changed.clone());
+        let backfill = self.backfill.clone();
+        r.register(
+            "backfill",
+            "Backfills under way and done, and records of the journal counted in the last",
+            backfill,
+        );
+        let pause = self.backfill_pause.clone();
+        r.register_with_unit(
+            "backfill_pause",
+            "Longest time without events taken in, of the last",
+            Unit::Seconds,
+            pause,
+        );
         r.register("books", "What became of the records, by account", self.books.clone());
         r.register("queue_events", "Events that wait for the evaluator", self.queue_events.clone());
         r.register("commits", "Commits since the server started", self.commits.clone());

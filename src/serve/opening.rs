@@ -81,12 +81,11 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
         groups_max: usize::try_from(stream.gate_groups).unwrap_or(usize::MAX),
         ..GateOptions::default()
     };
-    let gate = saved::read(&db, &journal, &rules, gate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut writer = runtime.block_on(Store::open(&db, Access::Review))?;
     writer.on_checkpoint(publisher.hears());
     let table = runtime.block_on(writer.action_table(Options::default()))?;
-    gate.enforce(|t| *t = table);
+    let gate = saved::read(&db, &rules, gate, saved::Sources { journal: &journal, library: &kept, table });
     let alerts = Alerts::start(channels, Arc::new(clock::now))?;
     let log = runtime.block_on(Store::open(&db, Access::ReadOnly))?;
     app.metrics.rules.set(i64::try_from(rules.program().rules.len()).unwrap_or(i64::MAX));
@@ -139,8 +138,8 @@ pub(crate) fn close(app: &App, opened: Opened) -> Result<(), ServeError> {
 
 /// Writes down what decisions are given from; a failure is told, and costs what was counted since the last time.
 pub(crate) fn save_gate(engine: &Engine) {
-    let position = engine.live.status().journal;
-    if let Err(e) = saved::write(&engine.db, &engine.gate, &position) {
+    let status = engine.live.status();
+    if let Err(e) = saved::write(&engine.db, &engine.gate, &status.journal, &status.written) {
         tracing::warn!(error = %e, "what decisions are given from could not be written down");
     }
 }
@@ -165,6 +164,7 @@ pub(crate) fn carries(reload: &Reload) -> Carries {
     let of = |changed: ChangedRule| match changed {
         ChangedRule::Reset => Carry::Reset,
         ChangedRule::Keep => Carry::Keep,
+        ChangedRule::Backfill => Carry::Backfill,
     };
     let rules = reload.rules.iter().map(|(name, changed)| (name.clone(), of(*changed))).collect();
     Carries { rules, otherwise: of(reload.changed_rules) }

@@ -1,6 +1,7 @@
 //! Rules, lists and registry that change while the server runs. Files are watched; once they are left alone for a while they are
 //! read as a whole. What can be used takes effect, what cannot changes nothing and is told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::metrics::Kind;
 use super::opening::{carries, pins};
 use super::state::App;
 use crate::diagnostic::{has_errors, to_text};
+use crate::eval::Fate;
 use crate::pack::{self, Pack, PackOptions};
 use crate::store::Noted;
 use crate::template::FingerprintKey;
@@ -71,6 +73,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: Option<String>,
     /// Whether other rules, lists or accounts took effect.
     pub(crate) changed: bool,
+    /// What became of each rule that is not as it was.
+    pub(crate) fates: BTreeMap<String, Fate>,
 }
 
 /// Why files are read again.
@@ -199,7 +203,10 @@ fn note(app: &App, outcome: &Outcome, was_asked: bool) {
 
 fn reload(app: &App, files: &Files) -> Outcome {
     let at = clock::now();
-    let failed = |why: String| Outcome { at, failed: Some(why.chars().take(WHY_CHARS_MAX).collect()), changed: false };
+    let failed = |why: String| {
+        let failed = Some(why.chars().take(WHY_CHARS_MAX).collect());
+        Outcome { at, failed, changed: false, fates: BTreeMap::new() }
+    };
     let Ok(engine) = app.engine() else { return failed("the server is about to end, or has not begun".to_string()) };
     let pack = match files.load(at) {
         Ok(pack) => pack,
@@ -210,7 +217,7 @@ fn reload(app: &App, files: &Files) -> Outcome {
         return failed(to_text(&errors, &pack.sources, false));
     };
     if rules.bundle_hash() == engine.in_force.load().rules.bundle_hash() {
-        return Outcome { at, failed: None, changed: false };
+        return Outcome { at, failed: None, changed: false, fates: BTreeMap::new() };
     }
     let n_rules = rules.program().rules.len();
     // A session that is killed goes on under the rules that its journal names, so they are kept first.
@@ -218,10 +225,16 @@ fn reload(app: &App, files: &Files) -> Outcome {
         return failed(e.to_string());
     }
     let next = InForce { rules, pins: pins(&pack.pins, &engine.eval), since: at };
-    if let Err(why) = engine.activate(next, carries(&app.config.reload)) {
-        return failed(why);
+    let activated = match engine.activate(next, carries(&app.config.reload)) {
+        Ok(activated) => activated,
+        Err(why) => return failed(why),
+    };
+    let changed = activated.fates.into_iter().filter(|(_, fate)| *fate != Fate::Unchanged);
+    let fates: BTreeMap<String, Fate> = changed.collect();
+    for fate in fates.values() {
+        app.metrics.rules_changed.get_or_create(&Kind { kind: fate.word() }).inc();
     }
     app.metrics.rules.set(i64::try_from(n_rules).unwrap_or(i64::MAX));
     tracing::info!(rules = n_rules, "other rules, lists or accounts are in force");
-    Outcome { at, failed: None, changed: true }
+    Outcome { at, failed: None, changed: true, fates }
 }

@@ -1,5 +1,7 @@
 //! The rules in force.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +12,7 @@ use super::answer::ModeWord;
 use super::error::{Refusal, answer};
 use super::openapi::{Conflict, Forbidden, Limited};
 use super::state::App;
+use crate::eval::Fate;
 use crate::hir::rule_hash;
 
 /// The rules in force.
@@ -70,6 +73,42 @@ pub(crate) struct Reloaded {
     changed: bool,
     /// Over all rules, policies, lists and the registry in force: SHA-256, lower-case hex.
     hash: String,
+    /// What became of each rule that is not as it was, by name.
+    rules: BTreeMap<String, FateWord>,
+}
+
+/// What became of a rule.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FateWord {
+    /// It means the same as before.
+    Unchanged,
+    /// It finds the same, but is called, graded or worded otherwise.
+    Renamed,
+    /// It goes on with what it has counted, under the new condition.
+    Kept,
+    /// It counts what the journal still holds.
+    Backfilled,
+    /// It begins with nothing.
+    Reset,
+    /// It was not there before.
+    New,
+    /// It is not there any more.
+    Removed,
+}
+
+impl From<Fate> for FateWord {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Unchanged => FateWord::Unchanged,
+            Fate::Renamed => FateWord::Renamed,
+            Fate::Kept => FateWord::Kept,
+            Fate::Backfilled => FateWord::Backfilled,
+            Fate::Reset => FateWord::Reset,
+            Fate::New => FateWord::New,
+            Fate::Removed => FateWord::Removed,
+        }
+    }
 }
 
 /// Reads rules, lists and registry again
@@ -92,5 +131,7 @@ pub(crate) async fn reload(State(app): State<App>) -> Result<Response, Refusal> 
         let help = "correct the files; `fineprint check DIR` shows all that is wrong with them";
         return Err(Refusal::new(StatusCode::CONFLICT, "rules", why, help));
     }
-    Ok(answer(&Reloaded { changed: outcome.changed, hash: engine.in_force.load().rules.bundle_hash().to_string() }))
+    let rules = outcome.fates.into_iter().map(|(rule, fate)| (rule, fate.into())).collect();
+    let hash = engine.in_force.load().rules.bundle_hash().to_string();
+    Ok(answer(&Reloaded { changed: outcome.changed, hash, rules }))
 }

@@ -65,6 +65,14 @@ pub(crate) fn measure(app: &App) {
     m.queue_events.set(int(status.queue_records as u64));
     m.commits.set(int(status.commits));
     m.commits_failed.set(int(status.commits_failed));
+    for (kind, n) in [
+        ("under_way", u64::from(status.backfilling)),
+        ("done", status.backfills),
+        ("records", status.backfilled.records),
+    ] {
+        m.backfill.get_or_create(&Kind { kind }).set(int(n));
+    }
+    m.backfill_pause.set(status.backfilled.pause_max.as_secs_f64());
     for (name, n) in status.books.by_name() {
         m.books.get_or_create(&Book { account: name }).set(int(n));
     }

@@ -245,6 +245,8 @@ pub struct Rule {
     pub budget: Option<At<u64>>,
     /// `rollout 10%`, in millionths.
     pub rollout: Option<At<i64>>,
+    /// `changed backfill`: what becomes of what it has counted, where it takes the place of another of its name.
+    pub changed: Option<Name>,
     /// `because "…"`.
     pub because: Option<Text>,
     /// `mistaken for "…", "…"`.

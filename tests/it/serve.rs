@@ -13,6 +13,8 @@ mod config;
 mod decide;
 /// gRPC over TLS.
 mod grpc;
+/// Disks that are full, and a log that is locked.
+mod disk;
 /// Records in all forms.
 mod ingest;
 /// Beginning and end.

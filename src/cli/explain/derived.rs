@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use crate::journal::{self, Position};
 use crate::pack::{Pack, PackOptions};
 use crate::plan::RuleSet;
 use crate::runtime::expand;
-use crate::runtime::live::is_entry;
+use crate::runtime::live::{KeptPacks, Recollection, is_entry, recollect};
 use crate::time::{Duration, Timestamp};
 use crate::violation::{Violation, to_json};
 
@@ -62,6 +63,8 @@ fn lateness(text: &str) -> Result<Duration, String> {
 pub(super) struct Source {
     pack: Pack,
     events: Vec<Recalled>,
+    /// The rule sets that wrote the events down; none where that is the pack.
+    writers: Vec<Arc<RuleSet>>,
     /// Where they came from, for people.
     pub(super) from: &'static str,
 }
@@ -72,7 +75,8 @@ impl From {
     }
 
     /// Reads rules and events. `None` where the rules are wrong, which has been said.
-    pub(super) fn read(&self, db: Option<&Path>) -> anyhow::Result<Option<Source>> {
+    /// Of a server's log, whose rules may have changed, those are taken that the finding `of` (rule and its hash) was made under.
+    pub(super) fn read(&self, db: Option<&Path>, of: Option<(&str, &str)>) -> anyhow::Result<Option<Source>> {
         let Some(rules) = self.rules.as_deref() else {
             let what = "the rules are not named, under which it is to be recomputed";
             return Err(Wrong::new(what, "add `--rules DIR`, with the directory that the log was written with").into());
@@ -91,14 +95,42 @@ impl From {
         }
         let (events, from) = match (self.events.is_empty(), db) {
             (false, _) => (self.files()?, "the event files"),
-            (true, Some(db)) => (journaled(db, &pack)?, "the journal"),
+            (true, Some(db)) => match self.live(db, of)? {
+                Some(live) => return Ok(Some(live.of(pack))),
+                None => (journaled(db, &pack)?, "the journal"),
+            },
             (true, None) => {
                 let what = "there is nothing to recompute from";
                 let help = "name the log with `--db FILE`, or event files with `--events FILE…`";
                 return Err(Wrong::new(what, help).into());
             }
         };
-        Ok(Some(Source { pack, events, from }))
+        Ok(Some(Source { pack, events, writers: Vec::new(), from }))
+    }
+
+    /// What a server's journal gives back; `None` for the log of a run over files.
+    fn live(&self, db: &Path, of: Option<(&str, &str)>) -> anyhow::Result<Option<Kept>> {
+        let (dir, rules) = (beside(db, ".journal"), beside(db, ".rules"));
+        let log = Log::open(db)?;
+        let position = log.wait(log.store.journal_position())?.filter(|_| dir.is_dir() && rules.is_dir());
+        let Some(position) = position else { return Ok(None) };
+        let packs = KeptPacks::new(rules, self.key.read()?);
+        let mut progress = Progress::new(None);
+        let mut told = |n: usize| progress.update(0, n as u64);
+        let all = recollect(&dir, &position.parse::<Position>()?, &packs, self.lateness, &mut told)?;
+        progress.finish();
+        let Some((rule, hash)) = of else {
+            return Ok(Some(Kept { all, pack: None, from: Timestamp::MIN, until: None }));
+        };
+        let Some(writer) = all.with_rule(rule, hash) else {
+            let what = format!("the journal was written under no `{}` of the hash in the record", printable(rule));
+            let help = "its beginning was dropped; name the events with `--events FILE…` and the rules of that time";
+            return Err(Wrong::new(what, help).into());
+        };
+        let bundle = all.writers.get(writer).map(|rules| rules.bundle_hash().to_string()).unwrap_or_default();
+        let pack = packs.pack(&bundle).map_err(|why| Wrong::new(why, "restore the directory beside the log"))?;
+        let (from, until) = (all.counts_from(rule, writer), all.counts_until(rule, writer));
+        Ok(Some(Kept { all, pack: Some(pack), from, until }))
     }
 
     fn files(&self) -> anyhow::Result<Vec<Recalled>> {
@@ -124,9 +156,13 @@ impl From {
     pub(super) fn case<'s>(&self, source: &'s mut Source, rule: &str) -> anyhow::Result<Case<'s>> {
         let events = std::mem::take(&mut source.events);
         let Some(rules) = source.pack.rules.as_deref() else { anyhow::bail!("the rules cannot be used") };
+        let mut writers: Vec<&RuleSet> = source.writers.iter().map(Arc::as_ref).collect();
+        if writers.is_empty() {
+            writers.push(rules);
+        }
         let from_journal = events.iter().any(Recalled::is_from_journal);
         known(rules, rule)?;
-        let case = Case::new(rules, &source.pack.sources, rule, events, self.lateness)?;
+        let case = Case::among(rules, writers, &source.pack.sources, rule, events, self.lateness)?;
         if let Some(field) = not_derivable(rules.program(), case.rule()).filter(|_| from_journal) {
             let what = format!(
                 "`{rule}` uses the text of `{field}` itself, which the journal does not keep: it cannot be known from it"
@@ -135,6 +171,32 @@ impl From {
         }
         Ok(case)
     }
+}
+
+/// What a server's journal gives back, and under which rules.
+struct Kept {
+    all: Recollection,
+    /// The pack of the finding, where one is asked about.
+    pack: Option<Pack>,
+    /// Between which event times its rule counted.
+    from: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl Kept {
+    /// As a source; under `given` where no finding is asked about.
+    fn of(self, given: Pack) -> Source {
+        let Kept { all: Recollection { mut events, writers, .. }, pack, from, until } = self;
+        events.retain(|e| e.event.ts() >= from && until.is_none_or(|until| e.event.ts() < until));
+        Source { pack: pack.unwrap_or(given), events, writers, from: "the journal" }
+    }
+}
+
+/// A file or directory beside a log.
+fn beside(db: &Path, end: &str) -> PathBuf {
+    let mut path = db.as_os_str().to_owned();
+    path.push(end);
+    PathBuf::from(path)
 }
 
 fn known(rules: &RuleSet, rule: &str) -> anyhow::Result<()> {

@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::backfill::{Backfilling, Source};
 use super::entry::{Entry, TOO_LARGE};
-use super::queue::{Popped, Queue};
-use super::replay::{Replay, Sources, backfill, recover};
+use super::queue::{Intake, Popped, Queue};
+use super::replay::{Replay, Sources, recover};
 use super::status::{Phase, Recovered};
 use super::{ActivateError, Activated, Job, LiveError, LiveOptions, OnCommit, Shared};
 use crate::derive::not_derivable;
-use crate::eval::{Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, Salt, SuccessionError};
+use crate::eval::{
+    Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, SUCCESSORS_MAX, Salt, SuccessionError,
+    fates,
+};
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
@@ -32,6 +36,9 @@ use crate::violation::Violation;
 
 /// How long nothing may come before what is due anyway is looked after.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The same while events wait for rules that take over.
+const AWAITED: Duration = Duration::from_millis(1);
 
 /// Records that are taken in before what else is due is looked after.
 const TURN_RECORDS: usize = 4_096;
@@ -72,7 +79,7 @@ pub(super) fn work(
                         // Nobody waits for it where the caller has gone.
                         let _ = opened.send(());
                     }
-                    shared.queue.pause(false);
+                    shared.queue.take_in(Intake::All);
                     let result = keeper.work();
                     (keeper.end(), result)
                 }
@@ -80,7 +87,7 @@ pub(super) fn work(
             outputs = back;
             let Err(error) = result else { return Ok(()) };
             tracing::error!(%error, "the session goes on from its journal");
-            shared.queue.pause(true);
+            shared.queue.take_in(Intake::Unwaited);
             shared.status(|s| {
                 s.phase = Phase::Failed;
                 s.last_error = Some(error.to_string());
@@ -108,19 +115,30 @@ pub(super) struct Outputs<'a> {
 /// Who waits for a sync.
 pub(super) enum Ack {
     Records(oneshot::Sender<()>),
+    /// Records that nobody waits for, with their room in the queue.
+    Unwaited(Vec<Result<UsageEvent<'static>, Reject>>, Arc<str>, usize),
     Activated(oneshot::Sender<Result<Activated, ActivateError>>, Activated),
 }
 
 impl Ack {
     /// Tells that it is safe. Whoever does not wait does not mind.
-    fn tell(self) {
+    fn tell(self, queue: &Queue<Job>) {
         match self {
             Ack::Records(tell) => {
                 let _ = tell.send(());
             }
+            Ack::Unwaited(records, _, bytes) => queue.release(records.len(), bytes),
             Ack::Activated(tell, activated) => {
                 let _ = tell.send(Ok(activated));
             }
+        }
+    }
+
+    /// It is not safe: what nobody waits for is handed in again, all others are told by what is dropped.
+    fn give_back(self, queue: &Queue<Job>) {
+        if let Ack::Unwaited(records, source, bytes) = self {
+            let n = records.len();
+            queue.put_back(Job::Records { records, source, ack: None }, n, bytes);
         }
     }
 }
@@ -164,7 +182,14 @@ pub(super) struct Keeper<'scope, 'env, 'a, 's> {
     syncs: Sender<(Syncing, Acks)>,
     synced: Receiver<Result<Synced, JournalError>>,
     syncing: bool,
+    /// Whose record comes next behind the sync under way.
+    sync_source: Option<String>,
+    /// Syncs of this kind that were begun, and that have come to an end.
+    syncs_begun: u64,
+    syncs_ended: u64,
     sync_began: Instant,
+    /// What the journal holds, on its way to the rules that take over next.
+    backfilling: Option<Backfilling>,
     /// The last moment that was told.
     clock: i64,
 }
@@ -195,11 +220,13 @@ where
         }
         let mut checkpoints = Checkpoints::new(options.checkpoint);
         checkpoints.due(recovered.records);
+        let generations = session.evaluator().generations().into_iter().map(|(at, bundle)| (at.0, bundle)).collect();
         shared.status(|s| {
             s.phase = Phase::Running;
             s.recovered = recovered;
             s.last_error = None;
             s.changes += changes;
+            s.written.rules = generations;
             s.books = session.books();
             s.watermark = session.watermark();
         });
@@ -231,7 +258,11 @@ where
             syncs,
             synced,
             syncing: false,
+            sync_source: None,
+            syncs_begun: 0,
+            syncs_ended: 0,
             sync_began: now(),
+            backfilling: None,
             clock: i64::MIN,
         };
         match keeper.begin_under(rules) {
@@ -269,28 +300,32 @@ where
         if let Err(why) = self.options.library.find(rules.bundle_hash()) {
             return Ok(Err(ActivateError::NotKept(why)));
         }
-        // What uses a text itself cannot be counted from a journal, which keeps none.
-        for rule in &rules.program().rules {
-            let carry = carries.rules.get(&rule.name).copied().unwrap_or(carries.otherwise);
-            if let Some(field) = not_derivable(rules.program(), rule).filter(|_| carry == Carry::Backfill) {
-                let why = format!("it uses the text of `{field}` itself, which the journal does not keep");
-                let rule = rule.name.clone();
-                return Ok(Err(SuccessionError::CannotBackfill { rule, why }.into()));
-            }
-        }
+        let carries = match derivable(&latest, &rules, carries.as_said(rules.program())) {
+            Ok(carries) => carries,
+            Err(error) => return Ok(Err(error.into())),
+        };
         let bundle = rules.bundle_hash().to_string();
-        let (at, fates) = match self.session.succeed(rules, carries) {
+        let (at, fates) = match self.session.succeed(rules, &carries) {
             Ok(succession) => succession,
             Err(error) => return Ok(Err(error.into())),
         };
-        let entry = Entry::rules(&bundle, Some(at.0), carries);
+        let entry = Entry::rules(&bundle, Some(at.0), &carries);
         self.write(&entry)?;
         self.pins.extend(pins);
         (self.unsynced, self.taken) = (true, self.taken + 1);
         self.look_at_rules();
-        self.shared.status(|s| s.changes += 1);
+        for (rule, fate) in fates.iter().filter(|(_, fate)| **fate != Fate::Unchanged) {
+            tracing::info!(rule, becomes = fate.word(), "a rule changes");
+        }
         tracing::info!(at_ns = at.0, "rules take over");
-        Ok(Ok(Activated { at, fates, same: false }))
+        let activated = Activated { at, fates, same: false };
+        self.shared.status(|s| {
+            (s.changes, s.last_change) = (s.changes + 1, Some(activated.clone()));
+            s.written.rules.push((at.0, bundle));
+            let old = s.written.rules.len().saturating_sub(SUCCESSORS_MAX + 1);
+            s.written.rules.drain(..old);
+        });
+        Ok(Ok(activated))
     }
 
     /// Says in the journal which rules were handed in last: a run over it may begin here.
@@ -319,10 +354,14 @@ where
     pub(super) fn work(&mut self) -> Result<(), LiveError> {
         let mut behind = false;
         loop {
-            let closed = self.take_turn(if behind { Duration::ZERO } else { self.patience() })?;
+            // Nothing is to be made up for until rules that take over have what they wait for.
+            let waits = self.session.evaluator().awaits_backfill().is_some();
+            let patience = self.patience().min(if waits { AWAITED } else { PATIENCE });
+            let closed = self.take_turn(if behind && !waits { Duration::ZERO } else { patience })?;
             self.sync_group()?;
             self.note_synced()?;
             behind = self.commit_where_due()?;
+            self.backfill()?;
             self.publish();
             if closed {
                 return self.finish();
@@ -332,6 +371,7 @@ where
 
     /// Gives the log back. What was not synced is lost, and its receipts say so.
     pub(super) fn end(mut self) -> Option<Outputs<'a>> {
+        take(&mut self.acks).into_iter().rev().for_each(|ack| ack.give_back(&self.shared.queue));
         if let Some(mut under_way) = self.under_way.take() {
             if let Some(frozen) = under_way.state(Duration::MAX) {
                 self.session.thaw(frozen);
@@ -342,6 +382,10 @@ where
     }
 
     fn patience(&self) -> Duration {
+        match &self.backfilling {
+            Some(backfilling) if backfilling.is_busy() => return Duration::ZERO,
+            _ => {}
+        }
         if self.unsynced && !self.syncing { self.sync_wait() } else { PATIENCE }
     }
 
@@ -356,21 +400,33 @@ where
         let mut n = 0;
         while n < TURN_RECORDS {
             match self.shared.queue.pop(patience) {
-                Popped::Job(Job::Records { records, source, ack }) => {
+                Popped::Job(Job::Records { records, source, ack }, held, bytes) => {
                     n += records.len();
                     self.taken += records.len() as u64;
-                    for record in records {
-                        self.take_record(record, &source)?;
-                        self.backfill_where_due()?;
-                    }
-                    self.acks.push(Ack::Records(ack));
                     self.unsynced = true;
+                    let mut taken = Ok(());
+                    for record in &records {
+                        taken = self.take_record(record, &source);
+                        if taken.is_err() {
+                            break;
+                        }
+                        self.session.defer();
+                    }
+                    self.acks.push(match ack {
+                        Some(ack) => {
+                            self.shared.queue.release(held, bytes);
+                            Ack::Records(ack)
+                        }
+                        // Room is held by what waits to be safe, so that it is bounded with what waits to be taken in.
+                        None => Ack::Unwaited(records, Arc::clone(&source), bytes),
+                    });
+                    taken?;
                 }
-                Popped::Job(Job::Advance(now)) => {
+                Popped::Job(Job::Advance(now), ..) => {
                     self.advance(now)?;
-                    self.backfill_where_due()?;
+                    self.session.defer();
                 }
-                Popped::Job(Job::Activate { rules, pins, carries, tell }) => {
+                Popped::Job(Job::Activate { rules, pins, carries, tell }, ..) => {
                     match self.activate(rules, pins, &carries)? {
                         Ok(activated) => {
                             self.acks.push(Ack::Activated(tell, activated));
@@ -390,15 +446,19 @@ where
         Ok(false)
     }
 
-    fn take_record(&mut self, record: Result<UsageEvent<'static>, Reject>, source: &Arc<str>) -> Result<(), LiveError> {
+    fn take_record(
+        &mut self,
+        record: &Result<UsageEvent<'static>, Reject>,
+        source: &Arc<str>,
+    ) -> Result<(), LiveError> {
         let origin = self.sources.next(&mut self.session, source);
         self.tell_origin(source, origin)?;
         let event = match record {
             Ok(event) => event,
-            Err(reject) => return self.refuse(Rejected::unread(source, origin.line, &reject)),
+            Err(reject) => return self.refuse(Rejected::unread(source, origin.line, reject)),
         };
         self.routed.clear();
-        route(&mut self.routers, self.session.evaluator(), &event, &self.salt, &mut self.routed);
+        route(&mut self.routers, self.session.evaluator(), event, &self.salt, &mut self.routed);
         let bytes = self.routed.projection(0).len();
         if bytes > RECORD_BYTES_MAX {
             let detail = format!(
@@ -422,23 +482,62 @@ where
         Ok(())
     }
 
-    /// Counts what the journal holds for rules that take over now. Events wait meanwhile.
-    fn backfill_where_due(&mut self) -> Result<(), LiveError> {
-        let Some(at) = self.session.evaluator().awaits_backfill() else { return Ok(()) };
-        let synced = match self.journal.begin_sync()?.wait() {
-            Ok(synced) => synced,
-            Err(error) => return Err(self.with_cause(error).into()),
-        };
-        self.note_position(synced);
-        let started = now();
-        let (library, given) = (&self.options.library, &self.given);
-        let mut rules_of = |bundle: &str| match given.bundle_hash() == bundle {
-            true => Ok(Arc::clone(given)),
-            false => library.find(bundle).map_err(LiveError::Rules),
-        };
-        backfill(&mut self.session, &self.options.journal, &mut rules_of)?;
-        tracing::info!(at_ns = at.0, took_ms = started.elapsed().as_millis() as u64, "backfilled");
+    /// Goes on with what the journal holds for the rules that take over next.
+    fn backfill(&mut self) -> Result<(), LiveError> {
+        if self.backfilling.is_none() && self.session.evaluator().wants_backfill() {
+            let (dir, library) = (self.options.journal.clone(), &*self.options.library);
+            let source = Source { dir, library, given: Arc::clone(&self.given) };
+            let sync = self.next_sync();
+            self.backfilling = Backfilling::begin(self.scope, &mut self.session, source, sync)?;
+        }
+        let is_awaited = self.session.evaluator().awaits_backfill().is_some();
+        let Some(mut backfilling) = self.backfilling.take() else { return Ok(()) };
+        if is_awaited && backfilling.await_it() || backfilling.follows() {
+            backfilling.sync = Some(self.next_sync());
+        }
+        if backfilling.count(&mut self.session, false)? {
+            self.end_backfill(backfilling);
+        } else {
+            self.backfilling = Some(backfilling);
+        }
         Ok(())
+    }
+
+    /// The number of the next sync, which begins as soon as it may.
+    fn next_sync(&mut self) -> u64 {
+        self.unsynced = true;
+        self.syncs_begun + 1
+    }
+
+    /// Counts all that is left for rules whose time has come.
+    fn backfill_at_once(&mut self) -> Result<(), LiveError> {
+        while self.session.evaluator().awaits_backfill().is_some() {
+            self.backfill()?;
+            let Some(mut backfilling) = self.backfilling.take() else { continue };
+            let synced = match self.journal.begin_sync()?.wait() {
+                Ok(synced) => synced,
+                Err(error) => return Err(self.with_cause(error).into()),
+            };
+            let position = synced.position();
+            self.told = None;
+            self.note_position(synced);
+            backfilling.tell(&position);
+            backfilling.count(&mut self.session, true)?;
+            self.end_backfill(backfilling);
+        }
+        Ok(())
+    }
+
+    fn end_backfill(&mut self, backfilling: Backfilling) {
+        let done = backfilling.end(&mut self.session);
+        tracing::info!(
+            records = done.records,
+            took_ms = done.took.as_millis() as u64,
+            waited_ms = done.waited.as_millis() as u64,
+            pause_ms = done.pause_max.as_millis() as u64,
+            "backfilled"
+        );
+        self.shared.status(|s| (s.backfills, s.backfilled) = (s.backfills + 1, done));
     }
 
     fn refuse(&mut self, rejected: Rejected) -> Result<(), LiveError> {
@@ -485,6 +584,8 @@ where
         }
         let syncing = self.journal.begin_sync()?;
         self.sync_began = now();
+        self.sync_source = self.told.as_ref().map(|(source, _)| source.to_string());
+        self.syncs_begun += 1;
         (self.unsynced, self.syncing) = (false, true);
         let stopped = || LiveError::Thread("the thread that syncs has stopped".to_string());
         self.syncs.send((syncing, take(&mut self.acks))).map_err(|_| stopped())
@@ -493,15 +594,28 @@ where
     fn note_synced(&mut self) -> Result<(), LiveError> {
         while let Ok(synced) = self.synced.try_recv() {
             self.syncing = false;
+            self.syncs_ended += 1;
             match synced {
-                Ok(synced) => self.note_position(synced),
+                Ok(synced) => {
+                    let position = synced.position();
+                    let source = self.sync_source.take();
+                    self.note_position_of(synced, source);
+                    if let Some(backfilling) = &mut self.backfilling {
+                        backfilling.note_synced(self.syncs_ended, &position);
+                    }
+                }
                 Err(error) => return Err(self.with_cause(error).into()),
             }
         }
         Ok(())
     }
 
+    /// Notes how far the journal is safe. Behind it the journal says whose records they are.
     fn note_position(&mut self, synced: Synced) {
+        self.note_position_of(synced, None);
+    }
+
+    fn note_position_of(&mut self, synced: Synced, source: Option<String>) {
         let position = synced.position();
         self.journal.end_sync(synced);
         self.shared.status(|s| {
@@ -509,6 +623,7 @@ where
             s.synced_at = Some(now());
             if position.n_records >= s.journal.n_records {
                 s.journal = position;
+                s.written.source = source;
             }
         });
     }
@@ -537,7 +652,9 @@ where
         let (started, mut behind) = (now(), true);
         while behind && started.elapsed() < CATCH_UP {
             behind = self.session.catch_up(CATCH_UP_EVENTS);
-            self.backfill_where_due()?;
+            if self.session.evaluator().awaits_backfill().is_some() {
+                break;
+            }
         }
         let due = self.checkpoints.due(take(&mut self.taken)) || self.retry_at.is_some();
         let may = self.under_way.is_none() && !behind && self.retry_at.is_none_or(|at| at <= now());
@@ -638,7 +755,8 @@ where
         let Some(synced) = due.synced.take() else { return Ok(()) };
         let committed = synced.position();
         self.note_position(synced);
-        if let Some(watermark) = due.watermark {
+        // What is being read is not dropped.
+        if let Some(watermark) = due.watermark.filter(|_| self.backfilling.is_none()) {
             self.journal.drop_before(watermark, self.journal_keep, &committed)?;
         }
         Ok(())
@@ -648,12 +766,14 @@ where
         let held_back = self.session.held_back();
         let waiting = self.pending.len();
         // While the log cannot be written, findings wait; beyond the bound nothing more is taken in.
-        self.shared.queue.pause(waiting > self.options.findings_waiting);
+        let too_many = waiting > self.options.findings_waiting;
+        self.shared.queue.take_in(if too_many { Intake::Nothing } else { Intake::All });
         let (books, watermark) = (self.session.books(), self.session.watermark());
         let changes_waiting = self.session.evaluator().successors();
         self.shared.status(|s| {
             s.held_back_bytes = held_back;
             s.findings_waiting = waiting;
+            s.backfilling = self.backfilling.is_some();
             s.changes_waiting = changes_waiting;
             s.books = books;
             s.watermark = watermark;
@@ -663,8 +783,9 @@ where
     /// The last sync and the last commit.
     fn finish(&mut self) -> Result<(), LiveError> {
         self.wait()?;
+        self.session.defer();
         while self.session.catch_up(usize::MAX) {
-            self.backfill_where_due()?;
+            self.backfill_at_once()?;
         }
         if !self.acks.is_empty() || self.unsynced {
             let synced = match self.journal.begin_sync()?.wait() {
@@ -673,7 +794,7 @@ where
             };
             self.note_position(synced);
             self.unsynced = false;
-            take(&mut self.acks).into_iter().for_each(Ack::tell);
+            take(&mut self.acks).into_iter().for_each(|ack| ack.tell(&self.shared.queue));
         }
         if !self.checkpoints.hold_all() || self.taken > 0 || self.retry_at.is_some() {
             self.checkpoint()?;
@@ -685,6 +806,26 @@ where
         self.shared.status(|s| why = s.last_error.clone().unwrap_or_default());
         if failed { Err(LiveError::NotCommitted(why)) } else { Ok(()) }
     }
+}
+
+/// What becomes of changed rules, where those are not to be backfilled of which all are said to be and which use a text itself: the
+/// journal keeps none.
+///
+/// # Errors
+/// Where that is said of one by name.
+fn derivable(old: &RuleSet, new: &RuleSet, mut carries: Carries) -> Result<Carries, SuccessionError> {
+    let fates = fates(old, new, &carries)?;
+    for rule in new.program().rules.iter().filter(|rule| fates.get(&rule.name) == Some(&Fate::Backfilled)) {
+        let Some(field) = not_derivable(new.program(), rule) else { continue };
+        let (rule, why) =
+            (rule.name.clone(), format!("it uses the text of `{field}` itself, which the journal does not keep"));
+        if carries.rules.contains_key(&rule) {
+            return Err(SuccessionError::CannotBackfill { rule, why });
+        }
+        tracing::info!(rule, why, "cannot be backfilled");
+        carries.rules.insert(rule, Carry::Reset);
+    }
+    Ok(carries)
 }
 
 /// What a session begins with.
@@ -759,7 +900,9 @@ fn acknowledge(queue: &Queue<Job>, syncs: &Receiver<(Syncing, Acks)>, tell: &Sen
     while let Ok((syncing, acks)) = syncs.recv() {
         let synced = syncing.wait();
         if synced.is_ok() {
-            acks.into_iter().for_each(Ack::tell);
+            acks.into_iter().for_each(|ack| ack.tell(queue));
+        } else {
+            acks.into_iter().rev().for_each(|ack| ack.give_back(queue));
         }
         if tell.send(synced).is_err() {
             return;

@@ -135,18 +135,29 @@ impl KeptPacks {
     }
 }
 
-impl Library for KeptPacks {
-    fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String> {
+impl KeptPacks {
+    /// The whole pack of a bundle hash, with its texts.
+    ///
+    /// # Errors
+    /// A text that says why it cannot be had.
+    pub fn pack(&self, bundle: &str) -> Result<Pack, String> {
         let place = self.dir.join(bundle);
         if !place.is_dir() {
             return Err(format!("the rules `{}` are not kept in `{}`", short(bundle), self.dir.display()));
         }
-        let pack = load_kept(&place, self.key).map_err(|e| e.to_string())?;
-        match pack.rules {
-            Some(rules) if rules.bundle_hash() == bundle => Ok(rules),
+        let mut pack = load_kept(&place, self.key).map_err(|e| e.to_string())?;
+        let rules = pack.rules.take();
+        match rules {
+            Some(rules) if rules.bundle_hash() == bundle => {
+                pack.rules = Some(rules);
+                Ok(pack)
+            }
             // Rows of an account that was forgotten are not there any more; all else is what it was.
             Some(rules) if super::erased::is_as_erased(&place) => match Arc::try_unwrap(rules) {
-                Ok(rules) => Ok(Arc::new(rules.known_as(bundle))),
+                Ok(rules) => {
+                    pack.rules = Some(Arc::new(rules.known_as(bundle)));
+                    Ok(pack)
+                }
                 Err(_) => Err(format!("the rules in `{}` cannot be taken up", place.display())),
             },
             _ => Err(format!(
@@ -154,6 +165,12 @@ impl Library for KeptPacks {
                 place.display()
             )),
         }
+    }
+}
+
+impl Library for KeptPacks {
+    fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String> {
+        self.pack(bundle)?.rules.ok_or_else(|| format!("the rules `{}` cannot be used", short(bundle)))
     }
 }
 

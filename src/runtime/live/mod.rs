@@ -9,12 +9,14 @@
 //! Time comes in with the records, and from the caller by [`Live::advance`]; what is found does not depend on any clock.
 
 mod again;
+mod backfill;
 pub(super) mod entry;
 mod erased;
 mod held;
 mod keeper;
 mod library;
 mod queue;
+mod recall;
 mod replay;
 mod sealed_packs;
 mod status;
@@ -34,9 +36,10 @@ pub use entry::{TOO_LARGE, is_entry};
 pub(super) use erased::{erase_from_packs, finish_packs};
 pub use held::{Held, SealedFinding, Told, hold};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
+pub use recall::{Recollection, recollect, retell};
 pub use replay::{Replayed, replay};
 pub use sealed_packs::SealedPacks;
-pub use status::{Phase, Recovered, Status};
+pub use status::{Backfilled, Phase, Recovered, Status, Written};
 
 use self::queue::{Bounds, Queue};
 use super::checkpoint::CheckpointOptions;
@@ -223,7 +226,8 @@ enum Job {
     Records {
         records: Vec<Result<UsageEvent<'static>, Reject>>,
         source: Arc<str>,
-        ack: oneshot::Sender<()>,
+        /// Whoever waits until they are safe.
+        ack: Option<oneshot::Sender<()>>,
     },
     Advance(Timestamp),
     Activate {
@@ -342,6 +346,15 @@ impl Live {
         self.submit_records(events.into_iter().map(Ok).collect(), source, at)
     }
 
+    /// Hands in events of which nobody waits until they are safe; never waits. They are kept until they are: while the journal
+    /// cannot be written they are taken in as long as there is room, and what was on its way then is handed in again.
+    ///
+    /// # Errors
+    /// Where there is no room.
+    pub fn submit_unwaited(&self, events: Vec<UsageEvent<'static>>, source: &str, at: Timestamp) -> Result<(), Busy> {
+        self.hand_in(events.into_iter().map(Ok).collect(), source, at, None)
+    }
+
     /// Hands in the records of a body in their order: events, and those that could not be read, which are counted and kept as
     /// refused. Never waits. All are taken in, or none.
     ///
@@ -349,10 +362,22 @@ impl Live {
     /// Where there is no room.
     pub fn submit_records(
         &self,
-        mut records: Vec<Result<UsageEvent<'static>, Reject>>,
+        records: Vec<Result<UsageEvent<'static>, Reject>>,
         source: &str,
         at: Timestamp,
     ) -> Result<Receipt, Busy> {
+        let (ack, receipt) = oneshot::channel();
+        self.hand_in(records, source, at, Some(ack))?;
+        Ok(Receipt(receipt))
+    }
+
+    fn hand_in(
+        &self,
+        mut records: Vec<Result<UsageEvent<'static>, Reject>>,
+        source: &str,
+        at: Timestamp,
+        ack: Option<oneshot::Sender<()>>,
+    ) -> Result<(), Busy> {
         let mut bytes = 0;
         for event in records.iter_mut().flatten() {
             if !event.has(FieldId::INGEST_TS) {
@@ -360,10 +385,8 @@ impl Live {
             }
             bytes += weight(event);
         }
-        let (ack, receipt) = oneshot::channel();
-        let n = records.len();
-        self.shared.queue.push(Job::Records { records, source: source.into(), ack }, n, bytes)?;
-        Ok(Receipt(receipt))
+        let (n, waited) = (records.len(), ack.is_some());
+        self.shared.queue.push(Job::Records { records, source: source.into(), ack }, n, bytes, waited)
     }
 
     /// Says what time it is, so that absences and ends of steps are judged also while no events come: no event before `now`
@@ -371,7 +394,7 @@ impl Live {
     /// of it, and where the last call was less than a second before.
     pub fn advance(&self, now: Timestamp) {
         // It has no records and always finds room; after the end there is nothing to judge.
-        let _ = self.shared.queue.push(Job::Advance(now), 0, 0);
+        let _ = self.shared.queue.push(Job::Advance(now), 0, 0, true);
     }
 
     /// Hands in rules that take over from those handed in last, from an event time on that no event has reached yet. What has
@@ -382,7 +405,7 @@ impl Live {
     /// Where the session has ended.
     pub fn activate(&self, rules: Arc<RuleSet>, pins: Option<Pins>, carries: Carries) -> Result<Activation, Busy> {
         let (tell, told) = oneshot::channel();
-        self.shared.queue.push(Job::Activate { rules, pins, carries, tell }, 0, 0)?;
+        self.shared.queue.push(Job::Activate { rules, pins, carries, tell }, 0, 0, true)?;
         Ok(Activation(told))
     }
 

@@ -27,14 +27,27 @@ struct Inner<T> {
     records: usize,
     bytes: usize,
     closed: bool,
-    /// Why nothing is taken in for the time being.
-    paused: bool,
+    /// What is taken in for the time being.
+    intake: Intake,
     woken: bool,
+}
+
+/// What is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Intake {
+    /// Whatever there is room for.
+    #[default]
+    All,
+    /// What nobody waits for: it may lie here until the journal can be written again.
+    Unwaited,
+    /// Nothing.
+    Nothing,
 }
 
 /// What [`Queue::pop`] found.
 pub(super) enum Popped<T> {
-    Job(T),
+    /// With its records and bytes, whose room it has until [`Queue::release`].
+    Job(T, usize, usize),
     /// Nothing so far.
     Nothing,
     /// Nothing, and nothing more will come.
@@ -44,7 +57,7 @@ pub(super) enum Popped<T> {
 impl<T> Queue<T> {
     pub(super) fn new(bounds: Bounds) -> Self {
         let jobs = VecDeque::new();
-        let inner = Inner { jobs, records: 0, bytes: 0, closed: false, paused: false, woken: false };
+        let inner = Inner { jobs, records: 0, bytes: 0, closed: false, intake: Intake::All, woken: false };
         Queue { bounds, inner: Mutex::new(inner), more: Condvar::new() }
     }
 
@@ -53,8 +66,8 @@ impl<T> Queue<T> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job in, or says why not.
-    pub(super) fn push(&self, job: T, records: usize, bytes: usize) -> Result<(), Busy> {
+    /// Takes a job in, or says why not; `waited` says whether somebody waits until it is safe.
+    pub(super) fn push(&self, job: T, records: usize, bytes: usize, waited: bool) -> Result<(), Busy> {
         let Bounds { records: records_max, bytes: bytes_max } = self.bounds;
         if records > records_max || bytes > bytes_max {
             return Err(Busy::TooLarge { records, records_max, bytes, bytes_max });
@@ -64,7 +77,12 @@ impl<T> Queue<T> {
             return Err(Busy::Ended);
         }
         let full = inner.records + records > records_max || inner.bytes + bytes > bytes_max;
-        if full || inner.paused && records > 0 {
+        let refused = match inner.intake {
+            Intake::All => false,
+            Intake::Unwaited => waited,
+            Intake::Nothing => true,
+        };
+        if full || refused && records > 0 {
             return Err(Busy::Full { records: inner.records, bytes: inner.bytes });
         }
         inner.records += records;
@@ -83,11 +101,7 @@ impl<T> Queue<T> {
         let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         inner.woken = false;
         match inner.jobs.pop_front() {
-            Some((job, records, bytes)) => {
-                inner.records -= records.min(inner.records);
-                inner.bytes -= bytes.min(inner.bytes);
-                Popped::Job(job)
-            }
+            Some((job, records, bytes)) => Popped::Job(job, records, bytes),
             None if inner.closed => Popped::Closed,
             None => Popped::Nothing,
         }
@@ -99,9 +113,22 @@ impl<T> Queue<T> {
         self.more.notify_one();
     }
 
-    /// Takes no records in for the time being, or again.
-    pub(super) fn pause(&self, paused: bool) {
-        self.lock().paused = paused;
+    /// Says what is taken in from now on.
+    pub(super) fn take_in(&self, intake: Intake) {
+        self.lock().intake = intake;
+    }
+
+    /// Lets the room of a job that was taken out be taken by others.
+    pub(super) fn release(&self, records: usize, bytes: usize) {
+        let mut inner = self.lock();
+        inner.records -= records.min(inner.records);
+        inner.bytes -= bytes.min(inner.bytes);
+    }
+
+    /// Puts a job back before all others, which was taken out and not done; its room was not let go of.
+    pub(super) fn put_back(&self, job: T, records: usize, bytes: usize) {
+        self.lock().jobs.push_front((job, records, bytes));
+        self.more.notify_one();
     }
 
     /// Takes nothing in any more.

@@ -5,15 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::LiveError;
+use super::backfill::Past;
 use super::entry::{ERASED, Entry, Read, field, read, reason};
 use super::library::Library;
 use super::status::Recovered;
-use crate::eval::{Backfill, Carries, EvalOptions, Origin, Outcome, TestNames};
+use crate::eval::{Carries, EvalOptions, Origin, Outcome, TestNames};
 use crate::journal::{self, Position};
 use crate::plan::RuleSet;
 use crate::runtime::Rejected;
 use crate::runtime::session::{RunBooks, Session};
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 use crate::violation::Violation;
 
 /// Where records come from: the number of a source, and how many of it there were.
@@ -144,57 +145,29 @@ impl<'l> Replay<'l> {
 }
 
 /// Counts what a journal holds for the rules that take over next, up to their time: the journal has reached it.
-///
-/// What stands in the journal before it says under which rules it goes on, after its beginning was dropped, is left out.
-pub(super) fn backfill(
+fn backfill(
     session: &mut Session,
     dir: &Path,
     rules_of: &mut dyn FnMut(&str) -> Result<Arc<RuleSet>, LiveError>,
 ) -> Result<(), LiveError> {
     let lateness = session.evaluator().options().lateness;
-    let mut reader = journal::read(dir, None)?;
+    let reader = journal::read(dir, None)?;
     let Some(mut backfill) = session.begin_backfill() else { return Ok(()) };
+    let mut past = Past::new(Arc::clone(backfill.rules()), lateness);
     // Until it is given back nothing may fail half-way: an error is kept.
-    let counted = count(&mut reader, &mut backfill, lateness, rules_of);
+    let counted = session.count_in(&mut backfill, |backfill| {
+        for projection in reader {
+            if let Some(counted) = past.read(&projection?.record, rules_of)? {
+                counted.count(backfill);
+            }
+            if backfill.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    });
     session.end_backfill(backfill);
     counted
-}
-
-fn count(
-    reader: &mut journal::Reader,
-    backfill: &mut Backfill,
-    lateness: Duration,
-    rules_of: &mut dyn FnMut(&str) -> Result<Arc<RuleSet>, LiveError>,
-) -> Result<(), LiveError> {
-    let reading = Arc::clone(backfill.rules());
-    // Rule sets by the time from which they wrote the journal, with what they call their tests.
-    let mut writers: Vec<(i64, TestNames)> = Vec::new();
-    let mut watermark = i64::MIN;
-    while !backfill.is_over() {
-        let Some(projection) = reader.next() else { return Ok(()) };
-        match read(&projection?.record).map_err(LiveError::Replay)? {
-            Read::Event(recalled) => {
-                let ts = recalled.event.ts().0;
-                let in_force = ts.max(watermark);
-                if let Some((_, names)) = writers.iter().rev().find(|(at, _)| *at <= in_force) {
-                    backfill.observe(&recalled, names, Origin::default());
-                }
-                watermark = watermark.max(ts.saturating_sub(lateness.0));
-            }
-            Read::Entry(Entry::Advance { watermark: to }) => {
-                watermark = watermark.max(to);
-                backfill.advance(Timestamp(to));
-            }
-            Read::Entry(Entry::Rules { bundle, at, .. }) => {
-                let at = at.or_else(|| writers.is_empty().then_some(i64::MIN));
-                if let Some(at) = at {
-                    writers.push((at, TestNames::between(&*rules_of(&bundle)?, &reading)));
-                }
-            }
-            Read::Entry(_) | Read::Erased => {}
-        }
-    }
-    Ok(())
 }
 
 /// Takes in what lies behind a position; up to where it reaches.

@@ -83,6 +83,7 @@ const SECTION_WORDS: &[&str] = &[
     "cooldown",
     "budget",
     "rollout",
+    "changed",
     "because",
     "mistaken",
     "test",

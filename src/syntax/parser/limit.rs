@@ -29,6 +29,7 @@ const LIMIT: Block = Block {
         once("cooldown"),
         once("budget"),
         once("rollout"),
+        once("changed"),
         once("because"),
         once("mistaken"),
         many("test"),

@@ -32,6 +32,7 @@ const RULE: Block = Block {
         once("cooldown"),
         once("budget"),
         once("rollout"),
+        once("changed"),
         once("because"),
         once("mistaken"),
         many("test"),
@@ -69,6 +70,7 @@ pub(super) fn blank(name: Name, span: Span) -> Rule {
         cooldown: None,
         budget: None,
         rollout: None,
+        changed: None,
         because: None,
         mistaken_for: Vec::new(),
         tests: Vec::new(),
@@ -124,6 +126,7 @@ pub(super) fn section<'a>(i: Cursor<'a>, word: &str, rule: &mut Rule) -> Parsed<
             Ok((i, keep(&mut rule.budget, v)))
         }
         "rollout" => percentage(inside).map(|(i, v)| (i, keep(&mut rule.rollout, v))),
+        "changed" => named("`reset`, `keep` or `backfill`")(inside).map(|(i, v)| (i, keep(&mut rule.changed, v))),
         "because" => text("a reason in quotes")(inside).map(|(i, v)| (i, keep(&mut rule.because, v))),
         "mistaken" => {
             let (i, v) = preceded(keyword("for"), commas(text("an innocent use in quotes"))).parse(inside)?;

@@ -100,6 +100,7 @@ impl Printer<'_> {
         if let Some(rollout) = &rule.rollout {
             self.section("rollout", width, rollout.span, |p| Doc::text(p.percentage(rollout)));
         }
+        self.word("changed", rule.changed.as_ref(), width);
         self.because(rule.because.as_ref(), width);
         self.mistaken_for(&rule.mistaken_for);
         for test in &rule.tests {

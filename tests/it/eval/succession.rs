@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fineprint::eval::{
-    Carries, Carry, EvalOptions, Evaluator, Fate, Origin, Outcome, Recalled, Salt, TestNames, fates,
+    Backfill, Carries, Carry, EvalOptions, Evaluator, Fate, Origin, Outcome, Recalled, Salt, TestNames, fates,
 };
 use fineprint::event::UsageEvent;
 use fineprint::hir::{Program, Severity, Shape};
@@ -290,6 +290,159 @@ proptest! {
             if !again && v.status != Status::Merged {
                 return Err(fail(&setting, &events, &format!("at {at:?}: not found again: {v:?}")));
             }
+        }
+    }
+}
+
+/// What a journal holds: the bytes of an event, and the rules that wrote them.
+struct Journaled {
+    bytes: Vec<u8>,
+    by: Arc<RuleSet>,
+}
+
+/// The journal as far as it was counted for rules that take over.
+struct Counting {
+    backfill: Box<Backfill>,
+    n: usize,
+}
+
+impl Counting {
+    fn go_on(&mut self, evaluator: &mut Evaluator, journal: &[Journaled], new: &RuleSet, most: usize) {
+        for record in journal.iter().skip(self.n).take(most) {
+            self.n += 1;
+            if !self.backfill.is_over() {
+                let (recalled, names) = (Recalled::read(&record.bytes).unwrap(), TestNames::between(&record.by, new));
+                evaluator.count_in(&mut self.backfill, |b| b.observe(&recalled, &names, Origin::default()));
+            }
+        }
+    }
+}
+
+/// The rules change in the course of events and count what was journaled: sometimes at once when their time has come, sometimes
+/// long before, sometimes while events wait for them. Whether they took over.
+fn backfilled(
+    setting: &Setting,
+    (old, new): (&Arc<RuleSet>, &Arc<RuleSet>),
+    events: &[UsageEvent<'static>],
+    course: &Course,
+    carries: &Carries,
+) -> (BTreeMap<String, Violation>, bool) {
+    let mut evaluator = Evaluator::new(Arc::clone(old), setting.options.clone());
+    let (mut journal, mut counting, mut frozen) = (Vec::new(), None::<Counting>, None);
+    let (mut found, mut reached) = (Found::default(), Timestamp::MIN);
+    let begin = |e: &mut Evaluator| e.begin_backfill().map(|backfill| Counting { backfill, n: 0 });
+    let end = |e: &mut Evaluator, counting: &mut Option<Counting>, journal: &[Journaled]| {
+        let known = counting.take();
+        if let Some(mut known) = known.or_else(|| begin(e)) {
+            known.go_on(e, journal, new, usize::MAX);
+            e.end_backfill(known.backfill);
+        }
+        e.catch_up(usize::MAX);
+    };
+    for (at, event) in events.iter().enumerate() {
+        if at == course.at {
+            evaluator.succeed(Arc::clone(new), carries).unwrap();
+        }
+        let by = Arc::clone(evaluator.rules_at(event.ts()));
+        let outcome = evaluator.observe(event, Origin { input: 0, line: at as u64 });
+        if outcome == Outcome::Evaluated {
+            reached = reached.max(event.ts());
+        }
+        if let Outcome::Evaluated | Outcome::Late = outcome {
+            let mut bytes = Vec::new();
+            evaluator.project(event, &Salt([7; 32]), &mut bytes);
+            journal.push(Journaled { bytes, by });
+        }
+        assert!(evaluator.books().balance());
+        evaluator.defer();
+        let moment = course.moments[at % course.moments.len()];
+        match (moment, frozen.take()) {
+            (5, Some(state)) => evaluator.thaw(state),
+            (_, Some(state)) => frozen = Some(state),
+            (2, None) => found.take(&mut evaluator),
+            // Whatever was counted is lost with the process.
+            (3, None) if evaluator.awaits_backfill().is_none() && !evaluator.catch_up(usize::MAX) => {
+                let bytes = evaluator.snapshot().unwrap();
+                let mut known = |hash: &str| [old, new].into_iter().find(|r| r.bundle_hash() == hash).cloned();
+                evaluator = Evaluator::restore_among(&mut known, setting.options.clone(), &bytes).unwrap();
+                counting = None;
+            }
+            (4, None) if evaluator.awaits_backfill().is_none() && !evaluator.catch_up(usize::MAX) => {
+                frozen = Some(evaluator.freeze().unwrap());
+            }
+            (_, None) => {
+                evaluator.catch_up(3);
+            }
+        }
+        evaluator.defer();
+        match evaluator.awaits_backfill() {
+            Some(_) if moment != 1 => end(&mut evaluator, &mut counting, &journal),
+            None if evaluator.wants_backfill() => match &mut counting {
+                Some(counting) => counting.go_on(&mut evaluator, &journal, new, usize::from(moment) * 3),
+                None => counting = begin(&mut evaluator).filter(|_| moment % 2 == 0),
+            },
+            _ => {}
+        }
+    }
+    if let Some(state) = frozen {
+        evaluator.thaw(state);
+    }
+    evaluator.catch_up(usize::MAX);
+    evaluator.advance(reached);
+    while evaluator.awaits_backfill().is_some() {
+        end(&mut evaluator, &mut counting, &journal);
+    }
+    evaluator.catch_up(usize::MAX);
+    let is_over = course.at < events.len() && evaluator.successors() == 0;
+    evaluator.finish();
+    found.take(&mut evaluator);
+    (found.into_violations(), is_over)
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// Rules that are backfilled find what they find where they had been in force from the beginning, those that did not
+    /// change what they find where nothing had.
+    #[test]
+    fn what_is_backfilled_is_as_if_it_had_been_there(numbers in numbers(EVENTS), course in courses(), more in any::<bool>()) {
+        let mut setting = setting(&numbers.setting);
+        let whole = setting.program.clone();
+        setting.program.rules.retain(|rule| fineprint::derive::not_derivable(&whole, rule).is_none());
+        // What is dropped on the one side is new on the other.
+        let (before, after) = match more {
+            true => (changed(&setting.program, &course), setting.program.clone()),
+            false => (setting.program.clone(), changed(&setting.program, &course)),
+        };
+        let (old, new) = (rule_set(&before, &setting), rule_set(&after, &setting));
+        let mut carries = Carries { otherwise: Carry::Backfill, ..Carries::default() };
+        for rule in &after.rules {
+            carries.rules.insert(rule.name.clone(), Carry::Backfill);
+            if fates(&old, &new, &carries).is_err() {
+                carries.rules.remove(&rule.name);
+            }
+        }
+        let fates = fates(&old, &new, &carries).unwrap();
+        let events = events(&numbers, &setting);
+        let (found, is_over) = backfilled(&setting, (&old, &new), &events, &course, &carries);
+        let throughout = |rules: &Arc<RuleSet>| {
+            play(Evaluator::new(Arc::clone(rules), setting.options.clone()), &events, |_, e| e, |_, e, _| e)
+        };
+        let with = |wanted: Fate| -> BTreeSet<&str> {
+            fates.iter().filter(|(_, f)| **f == wanted).map(|(n, _)| n.as_str()).collect()
+        };
+        let hashes: BTreeSet<String> = after.rules.iter().map(|r| fineprint::hir::rule_hash(&after, r)).collect();
+        let own: BTreeMap<String, Violation> =
+            found.iter().filter(|(_, v)| hashes.contains(&v.rule_hash)).map(|(id, v)| (id.clone(), v.clone())).collect();
+        if is_over
+            && let Some(difference) =
+                violations_differ(&of(&throughout(&new), &with(Fate::Backfilled)), &of(&own, &with(Fate::Backfilled)))
+        {
+            return Err(fail(&setting, &events, &format!("backfilled: {difference}")));
+        }
+        let same = with(Fate::Unchanged);
+        if let Some(difference) = violations_differ(&of(&throughout(&old), &same), &of(&found, &same)) {
+            return Err(fail(&setting, &events, &format!("unchanged: {difference}")));
         }
     }
 }

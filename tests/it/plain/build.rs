@@ -119,6 +119,7 @@ pub fn rule(name: &str, filter: Option<Expr>) -> Rule {
         cooldown: None,
         budget: None,
         rollout: None,
+        changed: None,
         because: vec![Piece::Text("seen".into())],
         mistaken_for: Vec::new(),
         limit: None,

@@ -139,3 +139,84 @@ fn reloads_callers_and_answers_are_sealed() {
         assert!(store.prove_given(1).await.unwrap().is_some_and(|proof| proof.json.contains("\"event\":\"e1\"")));
     });
 }
+
+const BACKFILLED: &str = r#"
+rule large-ones {
+  enforces acme.terms.volume
+  severity low
+  mode     shadow
+
+  on       request where max_tokens >= 1000
+  per      account
+  over     60s every 1s
+  let      calls = count()
+  when     calls >= 3
+  changed  backfill
+  because  "{calls} large calls in a minute"
+}
+"#;
+
+/// A rule that says so counts what the journal holds: calls that came before it was there.
+#[test]
+fn a_rule_that_is_backfilled_finds_what_came_before_it() {
+    let config = "stream: {lateness: 0s, commit_time: 50ms}\nreload: {watch: false}\n";
+    let server = Server::start(&Options { config, ..Options::default() });
+    for n in 0..3 {
+        server.post("/v1/decide", &event(&format!("e{n}"), "grows", r#""max_tokens":5000"#));
+    }
+    std::fs::write(server.path("rules/acme.tos"), format!("{RULES}{BACKFILLED}")).unwrap();
+    let done = server.connect().call("POST", "/v1/reload", &[], b"").json();
+    assert_eq!(done["rules"], serde_json::json!({"large-ones": "backfilled"}), "{done}");
+    let found = wait_for("a finding", || {
+        let page = server.get("/v1/violations?rule=large-ones").json();
+        page["violations"].as_array().unwrap().first().cloned()
+    });
+    assert_eq!(found["group"]["account"], "grows", "{found}");
+    let told = server.get("/readyz").json()["details"]["last_change"].clone();
+    assert_eq!((&told["rules"]["large-ones"], &told["backfills"]), (&"backfilled".into(), &1.into()), "{told}");
+    assert!(told["last_backfill"]["records"].as_u64().unwrap() >= 3, "{told}");
+    assert_eq!(server.metric(r#"fineprint_backfill{kind="done"}"#), 1.0);
+    assert_eq!(server.metric(r#"fineprint_rules_changed_total{kind="backfilled"}"#), 1.0);
+
+    // What the journal does not hold is said, and the rules before stay.
+    let other = BACKFILLED.replace("max_tokens >= 1000", "n >= 2");
+    std::fs::write(server.path("rules/acme.tos"), format!("{RULES}{other}")).unwrap();
+    let refused = server.connect().call("POST", "/v1/reload", &[], b"");
+    assert_eq!((refused.status, refused.code().as_str()), (409, "rules"));
+    assert!(refused.body.contains("cannot be backfilled"), "{}", refused.body);
+}
+
+/// A finding is explained under the rules that it was made under, which are kept.
+#[test]
+fn a_finding_is_explained_although_its_rule_has_changed_since() {
+    let config = "stream: {lateness: 0s, commit_time: 50ms}\nreload: {watch: false}\n";
+    let server = Server::start(&Options { config, ..Options::default() });
+    server.post("/v1/decide", &event("e1", "mallory", r#""max_tokens":-1"#));
+    let of = |server: &Server, account: &str| {
+        wait_for("a finding", || {
+            let page = server.get(&format!("/v1/violations?rule=probe&account={account}")).json();
+            page["violations"].as_array().unwrap().first().map(|v| v["id"].as_str().unwrap().to_string())
+        })
+    };
+    let first = of(&server, "mallory");
+    std::fs::write(server.path("rules/acme.tos"), RULES.replace("max_tokens <= 0", "max_tokens <= 1")).unwrap();
+    assert_eq!(server.connect().call("POST", "/v1/reload", &[], b"").json()["changed"], true);
+    let mut n = 0;
+    wait_for("the new rule", || {
+        n += 1;
+        server.post("/v1/decide", &event(&format!("f{n}"), "eve", r#""max_tokens":1"#));
+        let page = server.get("/v1/violations?rule=probe&account=eve").json();
+        (!page["violations"].as_array().unwrap().is_empty()).then_some(())
+    });
+    let second = of(&server, "eve");
+    let (_, directory) = server.stop();
+    for id in [first, second] {
+        let explained = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"))
+            .current_dir(directory.path())
+            .args(["explain", &id, "--db", "log.db", "--rules", "rules", "--lateness", "0s"])
+            .output()
+            .unwrap();
+        let (out, err) = (String::from_utf8_lossy(&explained.stdout), String::from_utf8_lossy(&explained.stderr));
+        assert!(explained.status.success() && out.contains("the same as in the record"), "{out}{err}");
+    }
+}

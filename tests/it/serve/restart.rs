@@ -53,3 +53,75 @@ fn what_decisions_are_given_from_outlives_an_end_and_a_kill() {
         assert_eq!(sixth["would"], "throttle", "{sixth}");
     }
 }
+
+const TEXTS: &str = r#"
+policy acme.terms version 2025-09-15 {
+  title "Acme Terms"
+  url   "https://example.com/terms"
+  clause probes at "3.1"
+    "Keys are not to be probed."
+}
+
+rule asks-for-steps {
+  enforces acme.terms.probes
+  severity low
+  mode     enforce
+  on       completion where prompt has any of ["step by step"]
+  per      account
+  over     10m every 1m
+  when     count() >= 3
+  action   challenge account
+  because  "{account} asked often"
+}
+
+rule slow-down {
+  enforces acme.terms.probes
+  severity low
+  mode     enforce
+  on       completion where max_tokens = 7
+  action   throttle account to 2 per 1h
+  because  "{account} asks for seven"
+}
+
+rule parallel {
+  enforces acme.terms.probes
+  severity low
+  mode     enforce
+  on       completion where max_tokens = 9
+  per      account
+  over     10m every 1m
+  when     count() >= 3
+  action   challenge account
+  because  "{account} asks for nine"
+}
+"#;
+
+/// What came since the gate was last written down is in the journal: which texts held, which calls passed a throttle, and which
+/// count ahead of their completions.
+#[test]
+fn texts_throttles_and_calls_under_way_outlive_a_kill() {
+    let config = "stream: {lateness: 0s, commit_time: 50ms, save_gate: 10m}";
+    let server = Server::start(&Options { config, rules: TEXTS });
+    let words = r#""prompt":"Explain it step by step.""#;
+    let completion = |server: &Server, id: &str, account: &str, more: &str| {
+        let body = event(id, account, more).replace("\"request\"", "\"completion\"");
+        server.post("/v1/decide", &body).json()["decision"].clone()
+    };
+    for n in 0..2 {
+        assert_eq!(completion(&server, &format!("w{n}"), "words", words), "allow");
+        assert_eq!(completion(&server, &format!("o{n}"), "words", r#""prompt":"Hello.""#), "allow");
+        assert_eq!(decide(&server, &format!("t{n}"), "slow", r#""max_tokens":7"#)["decision"], "allow");
+        assert_eq!(
+            decide(&server, &format!("p{n}"), "two", &format!(r#""max_tokens":9,"call":"c{n}""#))["decision"],
+            "allow"
+        );
+    }
+    wait_for("the calls are in the journal", || {
+        (server.metric(r#"fineprint_books{account="received"}"#) == 8.0).then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let server = Server::over(server.kill());
+    assert_eq!(decide(&server, "t2", "slow", r#""max_tokens":7"#)["decision"], "throttle");
+    assert_eq!(completion(&server, "w2", "words", words), "challenge");
+    assert_eq!(decide(&server, "p2", "two", r#""max_tokens":9,"call":"c2""#)["decision"], "challenge");
+}

@@ -332,6 +332,7 @@ fn rule() -> BoxedStrategy<Rule> {
         option::of(duration()),
         option::of(number()),
         option::of(0i64..1_000_000),
+        option::of(name()),
         option::of(text()),
         vec(text(), 0..3),
         vec(test(), 0..3),
@@ -353,9 +354,10 @@ fn rule() -> BoxedStrategy<Rule> {
             cooldown: t.0,
             budget: t.1,
             rollout: t.2.map(at),
-            because: t.3,
-            mistaken_for: t.4,
-            tests: t.5,
+            changed: t.3,
+            because: t.4,
+            mistaken_for: t.5,
+            tests: t.6,
             span: span(),
         })
         .boxed()
