@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::Format;
+use super::bundle;
 use super::exit::Exit;
 use super::terminal::{grouped, output, printable};
 use super::violations::Log;
@@ -14,16 +15,19 @@ use super::wrong::Wrong;
 use crate::seal::{Note, Verifier};
 use crate::store::{Anchor, Verified};
 
-/// Checks that nothing of a violation log was altered, taken out, put in or rolled back
+/// Checks that nothing of a violation log, or of a bundle of evidence, was altered, taken out, put in or rolled back
 ///
 /// Every violation, decision and change of rules is an entry of a tree whose size and root are signed. What does not hold is
 /// named, one line each, and the command ends with 1. Against who holds both the log and its key, keep checkpoints elsewhere
 /// (`fineprint log checkpoint`) and name them with --anchor.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
+    /// A bundle of evidence, as `violations export --bundle` writes it
+    #[arg(value_name = "CASE.zip", conflicts_with = "db", required_unless_present = "db")]
+    bundle: Option<PathBuf>,
     /// The violation log
     #[arg(long, value_name = "FILE")]
-    db: PathBuf,
+    db: Option<PathBuf>,
     /// The log's public key as you were given it: `name+hash+base64`, or a file that holds it. Without it the keys that the
     /// log itself names are taken
     #[arg(long, value_name = "KEY")]
@@ -40,7 +44,13 @@ impl Verify {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let key = self.key.as_deref().map(key).transpose()?;
         let anchors = self.anchor.iter().map(|path| anchor(path)).collect::<anyhow::Result<Vec<Anchor>>>()?;
-        let log = Log::open(&self.db)?;
+        let Some(db) = self.db.as_deref() else {
+            let kept = |a: &Anchor| bundle::Kept { name: a.name.clone(), note: a.note.clone() };
+            let anchors: Vec<bundle::Kept> = anchors.iter().map(kept).collect();
+            let asked = bundle::Asked { key: key.as_ref(), anchors: &anchors, format: self.format };
+            return bundle::verify(self.bundle.as_deref().unwrap_or(Path::new("")), &asked);
+        };
+        let log = Log::open(db)?;
         let verified = log.wait(log.store.verify(key.as_ref(), &anchors, &mut |_| {}))?;
         let mut out = output();
         match self.format {

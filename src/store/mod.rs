@@ -12,6 +12,7 @@ mod books;
 mod checkpoint;
 mod decisions;
 mod error;
+mod excerpt;
 mod filter;
 mod given;
 mod inputs;
@@ -37,6 +38,7 @@ pub use actions::{ActionFilter, ActionsIn, ENTRIES_PAGE};
 pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use error::StoreError;
+pub use excerpt::{Excerpt, Proved};
 pub use filter::{Disposition, Filter};
 pub use given::{Given, GivenFilter};
 pub use inputs::Input;
@@ -251,6 +253,23 @@ impl Store {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
         let signed = sealed::signed(&mut conn).await.at("read the checkpoints of", &self.path)?;
         Ok(signed.into_iter().map(|(key, note, _)| (key, note)).collect())
+    }
+
+    /// Violations by their whole ids, with all that belongs to them and the entries that seal it, as they stand at one moment.
+    ///
+    /// # Errors
+    /// One that is not there; one that is not what its entry seals.
+    pub async fn excerpt(&self, ids: &[String]) -> Result<Excerpt, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        excerpt::excerpt(&self.path, &mut tx, ids).await
+    }
+
+    /// The key by which the log signs, read anew from beside it; `None` where it is not there, or not for us to read.
+    ///
+    /// # Errors
+    /// A file that holds no key.
+    pub fn read_key(&self) -> Result<Option<Signer>, StoreError> {
+        key::read(&self.path)
     }
 
     /// Makes a new key, which signs from here on; the one before signs that it does, where it is there.

@@ -25,8 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "edge",
         &[
-            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "alert", "gateway", "serve",
-            "simulate", "cli",
+            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "bundle", "alert", "gateway",
+            "serve", "simulate", "cli",
         ],
     ),
 ];
