@@ -36,7 +36,7 @@ use crate::store::{Excerpt, Proved, Sealed};
 
 /// Most violations of a bundle.
 pub const VIOLATIONS_MAX: usize = 10_000;
-/// Most earlier sizes of the log from which a bundle proves that it grew; those of the latest commits.
+/// Most earlier sizes of the log from which a bundle proves that it grew; the latest at which it was signed.
 pub const GROWN_FROM_MAX: usize = 256;
 
 /// The page.
@@ -100,7 +100,7 @@ pub struct Contents {
     pub slices: BTreeMap<String, Sliced>,
     /// By hash: the files of packs that slices need, by their paths.
     pub packs: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
-    /// Earlier sizes of the log from which is to be proved that it grew, beside those of commits.
+    /// Earlier sizes of the log from which is to be proved that it grew, beside the latest.
     pub grown_from: Vec<u64>,
 }
 
@@ -306,7 +306,7 @@ fn proof(p: &Proved, place: Option<(String, u64)>, tree: &Tree) -> Result<Proof,
 
 /// The sizes from which is proved that the log grew, ascending.
 fn grown_from(contents: &Contents, size: u64) -> BTreeSet<u64> {
-    let latest = contents.excerpt.commits.iter().rev().take(GROWN_FROM_MAX).copied();
+    let latest = contents.excerpt.signed_at.iter().rev().take(GROWN_FROM_MAX).copied();
     let signed =
         contents.excerpt.signed.iter().filter_map(|(_, note)| Checkpoint::of(&crate::seal::Note::parse(note).ok()?));
     let all = latest.chain(signed.map(|c| c.size)).chain(contents.grown_from.iter().copied());

@@ -3,6 +3,8 @@
 
 mod finding;
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -54,8 +56,9 @@ pub(super) fn page(case: &Case<'_>) -> Result<String, NotARecord> {
         text(&title)
     );
     out.push_str(&head(case, &findings));
+    let records: BTreeMap<&str, &Value> = case.violations.iter().map(|r| (part(r, "id"), r)).collect();
     for one in &cases.cases {
-        out.push_str(&campaign(case, &findings, one, cases.cases.len() > 1));
+        out.push_str(&campaign(&records, &findings, one, cases.cases.len() > 1));
     }
     out.push_str("<h2>The findings</h2>\n");
     let shown = case.violations.len().min(FINDINGS_SHOWN);
@@ -110,10 +113,14 @@ fn said(level: Level) -> &'static str {
 }
 
 /// A campaign with its charts.
-fn campaign(case: &Case<'_>, findings: &Findings, one: &campaign::Case, is_one_of_several: bool) -> String {
+fn campaign(
+    records: &BTreeMap<&str, &Value>,
+    findings: &Findings,
+    one: &campaign::Case,
+    is_one_of_several: bool,
+) -> String {
     let of: Vec<_> = one.findings.iter().chain(&one.beside).filter_map(|i| findings.all().get(*i)).collect();
-    let records: Vec<&Value> =
-        of.iter().filter_map(|f| case.violations.iter().find(|r| part(r, "id") == f.id)).collect();
+    let records: Vec<&Value> = of.iter().filter_map(|f| records.get(f.id.as_str()).copied()).collect();
     let name = if is_one_of_several { format!("Campaign {}", one.id) } else { "The campaign".to_string() };
     let mut out = format!("<h2>{}</h2>\n", text(&name));
     out.push_str(&format!(

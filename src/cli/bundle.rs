@@ -64,19 +64,19 @@ fn level(word: &str) -> Result<Level, String> {
 
 impl Bundle {
     /// Whether a bundle is to be written.
-    pub(super) fn is_asked_for(&self) -> anyhow::Result<bool> {
-        Ok(self.bundle.is_some())
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.bundle.is_some()
     }
 
     /// Writes it.
     pub(super) fn run(&self, db: &Path, which: &Which) -> anyhow::Result<Exit> {
         let Some(path) = &self.bundle else { return Ok(Exit::Fine) };
         let level = self.level.unwrap_or(Level::Authority);
-        let by = self.by.as_deref().map(|by| words("--by NAME", "who exports", by, REVIEWER_CHARS_MAX)).transpose()?;
+        let by = self.by.as_deref().map(|by| told("--by NAME", "who exports", by, REVIEWER_CHARS_MAX)).transpose()?;
         let reason = self
             .reason
             .as_deref()
-            .map(|r| words("--reason TEXT", "why it is exported", r, REASON_CHARS_MAX))
+            .map(|r| told("--reason TEXT", "why it is exported", r, REASON_CHARS_MAX))
             .transpose()?;
         let anchors = self.anchor.iter().map(|path| size_of(path)).collect::<anyhow::Result<Vec<u64>>>()?;
         let log = Log::open(db)?;
@@ -179,11 +179,6 @@ impl Bundle {
         }
         Ok(())
     }
-}
-
-/// A text that the manifest can hold on one line.
-fn words(flag: &str, what: &str, text: &str, chars_max: usize) -> anyhow::Result<String> {
-    told(flag, what, text, chars_max)
 }
 
 fn few(error: BundleError) -> anyhow::Error {

@@ -48,7 +48,7 @@ enum ExportFormat {
 
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        if self.bundle.is_asked_for()? {
+        if self.bundle.is_asked_for() {
             return self.bundle.run(&self.db, &self.which);
         }
         let log = Log::open(&self.db)?;

@@ -36,8 +36,9 @@ pub struct Excerpt {
     pub proved: Vec<Proved>,
     /// The leaves of the tree.
     pub leaves: Vec<Hash>,
-    /// Sizes of the tree at which a commit was signed, ascending.
-    pub commits: Vec<u64>,
+    /// Sizes of the tree behind a commit, a decision, an act or whatever else is signed by itself, ascending: those of which
+    /// somebody may have kept a checkpoint.
+    pub signed_at: Vec<u64>,
     /// The latest checkpoint of each key: key and note.
     pub signed: Vec<(String, String)>,
     /// Journal position that the log seals.
@@ -95,8 +96,8 @@ pub(super) async fn excerpt(path: &Path, conn: &mut SqliteConnection, ids: &[Str
             };
             out.leaves.push(leaf_hash(&leaf(seq, &kind, &subject, &digest)));
             next = at.saturating_add(1);
-            if kind == Sealed::Commit.word() {
-                out.commits.push(seq.saturating_add(1));
+            if ![Sealed::Violation, Sealed::Retraction].map(Sealed::word).contains(&kind.as_str()) {
+                out.signed_at.push(seq.saturating_add(1));
             }
             let Some(kind) = Sealed::from_word(&kind) else { continue };
             if let Some(last) = last.get_mut(&(kind, subject)) {
