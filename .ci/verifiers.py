@@ -20,6 +20,7 @@ TABLES = {
     "pins": ["rules", "lists", "engine", "change"],
     "inputs": ["name", "offset_bytes", "n_lines", "finished", "content_hash"],
     "books": ["count", "name"],
+    "erasures": ["at", "name", "reason", "account", "touched", "journal", "kept"],
 }
 
 def another(value):

@@ -142,6 +142,10 @@ def main(db, given=None):
         there["decision", str(d[0])] = dict(zip(("number", "violation", "outcome", "reason", "by", "at", "record", "supersedes"), d))
     for g in rows("SELECT generation, change, rules, lists, registry, config, engine FROM pins"):
         there["rules", str(g[0])] = dict(zip(("generation", "change", "rules", "lists", "registry", "config", "engine"), g))
+    sealed = ("number", "at", "by", "reason", "account", "touched", "journal", "kept")
+    for e in rows("SELECT number, at, name, reason, account, touched, journal, kept, done FROM erasures"):
+        there["erasure", str(e[0])] = dict(zip(sealed, (*e[:5], *map(json.loads, e[5:8]))))
+        e[8] or wrong(f"erasure {e[0]}: was begun and is not finished")
     acts = ("seq", "at", "actor", "name", "action", "act", "once", "reason", "details")
     for e in rows(f"SELECT {', '.join(acts)} FROM action_entries"):
         there["action", str(e[0])] = dict(zip(acts, e))

@@ -25,6 +25,9 @@ use crate::runtime::{NoSlice, Slicer};
 use crate::seal::{Checkpoint, Note};
 use crate::store::{REASON_CHARS_MAX, REVIEWER_CHARS_MAX, key_path};
 
+/// Most bytes of journaled events of a bundle; findings beyond it come without theirs, and say so.
+const SLICES_BYTES_MAX: usize = 64 << 20;
+
 /// A case as a file to hand on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Bundle {
@@ -158,18 +161,22 @@ impl Bundle {
     /// Events of each finding, as far as they are kept.
     fn slices(&self, db: &Path, contents: &mut Contents) -> anyhow::Result<()> {
         let mut slicer = Slicer::open(db, contents.excerpt.journal.as_deref(), self.key.read()?);
+        let mut total = 0usize;
         for row in &contents.excerpt.violations {
             let sliced = match &mut slicer {
                 Ok(slicer) => slicer.slice(&row.record),
                 Err(NoSlice::Because(why)) => Err(NoSlice::Because(why.clone())),
                 Err(NoSlice::Failed(why)) => Err(NoSlice::Because(why.to_string())),
             };
-            let sliced = match sliced {
-                Ok((slice, rules)) => {
-                    Sliced::Slice { bytes: slice.to_bytes(), bundle: rules.bundle_hash().to_string() }
-                }
+            let room = SLICES_BYTES_MAX.saturating_sub(total);
+            let sliced = match sliced.map(|(slice, rules)| (slice.to_bytes(), rules)) {
+                Ok((bytes, _)) if bytes.len() > room => Sliced::No(format!(
+                    "its events would make more than {SLICES_BYTES_MAX} bytes with those of the others"
+                )),
+                Ok((bytes, rules)) => Sliced::Slice { bytes, bundle: rules.bundle_hash().to_string() },
                 Err(why) => Sliced::No(why.to_string()),
             };
+            total = total.saturating_add(if let Sliced::Slice { bytes, .. } = &sliced { bytes.len() } else { 0 });
             if let Sliced::Slice { bundle, .. } = &sliced
                 && !contents.packs.contains_key(bundle)
             {

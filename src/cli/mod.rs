@@ -6,6 +6,7 @@ mod bundle;
 mod campaigns;
 mod check;
 mod diagnostics;
+mod erase;
 mod exit;
 mod explain;
 mod export;
@@ -64,6 +65,7 @@ enum Command {
     Alerts(alerts::Alerts),
     Policy(policy::Policy),
     Verify(verify::Verify),
+    Erase(erase::Erase),
     Log(log::Log),
 }
 
@@ -108,6 +110,7 @@ pub fn main() -> Exit {
         Command::Alerts(c) => c.run(),
         Command::Policy(c) => c.run(),
         Command::Verify(c) => c.run(),
+        Command::Erase(c) => c.run(),
         Command::Log(c) => c.run(),
     };
     done.unwrap_or_else(|e| {

@@ -23,8 +23,8 @@ use crate::export::JsonlWriter;
 use crate::feed::{Format, Mapping};
 use crate::hir::{Program, Rule, Severity};
 use crate::journal::{Journal, JournalOptions, Position};
-use crate::pack::PackOptions;
-use crate::runtime::live::is_live;
+use crate::pack::{Pack, PackOptions};
+use crate::runtime::live::{KeptPacks, is_live};
 use crate::runtime::{
     self, CheckpointOptions, InputSpec, MemorySink, Outputs, RejectFile, RunError, RunOptions, Sink, SqliteSink,
     Summary, expand, stop_on_signal,
@@ -138,13 +138,14 @@ impl Run {
             return Err(Wrong::new("no events are named", help).into());
         }
         let inputs = expand(&self.events)?;
-        let pack = check::load(&PackOptions {
+        let pack_options = PackOptions {
             rules,
             lists: self.lists.as_deref(),
             accounts: self.accounts.as_deref(),
             fingerprint_key: self.key.read()?,
             as_of: Some(self.as_of.unwrap_or_else(check::today)),
-        })?;
+        };
+        let pack = check::load(&pack_options)?;
         let Some(rule_set) = pack.rules.clone() else {
             diagnostics::show(&pack.diagnostics, &pack.sources);
             note("the rules cannot be used; nothing was read");
@@ -192,6 +193,9 @@ impl Run {
                 };
                 let pinned = sink.pin(&pins, changed)?;
                 let journal = if self.no_journal { None } else { Some(journal(db, &mut sink)?) };
+                if journal.is_some() {
+                    self.keep(&pack, &pack_options, db);
+                }
                 let outputs = Outputs { sink: &mut sink, journal, rejects };
                 let summary = runtime::run(&rule_set, &options, inputs, pinned, outputs, &stop, &mut tell);
                 progress.finish();
@@ -199,6 +203,16 @@ impl Run {
             }
         };
         Ok(if self.exit_zero && exit == Exit::Findings { Exit::Fine } else { exit })
+    }
+
+    /// Keeps the rules beside the log, so that its findings can be computed again under them. A run goes on without.
+    fn keep(&self, pack: &Pack, options: &PackOptions<'_>, db: &Path) {
+        let kept = KeptPacks::new(beside(db, ".rules"), options.fingerprint_key);
+        if let Err(why) = kept.keep(pack, options) {
+            note(format!(
+                "warning: the rules are not kept with the log, so that what they find cannot be derived again: {why}"
+            ));
+        }
     }
 
     fn options(&self, program: &Program) -> anyhow::Result<RunOptions> {
@@ -334,10 +348,15 @@ fn tally(violations: &[Violation]) -> Vec<Tally> {
     counts.into_iter().map(tally).collect()
 }
 
+/// What lies beside a database.
+pub(super) fn beside(db: &Path, end: &str) -> PathBuf {
+    let mut path = db.as_os_str().to_owned();
+    path.push(end);
+    PathBuf::from(path)
+}
+
 /// The journal lies beside the database.
 fn journal(db: &Path, sink: &mut SqliteSink) -> anyhow::Result<Journal> {
-    let mut directory = db.as_os_str().to_owned();
-    directory.push(".journal");
     let resumed = sink.resume()?;
     // A run would drop what the server's journal holds behind its last commit.
     if resumed.as_ref().is_some_and(|r| is_live(&r.standing)) {
@@ -347,7 +366,7 @@ fn journal(db: &Path, sink: &mut SqliteSink) -> anyhow::Result<Journal> {
         Some(text) => text.parse::<Position>()?,
         None => Position::START,
     };
-    Ok(Journal::open(Path::new(&directory), JournalOptions::default(), &position)?)
+    Ok(Journal::open(&beside(db, ".journal"), JournalOptions::default(), &position)?)
 }
 
 /// Bytes of all files; unknown where standard input is among them.

@@ -1,4 +1,6 @@
-//! `fineprint verify`: holds a log against its seals.
+//! `fineprint verify`: holds a log against its seals, and its findings against what comes out of its journal.
+
+mod derived;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,17 +11,22 @@ use serde_json::json;
 use super::Format;
 use super::bundle;
 use super::exit::Exit;
+use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable};
 use super::violations::Log;
 use super::wrong::Wrong;
 use crate::seal::{Note, Verifier};
 use crate::store::{Anchor, Verified};
 
-/// Checks that nothing of a violation log, or of a bundle of evidence, was altered, taken out, put in or rolled back
+/// Checks that nothing of a violation log, or of a bundle of evidence, was altered, taken out, put in or rolled back, and computes
+/// its findings again
 ///
 /// Every violation, decision and change of rules is an entry of a tree whose size and root are signed. What does not hold is
 /// named, one line each, and the command ends with 1. Against who holds both the log and its key, keep checkpoints elsewhere
 /// (`fineprint log checkpoint`) and name them with --anchor.
+///
+/// Where the journal and the rules that were in force lie beside the log (`FILE.journal`, `FILE.rules`), every finding is computed
+/// again and held against what was sealed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
     /// A bundle of evidence, as `violations export --bundle` writes it
@@ -35,6 +42,11 @@ pub(super) struct Verify {
     /// A checkpoint of this log that was kept elsewhere
     #[arg(long, value_name = "FILE")]
     anchor: Vec<PathBuf>,
+    /// Holds hashes alone: no finding is computed again
+    #[arg(long)]
+    no_recompute: bool,
+    #[command(flatten)]
+    fingerprints: KeyFile,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,15 +59,34 @@ impl Verify {
         let Some(db) = self.db.as_deref() else {
             let kept = |a: &Anchor| bundle::Kept { name: a.name.clone(), note: a.note.clone() };
             let anchors: Vec<bundle::Kept> = anchors.iter().map(kept).collect();
-            let asked = bundle::Asked { key: key.as_ref(), anchors: &anchors, format: self.format };
+            let asked = bundle::Asked {
+                key: key.as_ref(),
+                anchors: &anchors,
+                format: self.format,
+                fingerprints: self.fingerprints.read()?,
+                recompute: !self.no_recompute,
+            };
             return bundle::verify(self.bundle.as_deref().unwrap_or(Path::new("")), &asked);
         };
         let log = Log::open(db)?;
         let verified = log.wait(log.store.verify(key.as_ref(), &anchors, &mut |_| {}))?;
+        let derived = derived::derive(&log, db, &verified, self.fingerprints.read()?, !self.no_recompute)?;
+        let mut verified = verified;
+        derived.tell(&mut verified);
         let mut out = output();
         match self.format {
-            Format::Json => writeln!(out, "{:#}", as_json(&verified, key.is_some()))?,
-            Format::Text => text(&mut out, &verified, key.is_some())?,
+            Format::Json => {
+                let mut json = as_json(&verified, key.is_some());
+                if let Some(json) = json.as_object_mut() {
+                    json.insert("journal".to_string(), derived.journal_json());
+                    json.insert("findings".to_string(), derived.json());
+                }
+                writeln!(out, "{json:#}")?;
+            }
+            Format::Text => {
+                text(&mut out, &verified, key.is_some())?;
+                derived.text(&mut out)?;
+            }
         }
         out.flush()?;
         Ok(if verified.holds() { Exit::Fine } else { Exit::Findings })
@@ -98,6 +129,11 @@ fn as_json(verified: &Verified, key_given: bool) -> serde_json::Value {
         "root": hex(&verified.root),
         "key_given": key_given,
         "signed": verified.signed.iter().map(|s| json!({ "key": s.key, "entries": s.size })).collect::<Vec<_>>(),
+        "erased": verified.erased,
+        "erasures": verified.erasures.iter().map(|e| json!({
+            "number": e.number, "at": e.at.to_string(), "by": e.by, "reason": e.reason, "account": e.account,
+            "touched": e.touched.len(), "events": e.journal.iter().map(|(.., n)| n).sum::<u64>(), "actions_kept": e.kept,
+        })).collect::<Vec<_>>(),
         "anchored": verified.anchored,
         "problems": verified.problems.iter().map(|p| json!({ "what": p.what, "found": p.found })).collect::<Vec<_>>(),
         "problems_total": verified.problems_total,
@@ -125,6 +161,26 @@ fn text(out: &mut impl Write, verified: &Verified, key_given: bool) -> std::io::
         "holds: {entries} entries, {} violations, decisions and rule sets as sealed",
         grouped(verified.held)
     )?;
+    if !verified.erasures.is_empty() {
+        writeln!(
+            out,
+            "erased: {} of them are not what they were, because accounts were forgotten:",
+            grouped(verified.erased)
+        )?;
+    }
+    for e in &verified.erasures {
+        let events: u64 = e.journal.iter().map(|(.., n)| n).sum();
+        writeln!(
+            out,
+            "  erasure {} on {} by {}: {} of them, {} events of the journal ({})",
+            e.number,
+            e.at,
+            printable(&e.by),
+            grouped(e.touched.len() as u64),
+            grouped(events),
+            printable(&e.reason)
+        )?;
+    }
     for signed in &verified.signed {
         let behind = verified.entries - signed.size;
         let unsigned =

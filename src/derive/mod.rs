@@ -3,6 +3,7 @@
 //! answer is a run of the evaluator, none is a guess. Knows no file, no log and no terminal.
 
 mod again;
+mod choose;
 mod reach;
 mod reasons;
 mod silent;
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use again::{Actions, DIFFERENCES_MAX, Difference, Verdict, differences};
+pub use choose::{Wanted, choose};
+pub use reach::hangs_on_all_before;
 pub use reasons::{EXAMPLES_MAX, Reason, Reasons};
 pub use silent::{ACCOUNTS_TRIED_MAX, Bound, EVENTS_RUN_MAX, Effort, Silence, Without};
 pub use slice::{SLICE_BYTES_MAX, SLICE_RECORDS_MAX, Slice, SliceRecord, recompute};

@@ -14,6 +14,13 @@ pub(super) fn is_of_others(rule: &Rule) -> bool {
     w.merges() || rule.asks_memory() || is_fed_all(rule) || w.aggregates.iter().any(cohort)
 }
 
+/// Whether a finding may hang on all events there ever were, so that one computed from a later beginning is another: groups of
+/// a link are called by their first account, series and campaigns by how they began.
+pub fn hangs_on_all_before(rule: &Rule) -> bool {
+    let merges = matches!(&rule.shape, Shape::Windowed(w) if w.merges());
+    is_fed_all(rule) || merges
+}
+
 /// Whether its groups are those of a link: accounts that are judged together.
 pub(super) fn is_linked(rule: &Rule) -> bool {
     matches!(&rule.shape, Shape::Windowed(Windowed { link: Some(_), .. }))

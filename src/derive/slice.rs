@@ -19,11 +19,18 @@
 //! over whole segments. What is tied to the sealed record is which events counted: `evidence.root` is a Merkle root over their
 //! ids and contents.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::again::Verdict;
+use serde_json::{Value, json};
+
+use super::again::{Actions, Difference, Verdict, differences};
+use super::variant::{alone, not_derivable};
+use crate::eval::{EvalOptions, Evaluator, Origin, Recalled, TestNames};
+use crate::hir::{Rule, rule_hash};
 use crate::plan::RuleSet;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
+use crate::violation::{Violation, to_json};
 
 /// Most records of a slice.
 pub const SLICE_RECORDS_MAX: usize = 100_000;
@@ -60,17 +67,101 @@ pub struct SliceRecord {
     pub record: Vec<u8>,
 }
 
+/// Version of the form.
+const FORM: u64 = 1;
+
 /// Computes a finding again from its slice, under the pack that wrote the journal, and holds it against its sealed record.
 /// Actions are not compared: they depend on what other findings spent.
 pub fn recompute(slice: &Slice, rules: &Arc<RuleSet>, record: &str) -> Verdict {
-    let _ = (slice, rules, record);
-    Verdict::ConsistentOnly("not computed yet".to_string())
+    let unknown = |why: &str| Verdict::ConsistentOnly(why.to_string());
+    let Ok(sealed) = serde_json::from_str::<Value>(record) else { return unknown("the record is no JSON") };
+    if sealed.get("erased").is_some() {
+        return Verdict::Erased;
+    }
+    let text = |key: &str| sealed.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("id") != slice.violation || text("rule") != slice.rule {
+        return unknown("the slice is that of another finding");
+    }
+    if rules.bundle_hash() != slice.bundle {
+        return unknown("the pack is not the one that wrote the journal, or the key of fingerprints is another");
+    }
+    let Some(rule) = rules.program().rules.iter().find(|r| r.name == slice.rule) else {
+        return unknown("the pack has no such rule");
+    };
+    if let Some(field) = not_derivable(rules.program(), rule) {
+        return unknown(&format!("its rule uses the text of `{field}` itself, which a journal does not keep"));
+    }
+    let hash = rule_hash(rules.program(), rule);
+    if hash != text("rule_hash") {
+        let (sealed, comes_out) = (sealed.get("rule_hash").cloned(), Some(Value::String(hash)));
+        return Verdict::Differs(vec![Difference { field: "rule_hash".to_string(), sealed, comes_out }]);
+    }
+    let mut events = Vec::with_capacity(slice.records.len());
+    for record in &slice.records {
+        match Recalled::read(&record.record) {
+            Ok(event) => events.push(event),
+            Err(why) => return Verdict::ConsistentOnly(why),
+        }
+    }
+    let states = match found(rules, rule, &events, slice.until, slice.ended) {
+        Ok(states) => states,
+        Err(why) => return Verdict::ConsistentOnly(why),
+    };
+    let own = states.iter().filter(|v| v.id == slice.violation);
+    let nearest = own.map(|v| differences(&sealed, &to_json(v), Actions::Not)).min_by_key(Vec::len);
+    match nearest {
+        Some(differ) if differ.is_empty() => Verdict::ReDerived,
+        Some(differ) => Verdict::Differs(differ),
+        None => {
+            let sealed = Some(Value::String(format!("a finding of `{}`", slice.rule)));
+            Verdict::Differs(vec![Difference { field: "-".to_string(), sealed, comes_out: None }])
+        }
+    }
+}
+
+/// What a rule finds in events in order of (time, id): its findings in their last states before the end, and at it.
+fn found(
+    rules: &RuleSet,
+    rule: &Rule,
+    events: &[Recalled],
+    until: Timestamp,
+    ended: bool,
+) -> Result<Vec<Violation>, String> {
+    let alone = alone(rules, vec![rule.clone()]).map_err(|e| e.to_string())?;
+    let names = TestNames::between(rules, &alone);
+    // In order: nothing comes late.
+    let options = EvalOptions { lateness: Duration(0), ..EvalOptions::default() };
+    let mut evaluator = Evaluator::new(Arc::new(alone), options);
+    for (line, event) in (0u64..).zip(events) {
+        evaluator.observe_recalled(event, &names, Origin { input: 0, line });
+    }
+    evaluator.advance(until);
+    let mut states = super::last_states(evaluator.take_violations(), Vec::new());
+    if ended {
+        evaluator.finish();
+        states.extend(evaluator.take_violations());
+    }
+    Ok(states)
 }
 
 impl Slice {
     /// As a file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        Vec::new()
+        let head = json!({
+            "fineprint_slice": FORM, "violation": self.violation, "rule": self.rule, "bundle": self.bundle,
+            "until": self.until.0, "ended": self.ended, "journal": self.journal, "records": self.records.len(),
+        });
+        let mut out = format!("{head}\n");
+        for r in &self.records {
+            let mut hex = String::with_capacity(2 * r.record.len());
+            // Writing to a String cannot fail.
+            for b in &r.record {
+                let _ = write!(hex, "{b:02x}");
+            }
+            out.push_str(&json!({ "at": r.at, "segment": r.segment, "record": hex }).to_string());
+            out.push('\n');
+        }
+        out.into_bytes()
     }
 
     /// Reads a file.
@@ -78,7 +169,51 @@ impl Slice {
     /// # Errors
     /// A text that says what is wrong with it, and in which line.
     pub fn parse(bytes: &[u8]) -> Result<Slice, String> {
-        let _ = bytes;
-        Err("not read yet".to_string())
+        let text = std::str::from_utf8(bytes).map_err(|_| "the slice is not UTF-8".to_string())?;
+        let mut lines = (1u64..).zip(text.lines());
+        let head = lines.next().map(|(_, line)| line).ok_or("the slice is empty")?;
+        let head: Value = serde_json::from_str(head).map_err(|e| format!("line 1 is no JSON: {e}"))?;
+        match head.get("fineprint_slice").and_then(Value::as_u64) {
+            Some(FORM) => {}
+            Some(other) => return Err(format!("the slice has form {other}, this program reads form {FORM}")),
+            None => return Err("line 1 is not the head of a slice: it says no `fineprint_slice`".to_string()),
+        }
+        let missing = |key: &str| format!("line 1 says no `{key}`");
+        let text = |key: &str| head.get(key).and_then(Value::as_str).map(str::to_string).ok_or_else(|| missing(key));
+        let number = head.get("records").and_then(Value::as_u64).ok_or_else(|| missing("records"))?;
+        let mut slice = Slice {
+            violation: text("violation")?,
+            rule: text("rule")?,
+            bundle: text("bundle")?,
+            until: Timestamp(head.get("until").and_then(Value::as_i64).ok_or_else(|| missing("until"))?),
+            ended: head.get("ended").and_then(Value::as_bool).ok_or_else(|| missing("ended"))?,
+            journal: text("journal")?,
+            records: Vec::new(),
+        };
+        let mut bytes = 0;
+        for (n, line) in lines {
+            let record: Value = serde_json::from_str(line).map_err(|e| format!("line {n} is no JSON: {e}"))?;
+            let wrong = || format!("line {n} is no record of a journal: it has `at`, `segment` and `record` in hex");
+            let get = |key: &str| record.get(key).and_then(Value::as_u64).ok_or_else(wrong);
+            let hex = record.get("record").and_then(Value::as_str).and_then(unhex).ok_or_else(wrong)?;
+            bytes += hex.len();
+            if slice.records.len() >= SLICE_RECORDS_MAX || bytes > SLICE_BYTES_MAX {
+                return Err(format!(
+                    "line {n}: a slice holds at most {SLICE_RECORDS_MAX} records of {SLICE_BYTES_MAX} bytes"
+                ));
+            }
+            slice.records.push(SliceRecord { at: get("at")?, segment: get("segment")?, record: hex });
+        }
+        if slice.records.len() as u64 != number {
+            return Err(format!("the slice has {} records, its head says {number}", slice.records.len()));
+        }
+        Ok(slice)
     }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
 }

@@ -119,6 +119,20 @@ impl Chunk {
         *self = rest;
     }
 
+    /// Gives events other ids.
+    fn rename(&mut self, other: &dyn Fn(&str) -> Option<String>) {
+        let (mut ids, mut ends) = (String::with_capacity(self.ids.len()), Vec::with_capacity(self.ends.len()));
+        for at in 0..self.ts.len() {
+            let id = self.get(at).map_or("", |held| held.id);
+            match other(id) {
+                Some(other) => ids.push_str(&other),
+                None => ids.push_str(id),
+            }
+            ends.push(ids.len() as u32);
+        }
+        (self.ids, self.ends) = (ids, ends);
+    }
+
     fn push(&mut self, event: Held<'_>) {
         self.ts.push(event.ts);
         self.content.push(event.content);
@@ -167,6 +181,11 @@ impl Events {
             chunk.reach.iter_mut().for_each(|own| *own = next(own));
         }
         self.reach(reaches);
+    }
+
+    /// Gives events other ids, where there is one.
+    pub(crate) fn rename(&mut self, other: &dyn Fn(&str) -> Option<String>) {
+        self.chunks.iter_mut().for_each(|chunk| chunk.rename(other));
     }
 
     /// Says that the last event is to be kept for at least the reach of a number.

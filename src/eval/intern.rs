@@ -165,6 +165,12 @@ impl Texts {
         }
     }
 
+    /// A text goes by another name; its number stays.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let found = self.entries.iter_mut().flatten().filter(|text| ***text == *from.as_bytes());
+        found.for_each(|text| *text = to.as_bytes().into());
+    }
+
     /// Adds a text; its number.
     fn add(&mut self, text: &[u8]) -> usize {
         match self.free.pop() {

@@ -50,7 +50,7 @@ pub use outcome::{SECRET_BYTES_MIN, Secret};
 pub use recall::{Recalled, TestNames};
 pub use room::{STATE_BYTES_MAX, STATE_SHARDS};
 pub use routed::{EventRouter, RoutedEvents};
-pub use snapshot::{Frozen, bundle_of};
+pub use snapshot::{Frozen, bundle_of, erase_from_snapshot};
 pub use succession::{Backfill, Carries, Carry, Fate, SUCCESSORS_MAX, SuccessionError, fates};
 pub use watch::{Look, Part};
 

@@ -3,6 +3,10 @@
 //! It can be written down in one go, or on another thread while events are taken in: all that changes only behind the watermark
 //! is taken out of the evaluator meanwhile ([`Evaluator::freeze`]), and events wait.
 
+mod erased;
+
+pub use erased::erase_from_snapshot;
+
 use std::sync::Arc;
 
 use postcard::ser_flavors::Flavor;

@@ -330,6 +330,23 @@ impl Stage {
         }
     }
 
+    /// Gives waiting events other ids, where there is one.
+    pub(crate) fn rename(&mut self, other: &dyn Fn(&str) -> Option<String>) {
+        for Bucket { events, text, .. } in self.buckets.values_mut() {
+            let mut ids = String::with_capacity(text.len());
+            for e in events {
+                let id = text.get(e.id.0 as usize..e.id.1 as usize).unwrap_or("");
+                let from = ids.len() as u32;
+                match other(id) {
+                    Some(other) => ids.push_str(&other),
+                    None => ids.push_str(id),
+                }
+                e.id = (from, ids.len() as u32);
+            }
+            *text = ids;
+        }
+    }
+
     /// All waiting events with their words and what ties their accounts, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Waiting, &[u64], &[u64])> {
         self.buckets.values().flat_map(|b| b.events.iter().map(move |e| (e, b.words(e), b.tied(e))))

@@ -216,13 +216,16 @@ pub fn read_list(file: &ListFile) -> Result<ListData, FileError> {
     })
 }
 
+/// In the message about a list of fingerprints whose key is not ours.
+pub(crate) const OTHER_KEY: &str = "the fingerprints were made under another key than ours";
+
 /// A list of fingerprints that names its key ([`FingerprintKey::named`]) must name ours: under another none would ever agree.
 fn check_key(path: &Path, text: &str, key: &FingerprintKey) -> Result<(), FileError> {
     let comments = (1u64..).zip(text.lines().map(str::trim)).take_while(|(_, l)| l.is_empty() || l.starts_with('#'));
     for (line, comment) in comments.filter(|(_, l)| l.starts_with(NAMED)) {
         if comment != key.named() {
             let what = format!(
-                "the fingerprints were made under another key than ours, which is {} epoch {}: make the list anew with \
+                "{OTHER_KEY}, which is {} epoch {}: make the list anew with \
                  `fineprint templates`, or name its key with `--fingerprint-key`",
                 key.id(),
                 key.epoch()

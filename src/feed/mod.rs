@@ -14,6 +14,7 @@ mod slices;
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use lists::OTHER_KEY;
 pub use lists::{AccountsFile, ColumnRef, FileError, ListFile, TableFile, read_accounts, read_list, read_table};
 pub use mapping::{Mapping, MappingError, UNPACK_PATHS_MAX, detect, shipped_mappings};
 pub use prices::{PriceFileError, parse_prices, read_prices};

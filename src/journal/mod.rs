@@ -6,6 +6,7 @@
 //! Each segment's header holds the SHA-256 of the segment before it, and a position that of its segment so far, so one
 //! position pins every byte of the journal before it.
 
+mod check;
 mod error;
 mod format;
 mod reader;
@@ -18,6 +19,7 @@ mod writer;
 use std::fmt;
 use std::str::FromStr;
 
+pub use check::{Checked, check};
 pub use error::JournalError;
 pub use reader::{Projection, Reader, read};
 pub use tail::{Tail, tail};

@@ -237,6 +237,11 @@ impl OpenSegment {
         }
     }
 
+    /// Where the next frame begins.
+    pub(super) fn position_bytes(&self) -> u64 {
+        self.end_bytes
+    }
+
     /// The position after the last frame that was read.
     pub(super) fn position(&self) -> Position {
         Position {
@@ -264,7 +269,7 @@ impl OpenSegment {
         self.damaged_at(self.at_bytes, what)
     }
 
-    fn damaged_at(&self, offset: u64, what: &str) -> JournalError {
+    pub(super) fn damaged_at(&self, offset: u64, what: &str) -> JournalError {
         JournalError::Damaged { path: self.path.clone(), offset, what: what.to_owned() }
     }
 }

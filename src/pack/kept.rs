@@ -27,14 +27,14 @@ impl Pack {
         for path in &self.paths {
             let place = path.strip_prefix(options.rules).ok().filter(|p| !p.as_os_str().is_empty());
             let place = place.map_or_else(|| PathBuf::from(path.file_name().unwrap_or_default()), Path::to_owned);
-            copy(path, &dir.join(RULES).join(place))?;
+            keep_file(path, &dir.join(RULES).join(place), dir)?;
         }
         let found = reference::found(self, options);
         for (written, rule_file, path) in found {
-            copy(&path, &self.place(options, dir, &written, rule_file, &path))?;
+            keep_file(&path, &self.place(options, dir, &written, rule_file, &path), dir)?;
         }
         if let Some(accounts) = options.accounts {
-            copy(accounts, &dir.join(ACCOUNTS))?;
+            keep_file(accounts, &dir.join(ACCOUNTS), dir)?;
         }
         // The names in a directory are safe once it is.
         let sync = |path: &Path| if cfg!(unix) { File::open(path).and_then(|d| d.sync_all()) } else { Ok(()) };
@@ -84,6 +84,29 @@ pub fn load_kept(dir: &Path, key: FingerprintKey) -> Result<Pack, PackError> {
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> PackError {
     let path = path.to_owned();
     move |source| PackError::Io { path, source }
+}
+
+/// Packs beside, in which a file is looked for before it is stored once more.
+const PACKS_LOOKED_AT_MAX: usize = 64;
+
+/// Copies a file, or gives one that a pack beside has under the same name another name: what does not change from pack to pack
+/// takes no room again. Whoever changes a file of a pack makes a new one and puts it in place.
+fn keep_file(from: &Path, to: &Path, dir: &Path) -> Result<(), PackError> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(failed(parent))?;
+    }
+    let bytes = fs::metadata(from).map_err(failed(from))?.len();
+    let name = to.strip_prefix(dir).unwrap_or(to);
+    let beside = dir.parent().and_then(|packs| fs::read_dir(packs).ok()).into_iter().flatten().flatten();
+    for pack in beside.map(|entry| entry.path()).filter(|pack| pack != dir).take(PACKS_LOOKED_AT_MAX) {
+        let known = pack.join(name);
+        let is_same = fs::metadata(&known).is_ok_and(|m| m.is_file() && m.len() == bytes)
+            && fs::read(&known).ok().zip(fs::read(from).ok()).is_some_and(|(a, b)| a == b);
+        if is_same && fs::hard_link(&known, to).is_ok() {
+            return Ok(());
+        }
+    }
+    copy(from, to)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), PackError> {

@@ -205,6 +205,11 @@ impl RuleSet {
         &self.bundle_hash
     }
 
+    /// The same rules under the hash by which they were known before rows of their lists were erased.
+    pub(crate) fn known_as(self, bundle_hash: &str) -> RuleSet {
+        RuleSet { bundle_hash: bundle_hash.to_string(), ..self }
+    }
+
     /// The longest window of any rule: how long events matter.
     pub fn longest_window(&self) -> Duration {
         let lengths = self.rules.iter().map(|r| match &r.shape {

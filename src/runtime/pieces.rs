@@ -100,6 +100,16 @@ impl Cut {
     }
 }
 
+/// Bytes as compressed pieces.
+///
+/// # Errors
+/// A text, where they cannot be compressed.
+pub(super) fn pack(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let compress = |raw: &[u8]| zstd::bulk::compress(raw, LEVEL);
+    let pieces = bytes.chunks(PIECE_RAW_BYTES).map(compress).collect::<io::Result<Vec<_>>>();
+    pieces.map_err(|e| format!("the state cannot be compressed: {e}"))
+}
+
 /// The bytes of pieces.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::input::{InputError, InputSpec, ReadSoFar};
 use super::live::is_live;
 use super::pipeline::{Next, Pipeline, PipelineError};
 use super::rejects::RejectFile;
-use super::running::{Ended, Running};
+use super::running::{Ended, Running, Told};
 use super::session::{RunBooks, Session};
 use super::sink::{Consumed, Resumed, Sink, SinkError};
 use crate::eval::{EvalOptions, Salt};
@@ -18,7 +18,7 @@ use crate::feed::Format;
 use crate::journal::{Journal, JournalError};
 use crate::plan::RuleSet;
 use crate::store::Pinned;
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 
 /// How a run goes.
 #[derive(Debug, Clone, Default)]
@@ -172,6 +172,7 @@ pub fn run(
         return Err(RunError::Live);
     }
     let session = session(rules, options, resumed.as_ref(), pinned)?;
+    let is_anew = resumed.is_none() || pinned == Pinned::Kept;
     let Outputs { sink, journal, rejects } = outputs;
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     std::thread::scope(|scope| {
@@ -191,11 +192,16 @@ pub fn run(
             committing: std::time::Duration::ZERO,
             longest_pause: std::time::Duration::ZERO,
             journal_keep: Duration(rules.longest_reach().0.saturating_add(rules.longest_memory().0).saturating_mul(2)),
+            told: Told::new(rules.bundle_hash(), &options.eval, is_anew),
         };
         let mut merged = running.open(inputs, &options.format)?;
         let mut read = merged.so_far();
         let cuts = running.cut_rejects()?;
         if pinned == Pinned::Kept || cuts {
+            // That nothing before counts any more is said at once: a run that finds nothing new would not come to say it.
+            if let (Some(journal), Pinned::Kept) = (running.journal.as_mut(), pinned) {
+                running.told.tell(journal, Timestamp(0))?;
+            }
             // The saved state belongs to the rules before, and knows another reject file: from here on it is this one.
             running.checkpoint(&read)?;
             running.wait()?;

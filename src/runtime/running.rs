@@ -7,17 +7,19 @@ use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, now};
 use super::input::{Input, InputSpec, Merged, ReadSoFar};
+use super::live::entry::Entry;
 use super::pipeline::Batch;
+use super::reading::Reading;
 use super::rejects::{RejectFile, Rejected};
 use super::run::RunError;
 use super::session::{RunBooks, Session};
 use super::sink::{Consumed, Sink, Standing};
 use super::under_way::{Due, UnderWay, Written, store};
-use crate::eval::Outcome;
+use crate::eval::{EvalOptions, Outcome};
 use crate::feed::{Format, Resume};
 use crate::journal::{Journal, JournalError, ProjectionSink};
 use crate::store::PieceId;
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 use crate::violation::Violation;
 
 /// How long a batch may wait for events that are made up for.
@@ -55,6 +57,7 @@ pub(super) struct Running<'scope, 'env, 'a> {
     pub(super) longest_pause: std::time::Duration,
     /// How far back the journal must reach.
     pub(super) journal_keep: Duration,
+    pub(super) told: Told,
 }
 
 impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
@@ -113,6 +116,7 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
             };
             let outcome = self.session.observe(routed, at, record.origin);
             if let (Some(journal), Outcome::Evaluated | Outcome::Late) = (self.journal.as_mut(), outcome) {
+                self.told.before(journal, routed.ts(at))?;
                 journal.append(routed.ts(at), routed.projection(at))?;
             }
         }
@@ -242,6 +246,8 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
     /// All that is to be committed, but the state.
     fn due(&mut self, read: &ReadSoFar, retracted: Vec<String>) -> Result<Due, RunError> {
         let syncing = self.journal.as_mut().map(Journal::begin_sync).transpose()?;
+        // The journal may be cut at any segment: what it is to be read by stands in each.
+        self.told.again();
         let mut inputs = self.earlier.clone();
         for (consumed, _) in read.consumed.iter().cloned() {
             match inputs.iter_mut().find(|i| i.name == consumed.name) {
@@ -315,6 +321,9 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
             }
             storing = Some(thread);
         }
+        if let Some(journal) = self.journal.as_mut().filter(|_| flush) {
+            self.told.end(journal, self.session.watermark())?;
+        }
         // What the end brings is found while the state is still being stored.
         let end = flush.then(|| self.session.end());
         if let Some(thread) = storing {
@@ -362,6 +371,56 @@ impl<'scope, 'a: 'scope> Running<'scope, '_, 'a> {
 
 fn stopped() -> RunError {
     RunError::Thread("the thread that commits has stopped".to_string())
+}
+
+/// What the journal says of the run beside its events.
+pub(super) struct Told {
+    bundle: String,
+    reading: Reading,
+    /// Whether the run begins without a state.
+    anew: bool,
+    /// Whether it stands before the next event already.
+    is_told: bool,
+    /// Whether the run has put an event into it.
+    has_events: bool,
+}
+
+impl Told {
+    pub(super) fn new(bundle: &str, options: &EvalOptions, anew: bool) -> Told {
+        Told { bundle: bundle.to_string(), reading: options.into(), anew, is_told: false, has_events: false }
+    }
+
+    /// Says by which rules and options events are read, before the next event.
+    fn before(&mut self, journal: &mut Journal, ts: Timestamp) -> Result<(), RunError> {
+        self.has_events = true;
+        self.tell(journal, ts)
+    }
+
+    pub(super) fn tell(&mut self, journal: &mut Journal, ts: Timestamp) -> Result<(), RunError> {
+        if !std::mem::replace(&mut self.is_told, true) {
+            let anew = std::mem::take(&mut self.anew);
+            put(journal, ts, &Entry::Reading(self.reading.clone()))?;
+            put(journal, ts, &Entry::Run { bundle: self.bundle.clone(), anew })?;
+        }
+        Ok(())
+    }
+
+    /// To be said again before the next event.
+    fn again(&mut self) {
+        self.is_told = false;
+    }
+
+    /// Says that the files have ended. A run that read nothing new leaves the journal as it is.
+    fn end(&mut self, journal: &mut Journal, watermark: Option<Timestamp>) -> Result<(), RunError> {
+        match watermark.filter(|_| self.has_events) {
+            Some(ts) => put(journal, ts, &Entry::End),
+            None => Ok(()),
+        }
+    }
+}
+
+fn put(journal: &mut Journal, ts: Timestamp, entry: &Entry) -> Result<(), RunError> {
+    Ok(journal.append(ts, &entry.to_bytes().map_err(RunError::State)?)?)
 }
 
 /// What is known at the end.

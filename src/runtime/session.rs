@@ -234,6 +234,26 @@ impl Session {
         Ok(Session { inputs, reject_file, before: books, ..Session::new(rules, options) })
     }
 
+    /// A copy under other options, and what its state is not.
+    ///
+    /// # Errors
+    /// A text, where the state cannot be written down.
+    pub(super) fn under(
+        &self,
+        rules_of: &mut dyn FnMut(&str) -> Option<Arc<RuleSet>>,
+        options: EvalOptions,
+    ) -> Result<Self, String> {
+        let bytes = self.evaluator.snapshot()?;
+        Ok(Session {
+            evaluator: Evaluator::restore_among(rules_of, options, &bytes)?,
+            inputs: self.inputs.clone(),
+            before: self.before.clone(),
+            provisional: BTreeSet::new(),
+            reject_file: None,
+            rejected: Vec::new(),
+        })
+    }
+
     /// What is saved beside the evaluator's state.
     pub(super) fn saved(&self) -> Saved {
         Saved {
@@ -412,6 +432,24 @@ impl Session {
     pub(super) fn undecided(&self) -> Vec<(String, u64)> {
         self.evaluator.undecided()
     }
+}
+
+/// The pieces of a state in which an account is called otherwise, and its events too.
+///
+/// # Errors
+/// A text, where the state cannot be read.
+pub(super) fn erased(
+    pieces: &[Vec<u8>],
+    account: &str,
+    token: &str,
+    events: &BTreeMap<String, u64>,
+) -> Result<Vec<Vec<u8>>, String> {
+    let (saved, evaluator) = load(pieces)?;
+    let head = postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))?;
+    let mut bytes = (head.len() as u64).to_be_bytes().to_vec();
+    bytes.extend(head);
+    bytes.extend(crate::eval::erase_from_snapshot(&evaluator, account, token, events)?);
+    pieces::pack(&bytes)
 }
 
 /// What stands beside the evaluator's state, and that state.

@@ -76,6 +76,18 @@ pub enum StoreError {
         /// The lock file.
         lock: PathBuf,
     },
+    /// Actions bear on an account that is to be forgotten, or may come to.
+    #[error(
+        "actions bear on the account or may come to: {}. Release or refuse them first (`fineprint actions`), or, where they \
+         must stand, say so with `--keep-actions`: their entries then go on naming the account",
+        .actions.join(", ")
+    )]
+    ActionsStand {
+        /// The database.
+        path: PathBuf,
+        /// Their ids.
+        actions: Vec<String>,
+    },
     /// Another process holds a transaction open for longer than the busy timeout.
     #[error("`{}` stayed locked by another process for {timeout_ms} ms; close the program that has it open", .path.display())]
     Busy {

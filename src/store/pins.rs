@@ -7,6 +7,7 @@ use sqlx::{Executor, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::sealed::{NewEntry, Sealed};
+use super::verify::InForce;
 
 /// What a log is written under, each as a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -109,6 +110,18 @@ pub(super) async fn sealed(conn: &mut SqliteConnection) -> Result<Vec<(i64, serd
         (generation, json)
     };
     Ok(all.into_iter().map(json).collect())
+}
+
+/// Each generation, in order; which entries seal them is not known here.
+pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<InForce>, sqlx::Error> {
+    type Generation = (i64, String, String, String, String, String, String);
+    let all: Vec<Generation> = sqlx::query_as(ALL).fetch_all(conn).await?;
+    let one = |(_, change, rules, lists, registry, config, engine): Generation| InForce {
+        pins: Pins { rules, lists, registry, config, engine },
+        is_reset: change == "reset",
+        entry: None,
+    };
+    Ok(all.into_iter().map(one).collect())
 }
 
 pub(super) async fn others(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {

@@ -31,11 +31,15 @@ pub enum Sealed {
     Commit,
     /// A key that signs from here on. Subject: the public key.
     Key,
+    /// An account that was forgotten: SHA-256 of the canonical JSON of what was touched. Subject: its number.
+    Erasure,
+    /// A look at prompts that were stored: SHA-256 of its canonical JSON. Subject: its number.
+    Prompts,
 }
 
 impl Sealed {
     /// All kinds.
-    pub const ALL: [Sealed; 7] = [
+    pub const ALL: [Sealed; 9] = [
         Sealed::Violation,
         Sealed::Retraction,
         Sealed::Decision,
@@ -43,6 +47,8 @@ impl Sealed {
         Sealed::Rules,
         Sealed::Commit,
         Sealed::Key,
+        Sealed::Erasure,
+        Sealed::Prompts,
     ];
 
     /// The word in the table and in the leaf.
@@ -55,6 +61,8 @@ impl Sealed {
             Sealed::Rules => "rules",
             Sealed::Commit => "commit",
             Sealed::Key => "key",
+            Sealed::Erasure => "erasure",
+            Sealed::Prompts => "prompts",
         }
     }
 

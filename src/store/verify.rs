@@ -10,7 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::error::{At, StoreError};
 use super::sealed::{NewEntry, Sealed, entry_bytes};
-use super::{actions, checkpoint, decisions, pins, sealed};
+use super::{actions, checkpoint, decisions, erasures, pins, sealed};
 use crate::hir::{Confidence, Severity};
 use crate::seal::{Checkpoint, Frontier, Hash, Note, Verifier, leaf_hash};
 use crate::time::Timestamp;
@@ -45,6 +45,17 @@ pub struct SignedUpTo {
     pub size: u64,
 }
 
+/// Rules that were in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Hashes of what they stand on.
+    pub pins: super::Pins,
+    /// Whether what was read before was forgotten, and was to be read again.
+    pub is_reset: bool,
+    /// Place of the entry that seals it; none where no entry does.
+    pub entry: Option<u64>,
+}
+
 /// What came of holding a log against its seals.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
@@ -56,6 +67,16 @@ pub struct Verified {
     pub root: Hash,
     /// Signatures that hold.
     pub signed: Vec<SignedUpTo>,
+    /// What erasures have touched: how many violations, decisions and acts are not what they were.
+    pub erased: u64,
+    /// Erasures of the log, in order.
+    pub erasures: Vec<erasures::Erasure>,
+    /// The last entry of each violation: SHA-256 of its record, and place of the entry.
+    pub findings: BTreeMap<String, (Hash, u64)>,
+    /// All that was in force, in order.
+    pub in_force: Vec<InForce>,
+    /// How far the journal belongs to the log, in the journal's own words, as sealed.
+    pub journal: Option<String>,
     /// Names of anchors that the log grew out of.
     pub anchored: Vec<String>,
     /// What does not hold, as far as listed.
@@ -70,7 +91,8 @@ impl Verified {
         self.problems_total == 0
     }
 
-    fn problem(&mut self, what: impl Into<String>, found: impl Into<String>) {
+    /// Notes something that does not hold.
+    pub fn problem(&mut self, what: impl Into<String>, found: impl Into<String>) {
         self.problems_total += 1;
         if self.problems.len() < PROBLEMS_LISTED_MAX {
             self.problems.push(Problem { what: what.into(), found: found.into() });
@@ -118,6 +140,12 @@ pub(super) async fn verify(
     let held = held_violations(path, conn, &last, &mut verified, progress).await?;
     let others = held_others(path, conn, &last, &mut verified).await?;
     verified.held = held + others;
+    verified.in_force = pins::all(conn).await.at("read the pins of", path)?;
+    for (generation, of) in (1u64..).zip(&mut verified.in_force) {
+        of.entry = last.others.get(&(Sealed::Rules, generation.to_string())).map(|(_, seq)| *seq);
+    }
+    verified.journal = checkpoint::journal(conn).await.at("read the checkpoint of", path)?;
+    verified.findings = last.violations.into_iter().collect();
     Ok(verified)
 }
 
@@ -380,6 +408,22 @@ fn copied(row: &SqliteRow, record: &str, now: Hash) -> Result<Option<&'static st
     Ok((digest != now).then_some("digest"))
 }
 
+/// What is not what it was, because an account was forgotten, and what was begun and not ended.
+fn tell_erased(erasures: &[erasures::Erasure], there: &[NewEntry], last: &Last, verified: &mut Verified) {
+    let touched = erasures::touched_now(erasures);
+    let is_touched = |kind, subject: &str, digest: Hash| u64::from(touched.contains(&(kind, subject, digest)));
+    let others = there.iter().map(|e| is_touched(e.kind, &e.subject, e.digest));
+    let violations = last.violations.iter().map(|(id, (digest, _))| is_touched(Sealed::Violation, id, *digest));
+    verified.erased = others.chain(violations).sum();
+    for erasure in erasures.iter().filter(|e| !e.done) {
+        verified.problem(
+            format!("erasure {}", erasure.number),
+            "was begun and is not finished; `fineprint erase --db FILE --finish` does, and so does the next `run` or `serve`",
+        );
+    }
+    verified.erasures = erasures.to_vec();
+}
+
 /// Decisions, rules in force and the standing of the log against their entries; how many.
 async fn held_others(
     path: &Path,
@@ -392,6 +436,9 @@ async fn held_others(
         decisions::all(conn).await.at(doing, path)?.iter().map(decisions::Decision::seal).collect();
     there.extend(pins::history(conn).await.at(doing, path)?);
     there.extend(actions::all_seals(conn).await.at(doing, path)?);
+    let erasures = erasures::all(conn).await.at(doing, path)?;
+    there.extend(erasures.iter().map(erasures::Erasure::seal));
+    tell_erased(&erasures, &there, last, verified);
     let n = there.len() as u64;
     // Between a reset and the next commit there is no standing to speak of.
     let is_reset = |(_, reset): (u64, u64), commit: u64| reset > commit;

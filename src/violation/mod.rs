@@ -2,10 +2,12 @@
 //! it rests on. Observation only: never an actor's name, never prompt text. Knows no evaluator and no store.
 
 mod action;
+mod erased;
 mod link;
 mod record;
 
 pub use action::{Proposal, Withheld};
+pub use erased::{Erasure, erased, holds, rename_all, renamed};
 pub use link::{EVIDENCE_EDGES_COUNTED_MAX, EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged};
 pub use record::{Record, to_json};
 

@@ -12,6 +12,8 @@ mod commands;
 mod dates;
 /// What reviewers decide.
 mod decide;
+/// What `verify` computes again.
+mod derived;
 /// What is recomputed of a finding.
 mod explain;
 /// Full disks, read-only places, damaged databases.

@@ -26,6 +26,8 @@ pub(in crate::cli) struct Asked<'a> {
     pub(in crate::cli) key: Option<&'a Verifier>,
     pub(in crate::cli) anchors: &'a [Anchor],
     pub(in crate::cli) format: Format,
+    pub(in crate::cli) fingerprints: FingerprintKey,
+    pub(in crate::cli) recompute: bool,
 }
 
 /// What is known of a finding at the end.
@@ -46,7 +48,7 @@ pub(in crate::cli) fn verify(path: &Path, asked: &Asked<'_>) -> anyhow::Result<E
         let zip = std::fs::read(path).with_context(|| format!("cannot read the bundle `{}`", path.display()))?;
         bundle::verify(&zip, asked.key, asked.anchors)
     };
-    let known = if report.holds() { again(&mut report)? } else { Vec::new() };
+    let known = if report.holds() && asked.recompute { again(&mut report, asked.fingerprints)? } else { Vec::new() };
     let mut out = output();
     match asked.format {
         Format::Json => writeln!(out, "{:#}", as_json(&report, &known, asked.key.is_some()))?,
@@ -57,7 +59,7 @@ pub(in crate::cli) fn verify(path: &Path, asked: &Asked<'_>) -> anyhow::Result<E
 }
 
 /// Computes findings again, where the bundle has what it takes.
-fn again(report: &mut Report) -> anyhow::Result<Vec<Known>> {
+fn again(report: &mut Report, key: FingerprintKey) -> anyhow::Result<Vec<Known>> {
     let packs = std::mem::take(&mut report.packs);
     let mut rules: BTreeMap<String, Result<Arc<RuleSet>, String>> = BTreeMap::new();
     let mut known = Vec::new();
@@ -68,7 +70,7 @@ fn again(report: &mut Report) -> anyhow::Result<Vec<Known>> {
             Standing::Sliced { slice, bundle } => {
                 if !rules.contains_key(bundle) {
                     let pack = packs.get(bundle).ok_or_else(|| "its rules are not in the bundle".to_string());
-                    rules.insert(bundle.clone(), pack.and_then(|files| loaded(files, bundle)));
+                    rules.insert(bundle.clone(), pack.and_then(|files| loaded(files, bundle, key)));
                 }
                 let of = rules.get(bundle).cloned().unwrap_or_else(|| Err(String::new()));
                 match (Slice::parse(slice), of) {
@@ -94,7 +96,7 @@ fn again(report: &mut Report) -> anyhow::Result<Vec<Known>> {
 }
 
 /// The rules of a pack, by way of files of a moment.
-fn loaded(files: &BTreeMap<String, Vec<u8>>, bundle: &str) -> Result<Arc<RuleSet>, String> {
+fn loaded(files: &BTreeMap<String, Vec<u8>>, bundle: &str, key: FingerprintKey) -> Result<Arc<RuleSet>, String> {
     let dir = Scratch::new().map_err(|e| format!("its rules cannot be unpacked: {e}"))?;
     // Both are looked into, also where a pack has no lists.
     let parts = ["rules", "lists"].map(|part| std::fs::create_dir_all(dir.0.join(part)));
@@ -104,7 +106,7 @@ fn loaded(files: &BTreeMap<String, Vec<u8>>, bundle: &str) -> Result<Arc<RuleSet
         let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, bytes));
         written.map_err(|e| format!("its rules cannot be unpacked: {e}"))?;
     }
-    let pack = load_kept(&dir.0, FingerprintKey::PUBLIC).map_err(|e| format!("its rules cannot be read: {e}"))?;
+    let pack = load_kept(&dir.0, key).map_err(|e| format!("its rules cannot be read: {e}"))?;
     match pack.rules {
         Some(rules) if rules.bundle_hash() == bundle => Ok(rules),
         Some(_) => {

@@ -10,6 +10,7 @@ use crate::eval::{Carries, Carry, Erased, Recalled, Refusal};
 use crate::event::FIELDS;
 use crate::event::decode::RejectReason;
 use crate::runtime::Rejected;
+use crate::runtime::reading::Reading;
 
 /// First byte of what is no projection: the form of entries, from 0xf0.
 const TAG: u8 = 0xf0;
@@ -22,7 +23,7 @@ pub(super) const ERASED: &str = "erased";
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Entry {
+pub(in crate::runtime) enum Entry {
     /// The records that follow come from a source, the next as so-manieth of it.
     From { source: String, record: u64 },
     /// A copy of an event that waited.
@@ -36,11 +37,18 @@ pub(super) enum Entry {
     /// Rules take over from those that were handed in last; where they are the same, this says only which they are.
     /// `at` is the event time from which they are in force, none where it is only said.
     Rules { bundle: String, at: Option<i64>, carries: Vec<(String, Carry)>, otherwise: Carry },
+    /// How the stream is read from here on. A run over the journal may begin here.
+    Reading(Reading),
+    /// A run over files goes on from here under these rules; `anew` where it begins with no state, so that nothing before it
+    /// counts any more. Stands before the first event of a run, and of each commit.
+    Run { bundle: String, anew: bool },
+    /// The files have ended: what follows from that was found, and the state stayed as it was before.
+    End,
 }
 
 /// A record of the journal.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(in crate::runtime) enum Read {
     Event(Box<Recalled>),
     Entry(Entry),
     /// In place of an event.
@@ -49,7 +57,7 @@ pub(super) enum Read {
 
 impl Entry {
     /// As a record.
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+    pub(in crate::runtime) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         postcard::to_extend(self, vec![TAG]).map_err(|e| format!("an entry of the journal cannot be written down: {e}"))
     }
 
@@ -74,13 +82,26 @@ impl Entry {
     }
 }
 
+/// An entry without an account that its message names; `None` where it names none.
+pub(in crate::runtime) fn erase_from_entry(
+    record: &[u8],
+    account: &str,
+    token: &str,
+) -> Result<Option<Vec<u8>>, String> {
+    let Ok(Read::Entry(Entry::Refused { reason, field, detail })) = read(record) else { return Ok(None) };
+    match crate::violation::renamed(&detail, account, token) {
+        Some(detail) => Entry::Refused { reason, field, detail }.to_bytes().map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Whether a record of a journal is something else than an event: an entry, or what stands for an event that was erased.
 pub fn is_entry(record: &[u8]) -> bool {
     record.first().is_some_and(|first| *first >= TAG)
 }
 
 /// Reads a record.
-pub(super) fn read(record: &[u8]) -> Result<Read, String> {
+pub(in crate::runtime) fn read(record: &[u8]) -> Result<Read, String> {
     if Erased::read(record).is_some() {
         return Ok(Read::Erased);
     }

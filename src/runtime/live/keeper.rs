@@ -21,6 +21,7 @@ use crate::event::decode::Reject;
 use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
 use crate::plan::RuleSet;
 use crate::runtime::checkpoint::{Checkpoints, now};
+use crate::runtime::reading::Reading;
 use crate::runtime::rejects::Rejected;
 use crate::runtime::session::Session;
 use crate::runtime::sink::{Consumed, Sink, Standing};
@@ -294,6 +295,7 @@ where
 
     /// Says in the journal which rules were handed in last: a run over it may begin here.
     fn tell_rules(&mut self) -> Result<(), LiveError> {
+        self.write(&Entry::Reading(Reading::from(&self.options.eval)))?;
         let entry = Entry::rules(self.session.evaluator().latest_rules().bundle_hash(), None, &Carries::default());
         self.write(&entry)
     }

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::pack::{Pack, PackError, PackOptions, load_kept};
+use crate::feed::OTHER_KEY;
+use crate::pack::{Pack, PackError, PackOptions, PackPins, load_kept};
 use crate::plan::RuleSet;
 use crate::template::FingerprintKey;
 
@@ -93,6 +94,42 @@ impl KeptPacks {
     }
 }
 
+/// A kept pack as it reads now.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// Its rules, where they are those of its name.
+    pub(super) rules: Option<Arc<RuleSet>>,
+    /// Hashes of what they stand on.
+    pub(super) pins: PackPins,
+    /// Whether rows of it went with an account that was forgotten.
+    pub(super) is_erased: bool,
+    /// Whether it may be right under another key of fingerprints.
+    pub(super) needs_key: bool,
+}
+
+impl KeptPacks {
+    /// Reads a kept pack.
+    ///
+    /// # Errors
+    /// A text that says why it cannot be had: it is not there, or not to be read.
+    pub(super) fn look(&self, bundle: &str) -> Result<Looked, String> {
+        let place = self.dir.join(bundle);
+        if !place.is_dir() {
+            return Err(format!("the rules `{}` are not kept in `{}`", short(bundle), self.dir.display()));
+        }
+        let pack = load_kept(&place, self.key).map_err(|e| e.to_string())?;
+        let is_erased = super::erased::is_as_erased(&place);
+        let is_named = pack.rules.as_ref().is_some_and(|rules| rules.bundle_hash() == bundle);
+        let other_key = pack.diagnostics.iter().any(|d| d.message.contains(OTHER_KEY));
+        let needs_key = other_key || (pack.rules.is_some() && !is_named && !is_erased);
+        let rules = match pack.rules {
+            Some(rules) if is_erased && !is_named => Arc::try_unwrap(rules).ok().map(|r| Arc::new(r.known_as(bundle))),
+            rules => rules.filter(|_| is_named),
+        };
+        Ok(Looked { rules, pins: pack.pins, is_erased, needs_key })
+    }
+}
+
 impl Library for KeptPacks {
     fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String> {
         let place = self.dir.join(bundle);
@@ -102,6 +139,11 @@ impl Library for KeptPacks {
         let pack = load_kept(&place, self.key).map_err(|e| e.to_string())?;
         match pack.rules {
             Some(rules) if rules.bundle_hash() == bundle => Ok(rules),
+            // Rows of an account that was forgotten are not there any more; all else is what it was.
+            Some(rules) if super::erased::is_as_erased(&place) => match Arc::try_unwrap(rules) {
+                Ok(rules) => Ok(Arc::new(rules.known_as(bundle))),
+                Err(_) => Err(format!("the rules in `{}` cannot be taken up", place.display())),
+            },
             _ => Err(format!(
                 "the rules in `{}` are not what was kept there, or the key of fingerprints is another",
                 place.display()

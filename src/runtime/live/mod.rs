@@ -8,11 +8,15 @@
 //!
 //! Time comes in with the records, and from the caller by [`Live::advance`]; what is found does not depend on any clock.
 
-mod entry;
+mod again;
+pub(super) mod entry;
+mod erased;
+mod held;
 mod keeper;
 mod library;
 mod queue;
 mod replay;
+mod sealed_packs;
 mod status;
 
 use std::collections::BTreeMap;
@@ -24,9 +28,14 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+pub use again::{Again, AgainError, Asked, Cut, RECORDS_KEPT_MAX, Recomputed, RecordHash, again};
+pub(super) use entry::erase_from_entry;
 pub use entry::{TOO_LARGE, is_entry};
+pub(super) use erased::{erase_from_packs, finish_packs};
+pub use held::{Held, SealedFinding, Told, hold};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
 pub use replay::{Replayed, replay};
+pub use sealed_packs::SealedPacks;
 pub use status::{Phase, Recovered, Status};
 
 use self::queue::{Bounds, Queue};

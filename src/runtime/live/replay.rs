@@ -63,7 +63,7 @@ impl<'l> Replay<'l> {
         Replay { names: BTreeMap::new(), source: String::new(), dir, library, given, changes: 0 }
     }
 
-    fn rules(&self, bundle: &str) -> Result<Arc<RuleSet>, LiveError> {
+    pub(super) fn rules(&self, bundle: &str) -> Result<Arc<RuleSet>, LiveError> {
         match self.given.iter().find(|rules| rules.bundle_hash() == bundle) {
             Some(rules) => Ok(Arc::clone(rules)),
             None => self.library.find(bundle).map_err(LiveError::Rules),
@@ -77,8 +77,18 @@ impl<'l> Replay<'l> {
         sources: &mut Sources,
         record: &[u8],
     ) -> Result<(), LiveError> {
+        self.take_read(session, sources, read(record).map_err(LiveError::Replay)?)
+    }
+
+    /// Takes in one record that was read.
+    pub(super) fn take_read(
+        &mut self,
+        session: &mut Session,
+        sources: &mut Sources,
+        record: Read,
+    ) -> Result<(), LiveError> {
         let damaged = |what: &str| LiveError::Replay(what.to_string());
-        match read(record).map_err(LiveError::Replay)? {
+        match record {
             Read::Event(recalled) => {
                 let origin = sources.next(session, &self.source);
                 let rules = session.evaluator().rules_at(recalled.event.ts());
@@ -115,6 +125,7 @@ impl<'l> Replay<'l> {
                 let (input, reason, field) = (self.source.clone(), reason(&word), field(number));
                 session.count_refused(Rejected { input, line, reason, field, detail });
             }
+            Read::Entry(Entry::Reading(_) | Entry::Run { .. } | Entry::End) => {}
             Read::Entry(Entry::Advance { watermark }) => session.advance(Timestamp(watermark)),
             Read::Entry(Entry::Rules { bundle, at: _, carries, otherwise }) => {
                 if session.evaluator().latest_rules().bundle_hash() != bundle {
@@ -202,6 +213,11 @@ pub(super) fn recover(
     }
     recovered.cut_bytes = tail.cut_bytes();
     Ok((tail.end(), recovered))
+}
+
+/// Whether anything came from a source that a session names: runs over files name none.
+pub(super) fn is_told_of_sources(sources: &Sources) -> bool {
+    sources.0.iter().any(|(name, _)| !name.is_empty())
 }
 
 /// What a run over a journal finds.

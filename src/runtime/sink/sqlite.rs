@@ -25,7 +25,8 @@ impl SqliteSink {
     /// Where the path cannot be written, or holds something else.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SinkError::new)?;
-        let store = runtime.block_on(Store::open(path, Access::ReadWrite)).map_err(SinkError::new)?;
+        let mut store = runtime.block_on(Store::open(path, Access::ReadWrite)).map_err(SinkError::new)?;
+        crate::runtime::erase::finish_in(&runtime, &mut store).map_err(SinkError::new)?;
         Ok(SqliteSink { store, runtime })
     }
 

@@ -21,7 +21,7 @@ use fineprint::event::decode::Decoder;
 use fineprint::journal::Position;
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::reference::TableData;
-use fineprint::runtime::live::{Library, Live, LiveOptions, Replayed, replay};
+use fineprint::runtime::live::{Asked, Held, Library, Live, LiveOptions, Replayed, SealedFinding, again, hold, replay};
 use fineprint::runtime::{CheckpointOptions, Commit, Resumed, Sink, SinkError, SqliteSink};
 use fineprint::source::SourceMap;
 use fineprint::store::{PieceId, Pins, RulesChanged};
@@ -265,8 +265,36 @@ impl Bench {
         })
     }
 
-    /// A run over the journal.
+    /// What the log seals against what comes out of the journal.
+    pub fn held(&self, library: &dyn Library) -> Held {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (verified, records) = runtime.block_on(async {
+            let store = fineprint::store::Store::open(&self.db(), fineprint::store::Access::ReadOnly).await.unwrap();
+            let mut records = BTreeMap::new();
+            let mut take = |row: &fineprint::store::Row| {
+                records.insert(row.id.clone(), row.record.clone());
+                Ok(())
+            };
+            store.export(&fineprint::store::Filter::default(), &mut take).await.unwrap();
+            (store.verify(None, &[], &mut |_| ()).await.unwrap(), records)
+        });
+        assert!(verified.holds(), "{:?}", verified.problems);
+        let sealed = |id: &str| verified.findings.get(id).map(|(hash, _)| *hash);
+        let mut asked = Asked { sealed: &sealed, each_end: false, progress: &mut |_| () };
+        let until = verified.journal.as_deref().unwrap().parse().unwrap();
+        let again = again(&self.dir.path().join("v.db.journal"), &until, library, &mut asked).unwrap();
+        let sealed = |(id, (hash, entry)): (&String, &([u8; 32], u64))| {
+            (id.clone(), SealedFinding { hash: *hash, entry: *entry })
+        };
+        let sealed = verified.findings.iter().map(sealed).collect();
+        hold(&sealed, &again, None, &mut |id| records.get(id).cloned())
+    }
+
+    /// A run over the journal; every finding of the log is found in it again.
     pub fn again(&self, library: &dyn Library) -> Replayed {
+        let held = self.held(library);
+        assert!(held.told.is_empty() && held.dropped.is_empty(), "{:?} {:?}", held.told, held.dropped);
+        assert_eq!((held.re_derived, held.but_for_delays), (self.log().len() as u64, 0));
         replay(&self.dir.path().join("v.db.journal"), None, library, &EvalOptions::default()).unwrap()
     }
 }
