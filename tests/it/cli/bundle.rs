@@ -455,6 +455,13 @@ fn a_newcomer_checks_a_bundle_with_key_and_binary() {
     let json = elsewhere.call(&format!("verify altered.zip --key {key} --format json"));
     assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap()["problems"][0]["what"], "case.html");
 
+    // With its events and rules findings are computed again, of none comes out another.
+    elsewhere.write("whole.zip", export(&bench, "--level internal --limit 12"));
+    let whole = elsewhere.call(&format!("verify whole.zip --key {key} --format json"));
+    let said: Value = serde_json::from_str(&whole.out).unwrap();
+    let is: Vec<&Value> = said["findings"].as_array().unwrap().iter().map(|f| &f["is"]).collect();
+    assert!(whole.code == 0 && is.len() == 12 && is.iter().any(|is| *is == "re-derived"), "{whole:?}");
+
     // Another log's key; a checkpoint of another log; one that is newer than the bundle.
     let (other, other_key) = found(&events(200));
     elsewhere.write("other.txt", other.call("log checkpoint --db v.db").out);
