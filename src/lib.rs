@@ -91,6 +91,8 @@ pub mod store;
 pub mod journal;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(feature = "runtime")]
+pub mod bundle;
 #[cfg(feature = "serve")]
 pub mod alert;
 #[cfg(feature = "serve")]

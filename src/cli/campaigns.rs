@@ -157,6 +157,18 @@ fn one(findings: &Findings, cases: &Cases, id: &str) -> anyhow::Result<usize> {
     }
 }
 
+/// The id of a campaign and those of its violations, those beside it too.
+pub(super) fn members(log: &Log, id: &str) -> anyhow::Result<(String, Vec<String>)> {
+    let mut findings = Findings::default();
+    log.wait(
+        log.store.export(&Filter::default(), &mut |row| findings.push_json(&row.record).map_err(std::io::Error::other)),
+    )?;
+    let cases = campaign::cases(&findings);
+    let Some(case) = cases.cases.get(one(&findings, &cases, id)?) else { return Ok((String::new(), Vec::new())) };
+    let of = case.findings.iter().chain(&case.beside).filter_map(|i| findings.all().get(*i));
+    Ok((case.id.clone(), of.map(|f| f.id.clone()).collect()))
+}
+
 /// Reads the log, ties it, and counts what the accounts of the cases called for.
 fn with_view(
     db: &Path,

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 
+use super::bundle::Bundle;
 use super::exit::Exit;
 use super::terminal::note;
 use super::violations::{Log, Which, latest_json};
 use crate::export::{CsvWriter, JsonlWriter};
 use crate::store::StoreError;
 
-/// Writes violations as JSON lines or CSV, sorted by opening time and id
+/// Writes violations as JSON lines or CSV, sorted by opening time and id; with `--bundle` as a case that others can check
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     /// The violation log
@@ -22,15 +23,17 @@ pub(super) struct Export {
     #[command(flatten)]
     which: Which,
     /// The form of the file
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "bundle")]
     format: ExportFormat,
     /// Adds the decision that counts to each line of JSON, as its last key, `null` where there is none; without it lines are
     /// the records themselves. CSV always has a column
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bundle")]
     decisions: bool,
     /// Where to write; standard output where it is not given
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    bundle: Bundle,
 }
 
 /// The form of an export.
@@ -45,6 +48,9 @@ enum ExportFormat {
 
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        if self.bundle.is_asked_for() {
+            return self.bundle.run(&self.db, &self.which);
+        }
         let log = Log::open(&self.db)?;
         match &self.out {
             None => {
@@ -95,7 +101,7 @@ impl Export {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     PathBuf::from(name)

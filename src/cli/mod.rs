@@ -2,6 +2,7 @@
 
 mod actions;
 mod alerts;
+mod bundle;
 mod campaigns;
 mod check;
 mod checkpoints;

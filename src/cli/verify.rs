@@ -10,6 +10,7 @@ use serde_json::json;
 
 use self::derived::Derived;
 use super::Format;
+use super::bundle;
 use super::exit::Exit;
 use super::fingerprints::KeyFile;
 use super::terminal::{grouped, output, printable};
@@ -19,7 +20,8 @@ use crate::seal::{Note, Verifier};
 use crate::store::{Anchor, Trust, Verified};
 use crate::time::{SECOND_NS, Timestamp};
 
-/// Checks that nothing of a violation log was altered, taken out, put in or rolled back, and computes its findings again
+/// Checks that nothing of a violation log, or of a bundle of evidence, was altered, taken out, put in or rolled back, and computes
+/// its findings again
 ///
 /// Every violation, decision and change of rules is an entry of a tree whose size and root are signed. What does not hold is
 /// named, one line each, and the command ends with 1. Against who holds both the log and its key, keep checkpoints elsewhere
@@ -29,8 +31,11 @@ use crate::time::{SECOND_NS, Timestamp};
 /// again and held against what was sealed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
+    /// A bundle of evidence, as `violations export --bundle` writes it
+    #[arg(value_name = "CASE.zip", conflicts_with = "db", required_unless_present = "db")]
+    bundle: Option<PathBuf>,
     /// The violation log; several times for several logs
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE")]
     db: Vec<PathBuf>,
     /// The log's public key as you were given it: `name+hash+base64`, or a file that holds it. Without it the keys that the
     /// log itself names are taken
@@ -64,6 +69,18 @@ impl Verify {
             anchors.extend(kept(path)?);
         }
         let trust = Trust { key: given.as_ref(), anchors: &anchors, witnesses: &witnesses };
+        if let Some(path) = self.bundle.as_deref() {
+            let kept = |a: &Anchor| bundle::Kept { name: a.name.clone(), note: a.note.clone() };
+            let anchors: Vec<bundle::Kept> = anchors.iter().map(kept).collect();
+            let asked = bundle::Asked {
+                key: given.as_ref(),
+                anchors: &anchors,
+                format: self.format,
+                fingerprints: self.fingerprints.read()?,
+                recompute: !self.no_recompute,
+            };
+            return bundle::verify(path, &asked);
+        }
         let mut out = output();
         let mut worst = Exit::Fine;
         for db in &self.db {

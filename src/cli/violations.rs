@@ -89,6 +89,31 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// What was asked for, as JSON: the options that were given.
+    pub(super) fn asked(&self) -> serde_json::Map<String, Value> {
+        let text = |given: &Option<String>| given.clone().map(Value::from);
+        let word = |given: Option<&str>| given.map(Value::from);
+        let moment = |given: Option<Timestamp>| given.map(|at| Value::from(at.to_string()));
+        let options = [
+            ("rule", text(&self.rule)),
+            ("policy", text(&self.policy)),
+            ("clause", text(&self.clause)),
+            ("severity", word(self.severity.map(Severity::word))),
+            ("status", word(self.status.map(Status::word))),
+            ("decision", self.decision.map(|d| Value::from(decided::word(d)))),
+            ("account", text(&self.account)),
+            ("since", moment(self.since)),
+            ("until", moment(self.until)),
+            ("limit", self.limit.map(Value::from)),
+        ];
+        options.into_iter().filter_map(|(name, given)| Some((name.to_string(), given?))).collect()
+    }
+
+    /// Whether nothing in particular is asked for.
+    pub(super) fn is_all(&self) -> bool {
+        self.asked().is_empty()
+    }
+
     pub(super) fn filter(&self) -> Filter {
         Filter {
             rule: self.rule.clone(),

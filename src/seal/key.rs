@@ -100,6 +100,16 @@ impl Signer {
         &self.verifier
     }
 
+    /// 32 bytes that nobody can tell from random ones who does not have this key, others for each purpose: HMAC-SHA-256 under
+    /// the seed. The purpose begins with its own name, so that no two uses meet.
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        use hmac::{Hmac, KeyInit as _, Mac as _};
+        // A key of any length is taken.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key.to_bytes()) else { return [0; 32] };
+        mac.update(purpose);
+        mac.finalize().into_bytes().into()
+    }
+
     /// Signs a text; `now`, in seconds since 1970, is signed with it by a witness alone.
     pub(super) fn sign(&self, text: &[u8], now: u64) -> Vec<u8> {
         use ed25519_dalek::Signer as _;

@@ -87,7 +87,7 @@ fn path(leaves: &[Hash], index: usize, proof: &mut Vec<Hash>) -> Option<()> {
 }
 
 /// The largest power of two below `n`, which is above 1.
-fn split(n: usize) -> usize {
+pub(super) fn split(n: usize) -> usize {
     let mut k = 1;
     while k * 2 < n {
         k *= 2;

@@ -6,6 +6,7 @@ mod checkpoint;
 mod key;
 mod merkle;
 mod note;
+mod tree;
 
 pub use checkpoint::Checkpoint;
 pub use key::{BadKey, Signer, Verifier};
@@ -13,3 +14,4 @@ pub use merkle::{
     Frontier, Hash, consistency, inclusion, leaf_hash, node_hash, root, verify_consistency, verify_inclusion,
 };
 pub use note::{BadNote, Note, SIGNATURES_MAX};
+pub use tree::Tree;

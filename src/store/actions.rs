@@ -112,14 +112,30 @@ pub(super) async fn all_seals(conn: &mut SqliteConnection) -> Result<Vec<NewEntr
     sqlx::query(sql).fetch_all(conn).await?.iter().map(seal).collect()
 }
 
+/// Acts of the actions that rest on violations.
+const OF_VIOLATIONS: &str = "WHERE action IN (SELECT id FROM actions WHERE violation IN \
+     (SELECT value FROM json_each(?1))) ORDER BY seq";
+
+/// As they are sealed, the acts of all actions that rest on violations, in order.
+pub(super) async fn sealed_of(
+    conn: &mut SqliteConnection,
+    violations: &str,
+) -> Result<Vec<serde_json::Value>, sqlx::Error> {
+    let sql = sqlx::AssertSqlSafe(format!("{SEALED}{OF_VIOLATIONS}"));
+    sqlx::query(sql).bind(violations).fetch_all(conn).await?.iter().map(sealed).collect()
+}
+
 fn seal(r: &SqliteRow) -> Result<NewEntry, sqlx::Error> {
     let seq: i64 = r.try_get(0)?;
+    Ok(NewEntry::of_json(Sealed::Action, seq.to_string(), &sealed(r)?))
+}
+
+fn sealed(r: &SqliteRow) -> Result<serde_json::Value, sqlx::Error> {
     let text = |column: usize| r.try_get::<String, _>(column);
-    let json = serde_json::json!({
-        "seq": seq, "at": r.try_get::<i64, _>(1)?, "actor": text(2)?, "name": text(3)?, "action": text(4)?,
+    Ok(serde_json::json!({
+        "seq": r.try_get::<i64, _>(0)?, "at": r.try_get::<i64, _>(1)?, "actor": text(2)?, "name": text(3)?, "action": text(4)?,
         "act": text(5)?, "once": text(6)?, "reason": text(7)?, "details": text(8)?,
-    });
-    Ok(NewEntry::of_json(Sealed::Action, seq.to_string(), &json))
+    }))
 }
 
 /// Brings what follows from the entries up to date.

@@ -131,7 +131,12 @@ impl Decision {
 
     /// What of it is sealed: all but whether the record has changed since.
     pub(super) fn seal(&self) -> NewEntry {
-        let json = json!({
+        NewEntry::of_json(Sealed::Decision, self.number.to_string(), &self.sealed())
+    }
+
+    /// As it is sealed.
+    pub(super) fn sealed(&self) -> Value {
+        json!({
             "number": self.number,
             "violation": self.violation,
             "outcome": self.outcome.word(),
@@ -140,8 +145,7 @@ impl Decision {
             "at": self.at.0,
             "record": self.record_hash,
             "supersedes": self.supersedes,
-        });
-        NewEntry::of_json(Sealed::Decision, self.number.to_string(), &json)
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod checkpoint;
 mod decisions;
 mod erasures;
 mod error;
+mod excerpt;
 mod filter;
 mod given;
 mod inputs;
@@ -43,6 +44,7 @@ pub use checkpoint::{Checkpoint, Resume};
 pub use decisions::{Decided, Decision, Judgement, Outcome, REASON_CHARS_MAX, REVIEWER_CHARS_MAX};
 pub use erasures::{Erasing, Erasure, Forgotten, Touched, account_hash};
 pub use error::StoreError;
+pub use excerpt::{Excerpt, Proved};
 pub use filter::{Disposition, Filter, LOOKED_AT_MAX};
 pub use given::{Given, GivenFilter, GivenPlace, GivenProof};
 pub use inputs::Input;
@@ -297,6 +299,23 @@ impl Store {
         let mut conn = self.readers.acquire().await.at("read", &self.path)?;
         let signed = sealed::signed(&mut conn).await.at("read the checkpoints of", &self.path)?;
         Ok(signed.into_iter().map(|(key, note, _)| (key, note)).collect())
+    }
+
+    /// Violations by their whole ids, with all that belongs to them and the entries that seal it, as they stand at one moment.
+    ///
+    /// # Errors
+    /// One that is not there; one that is not what its entry seals.
+    pub async fn excerpt(&self, ids: &[String]) -> Result<Excerpt, StoreError> {
+        let mut tx = self.readers.begin().await.at("read", &self.path)?;
+        excerpt::excerpt(&self.path, &mut tx, ids).await
+    }
+
+    /// The key by which the log signs, read anew from beside it; `None` where it is not there, or not for us to read.
+    ///
+    /// # Errors
+    /// A file that holds no key.
+    pub fn read_key(&self) -> Result<Option<Signer>, StoreError> {
+        key::read(&self.path)
     }
 
     /// Makes a new key, which signs from here on; the one before signs that it does, where it is there.

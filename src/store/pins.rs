@@ -94,16 +94,22 @@ pub(super) async fn current(conn: &mut SqliteConnection) -> Result<Option<Pins>,
 
 /// What of each generation is sealed, in order.
 pub(super) async fn history(conn: &mut SqliteConnection) -> Result<Vec<NewEntry>, sqlx::Error> {
+    let all = sealed(conn).await?.into_iter();
+    Ok(all.map(|(n, json)| NewEntry::of_json(Sealed::Rules, n.to_string(), &json)).collect())
+}
+
+/// Each generation as it is sealed, with its number, in order.
+pub(super) async fn sealed(conn: &mut SqliteConnection) -> Result<Vec<(i64, serde_json::Value)>, sqlx::Error> {
     type Generation = (i64, String, String, String, String, String, String);
     let all: Vec<Generation> = sqlx::query_as(ALL).fetch_all(conn).await?;
-    let seal = |(generation, change, rules, lists, registry, config, engine): Generation| {
+    let json = |(generation, change, rules, lists, registry, config, engine): Generation| {
         let json = serde_json::json!({
             "generation": generation, "change": change, "rules": rules, "lists": lists,
             "registry": registry, "config": config, "engine": engine,
         });
-        NewEntry::of_json(Sealed::Rules, generation.to_string(), &json)
+        (generation, json)
     };
-    Ok(all.into_iter().map(seal).collect())
+    Ok(all.into_iter().map(json).collect())
 }
 
 /// Each generation, in order; which entries seal them is not known here.

@@ -2,6 +2,8 @@
 
 /// What rules' actions do to whom, and what people do about it.
 mod actions;
+/// Cases to hand on, and what is found of them when altered.
+mod bundle;
 /// The log as cases.
 mod campaigns;
 /// Flags, messages and exit codes.

@@ -25,8 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "edge",
         &[
-            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "alert", "publish", "gateway",
-            "serve", "simulate", "cli",
+            "gate", "seal", "export", "feed", "pack", "store", "journal", "runtime", "bundle", "alert", "publish",
+            "gateway", "serve", "simulate", "cli",
         ],
     ),
 ];

@@ -41,6 +41,14 @@ fn one(d: &Decision) -> String {
     format!("{} by {} on {}.\n  {}\n", d.outcome.word(), printable(&d.by), d.at, printable(&d.reason))
 }
 
+/// As it is written on the command line.
+pub(super) fn word(of: Disposition) -> &'static str {
+    match of {
+        Disposition::Undecided => "none",
+        Disposition::Decided(outcome) => outcome.word(),
+    }
+}
+
 /// `none`, or an outcome.
 pub(super) fn disposition(text: &str) -> Result<Disposition, String> {
     match text {
