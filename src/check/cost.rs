@@ -1,7 +1,8 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
 use crate::hir::{
-    Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PROMPTS_MAX, PARTIALS_PER_KEY_MAX, Rule, Sequence, Series, Shape, Whose,
+    Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, PROMPTS_MAX, Rule, Sequence, Series,
+    Shape, Whose,
 };
 
 /// The cost of a rule.

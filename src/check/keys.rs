@@ -88,11 +88,12 @@ pub(super) fn enough_events(cx: &mut Checker<'_>, written: &ast::Rule, when: &Ex
 pub(super) fn no_baselines(cx: &mut Checker<'_>, aggregates: &[Aggregate]) -> bool {
     let looks_back = |a: &&Aggregate| a.function.baseline().is_some();
     for a in aggregates.iter().filter(looks_back) {
-        let message = format!("`{}` looks back, and the groups of a template have nothing to look back to", a.function.word());
+        let message =
+            format!("`{}` looks back, and the groups of a template have nothing to look back to", a.function.word());
         cx.report(
-            Diagnostic::new(Code::NOTHING_BEFORE, a.span, message)
-                .label("a wording has no earlier windows")
-                .help("group by what stays, such as `per system_prompt_hash` or `per account`, or write the number here"),
+            Diagnostic::new(Code::NOTHING_BEFORE, a.span, message).label("a wording has no earlier windows").help(
+                "group by what stays, such as `per system_prompt_hash` or `per account`, or write the number here",
+            ),
         );
     }
     !aggregates.iter().any(|a| looks_back(&a))
@@ -101,14 +102,12 @@ pub(super) fn no_baselines(cx: &mut Checker<'_>, aggregates: &[Aggregate]) -> bo
 /// How many events a window must hold at least for a condition to be true.
 fn least_events(when: &Expr, aggregates: &[Aggregate]) -> u64 {
     let counts = |e: &Expr| match e.kind {
-        ExprKind::Aggregate(i) => aggregates
-            .get(usize::from(i))
-            .is_some_and(|a| match &a.function {
-                Function::Count => true,
-                // An event may have many items.
-                Function::Distinct { of, .. } => of.iter().all(|e| e.is_template() || !matches!(e.ty, Type::List(_))),
-                _ => false,
-            }),
+        ExprKind::Aggregate(i) => aggregates.get(usize::from(i)).is_some_and(|a| match &a.function {
+            Function::Count => true,
+            // An event may have many items.
+            Function::Distinct { of, .. } => of.iter().all(|e| e.is_template() || !matches!(e.ty, Type::List(_))),
+            _ => false,
+        }),
         _ => false,
     };
     let number = |e: &Expr| match e.kind {

@@ -35,7 +35,9 @@ fn lower(cx: &mut Checker<'_>, item: &ast::Link) -> Option<Link> {
     if item.of.text() != "account" {
         let (name, of) = (&item.name.text, item.of.text());
         let message = format!("a link is of accounts, not of `{of}`");
-        let help = format!("write `link {name} of account`; accounts with one `{of}` are tied by it: `tied by {of} within 30d`");
+        let help = format!(
+            "write `link {name} of account`; accounts with one `{of}` are tied by it: `tied by {of} within 30d`"
+        );
         cx.report(Diagnostic::new(Code::WRONG_ARGUMENTS, item.of.span, message).label("write `account`").help(help));
     }
     if item.families.is_empty() && !cx.is_broken_name(&item.name.text) {

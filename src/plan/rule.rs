@@ -465,8 +465,8 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                     parts.push(key);
                     parts.extend(condition.iter());
                 }
-                let symbols = !items
-                    && (one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty)));
+                let symbols =
+                    !items && (one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty)));
                 let at = input(cx, &kind, &parts, &mut |cx| {
                     if let ([single], None) = (of.as_slice(), one_per) {
                         return InputPlan::Word(cx.told_apart(single));

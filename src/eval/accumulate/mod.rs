@@ -21,8 +21,8 @@ mod wordings;
 
 use serde::{Deserialize, Serialize};
 
-use cardinality::Cardinality;
 pub(crate) use bounded::hash;
+use cardinality::Cardinality;
 pub(crate) use count::Counts;
 use ends::{First, Last};
 use extremum::Extremum;

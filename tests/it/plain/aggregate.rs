@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fineprint::hir::{Aggregate, Expr, Function};
+use fineprint::hir::{Aggregate, Function};
 use fineprint::place::Country;
 use fineprint::time::{Duration, HOUR_NS, MINUTE_NS, SECOND_NS, Timestamp};
 use fineprint::value::{MICROS, Type};
@@ -39,10 +39,14 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
     let total = |numbers: &[i64]| numbers.iter().map(|n| i128::from(*n)).sum::<i128>();
     let number = |n: Option<i64>| n.map_or(Val::Unknown, Val::Num);
     // Each item of several values is told apart; of templates, wordings are.
-    let told_apart = |of: &Expr| -> Vec<Val> {
+    let told_apart = |of| -> Vec<Val> {
+        let values = known(of);
+        if !matches!(of.ty, Type::List(_)) {
+            return values;
+        }
         let texts = |v: Val| if let Val::Texts(all) = v { all } else { panic!("{v:?} is no list") };
         let each = |v: Val| texts(v).into_iter().collect::<BTreeSet<String>>().into_iter().map(Val::Text);
-        if matches!(of.ty, Type::List(_)) { known(of).into_iter().flat_map(each).collect() } else { known(of) }
+        values.into_iter().flat_map(each).collect()
     };
     if let Some(of) = a.function.arguments().iter().find(|e| e.is_template()) {
         let prompts = counted.iter().filter_map(|e| match calc.value(of, Scope::Event(e)) {
@@ -187,7 +191,8 @@ pub fn wordings(mut prompts: Vec<(Timestamp, BTreeSet<String>)>) -> (Vec<i64>, O
     while !prompts.is_empty() {
         let mut holders: BTreeMap<&String, i64> = BTreeMap::new();
         prompts.iter().flat_map(|(_, all)| all).for_each(|f| *holders.entry(f).or_insert(0) += 1);
-        let most = holders.iter().max_by_key(|(f, n)| (**n, std::cmp::Reverse(**f))).map(|(f, n)| ((*f).clone(), *n)).unwrap();
+        let most =
+            holders.iter().max_by_key(|(f, n)| (**n, std::cmp::Reverse(**f))).map(|(f, n)| ((*f).clone(), *n)).unwrap();
         sizes.push(most.1);
         prompts.retain(|(_, all)| !all.contains(&most.0));
     }
