@@ -5,7 +5,7 @@ mod template;
 
 use super::expr::{self, node};
 use super::scope::{Place, Scope};
-use super::{Checker, because, later, limits, link, names, wording};
+use super::{Checker, because, limits, link, names, wording};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::event::FieldId;
 use crate::hir::{Aggregate, Const, Expr, ExprKind, Function};
@@ -345,7 +345,8 @@ fn function(
         }
         "top_share" => top_share(cx, scope, c, signature, span),
         "entropy" | "first" | "last" => {
-            let e = one(cx, scope, c, signature, span).and_then(|e| single(cx, e))?;
+            let e = one(cx, scope, c, signature, span)?;
+            let e = if signature.name == "entropy" { counted_each(cx, e) } else { single(cx, e) }?;
             if let ("first" | "last", Some(field)) = (signature.name, because::content(&e, &[])) {
                 let message = format!("`{}` would write the text of `{field}` into the log", signature.name);
                 let help = format!("take its fingerprint, `{}({field}_hash)`, or test the text", signature.name);
@@ -400,7 +401,7 @@ fn top_share(
             return cx.fail(wrong(signature, span, message));
         }
     };
-    let e = expr::value(cx, scope, of).and_then(|e| single(cx, e))?;
+    let e = expr::value(cx, scope, of).and_then(|e| counted_each(cx, e))?;
     Some((Function::TopShare(e, u32::try_from(most).unwrap_or(1)), Type::Percentage))
 }
 
@@ -437,7 +438,7 @@ fn distinct(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, signature: &Signa
     let mut complete = true;
     for arg in &c.args {
         match arg {
-            Arg::Value(e) => match expr::value(cx, scope, e).and_then(|e| single(cx, e)) {
+            Arg::Value(e) => match expr::value(cx, scope, e).and_then(|e| counted_each(cx, e)) {
                 Some(e) => of.push(e),
                 None => complete = false,
             },
@@ -469,13 +470,38 @@ fn distinct(cx: &mut Checker<'_>, scope: &mut Scope, c: &Call, signature: &Signa
         let message = format!("`distinct` takes one to {} values, found {}", limits::KEY_PARTS_MAX, counted(of.len()));
         return cx.fail(wrong(signature, span, message));
     }
+    let several = of.iter().find(|e| matches!(e.ty, Type::List(_))).map(|e| e.span);
+    if let Some(several) = several.filter(|_| of.len() > 1 || one_per.is_some()) {
+        let message = "an event has several values here, and `distinct` counts each of them by itself";
+        let help = "write it alone, such as `distinct(canary_ids)`, and count the rest in another `distinct`";
+        return cx.fail(Diagnostic::new(Code::SEVERAL_VALUES, several, message).label("several values").help(help));
+    }
     Some(Function::Distinct { of, one_per })
+}
+
+/// What is told from others, one by one: a single value, or each item of a field of several; of a template its wordings.
+fn counted_each(cx: &mut Checker<'_>, e: Expr) -> Option<Expr> {
+    if e.is_template() || !holds_template(&e) {
+        return Some(e);
+    }
+    let message = "which text a wording is of would not be known any more";
+    let help = "count the wordings of one text by itself: `distinct(template(prompt))`";
+    cx.fail(Diagnostic::new(Code::SEVERAL_VALUES, e.span, message).label("made of a template").help(help))
+}
+
+/// Whether the fingerprints of a template are among its values.
+pub(super) fn holds_template(e: &Expr) -> bool {
+    let mut found = false;
+    e.walk(&mut |x| found |= x.is_template());
+    found && matches!(e.ty, Type::List(_))
 }
 
 /// A value that is one, not several.
 pub(super) fn single(cx: &mut Checker<'_>, e: Expr) -> Option<Expr> {
     if let Type::List(_) = e.ty {
-        return cx.fail(later::diagnostic(e.span, "grouping and counting by each item of a field of several values"));
+        let message = "an event has several values here, and one is needed";
+        let help = "test it: `… contains \"value\"` or `… in LIST` is true or false; `distinct`, `top_share` and `entropy` count each of them";
+        return cx.fail(Diagnostic::new(Code::SEVERAL_VALUES, e.span, message).label("several values").help(help));
     }
     Some(e)
 }

@@ -1,7 +1,8 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
 use crate::hir::{
-    Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, Rule, Sequence, Series, Shape, Whose,
+    Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, PROMPTS_MAX, Rule, Sequence, Series,
+    Shape, Whose,
 };
 
 /// The cost of a rule.
@@ -18,9 +19,18 @@ pub struct RuleCost {
     pub grows_with_values: bool,
 }
 
+/// Bytes of a prompt whose wording is told from others.
+const PROMPT_BYTES: u64 = 360;
+
+/// Whether it looks at wordings.
+fn of_templates(function: &Function) -> bool {
+    function.arguments().iter().any(Expr::is_template)
+}
+
 /// Bytes of one cell, by what it counts.
 fn cell_bytes(function: &Function) -> u64 {
     match function {
+        _ if of_templates(function) => 0,
         Function::Count | Function::Rate => 8,
         Function::Min(_) | Function::Max(_) | Function::First(_) => 16,
         Function::Sum(_) | Function::Share(_) => 24,
@@ -46,6 +56,8 @@ fn earlier(function: &Function) -> u64 {
 /// Bytes that do not depend on the number of steps.
 fn own_bytes(function: &Function) -> u64 {
     match function {
+        // Prompts that are looked at one by one, with up to 32 fingerprints each.
+        _ if of_templates(function) => PROMPT_BYTES * PROMPTS_MAX as u64,
         Function::Spread(_) => 48,
         Function::Last(_) => 16,
         // Values that are kept one by one.

@@ -31,7 +31,9 @@ fn is_fixed(e: &Expr) -> bool {
 fn rises(e: &Expr, aggregates: &[Aggregate]) -> bool {
     match &e.kind {
         ExprKind::Aggregate(i) => match aggregates.get(usize::from(*i)).map(|a| &a.function) {
-            Some(Function::Count | Function::Distinct { .. } | Function::Max(_)) => true,
+            Some(Function::Count | Function::Max(_)) => true,
+            // Prompts that come may make one wording of two.
+            Some(Function::Distinct { of, .. }) => !of.iter().any(|e| matches!(e.ty, Type::List(_))),
             Some(Function::Sum(of)) => is_never_negative(of),
             _ => false,
         },

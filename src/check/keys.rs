@@ -1,7 +1,7 @@
 //! Groups by a value of which an event has several: which parts of `per` can be one, which conditions of `on` speak of the
 //! single value, and how many events such a rule must need.
 
-use super::{Checker, later, limits, rule, wording};
+use super::{Checker, call, limits, rule, wording};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::hir::{Aggregate, Compare, Const, Expr, ExprKind, Function};
 use crate::syntax::ast;
@@ -10,9 +10,10 @@ use crate::value::Type;
 /// A part of `per` over a window: a field of several values or a template is a key for each of its values.
 pub(super) fn part(cx: &mut Checker<'_>, e: Expr) -> Option<Expr> {
     match (&e.ty, &e.kind) {
-        (Type::List(_), ExprKind::Field(_) | ExprKind::Template(..)) => Some(e),
-        (Type::List(_), _) => {
-            cx.fail(later::diagnostic(e.span, "grouping by several values that are computed from a field"))
+        (Type::List(_), kind) if !matches!(kind, ExprKind::Template(..)) && call::holds_template(&e) => {
+            let message = "a group by a template is of one template, and its prompts are put together by it";
+            let help = "group by it alone, `per template(prompt)`; what the other says can be tested in `on … where`";
+            cx.fail(Diagnostic::new(Code::SEVERAL_VALUES, e.span, message).label("made of a template").help(help))
         }
         _ => Some(e),
     }
@@ -82,13 +83,18 @@ pub(super) fn enough_events(cx: &mut Checker<'_>, written: &ast::Rule, when: &Ex
     false
 }
 
-/// Refuses earlier windows in a rule by template: fingerprints have none until they have events enough, and what is merged is
-/// another fingerprint at every step.
+/// Refuses earlier windows in a rule by template. A campaign begins with its wording, and what is merged is named after another
+/// fingerprint at every step; to know what each came to before, every fingerprint of every payload would have to be a group.
 pub(super) fn no_baselines(cx: &mut Checker<'_>, aggregates: &[Aggregate]) -> bool {
     let looks_back = |a: &&Aggregate| a.function.baseline().is_some();
     for a in aggregates.iter().filter(looks_back) {
-        let what = format!("`{}(…)` over the groups of a template", a.function.word());
-        cx.report(later::diagnostic(a.span, &what));
+        let message =
+            format!("`{}` looks back, and the groups of a template have nothing to look back to", a.function.word());
+        cx.report(
+            Diagnostic::new(Code::NOTHING_BEFORE, a.span, message).label("a wording has no earlier windows").help(
+                "group by what stays, such as `per system_prompt_hash` or `per account`, or write the number here",
+            ),
+        );
     }
     !aggregates.iter().any(|a| looks_back(&a))
 }
@@ -96,9 +102,12 @@ pub(super) fn no_baselines(cx: &mut Checker<'_>, aggregates: &[Aggregate]) -> bo
 /// How many events a window must hold at least for a condition to be true.
 fn least_events(when: &Expr, aggregates: &[Aggregate]) -> u64 {
     let counts = |e: &Expr| match e.kind {
-        ExprKind::Aggregate(i) => aggregates
-            .get(usize::from(i))
-            .is_some_and(|a| matches!(a.function, Function::Count | Function::Distinct { .. })),
+        ExprKind::Aggregate(i) => aggregates.get(usize::from(i)).is_some_and(|a| match &a.function {
+            Function::Count => true,
+            // An event may have many items.
+            Function::Distinct { of, .. } => of.iter().all(|e| e.is_template() || !matches!(e.ty, Type::List(_))),
+            _ => false,
+        }),
         _ => false,
     };
     let number = |e: &Expr| match e.kind {

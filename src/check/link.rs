@@ -33,8 +33,12 @@ pub(super) fn declare(cx: &mut Checker<'_>) {
 fn lower(cx: &mut Checker<'_>, item: &ast::Link) -> Option<Link> {
     let before = cx.out.len();
     if item.of.text() != "account" {
-        let what = format!("a link of `{}`", item.of.text());
-        cx.report(later::diagnostic(item.of.span, &what).help(format!("write `link {} of account`", item.name.text)));
+        let (name, of) = (&item.name.text, item.of.text());
+        let message = format!("a link is of accounts, not of `{of}`");
+        let help = format!(
+            "write `link {name} of account`; accounts with one `{of}` are tied by it: `tied by {of} within 30d`"
+        );
+        cx.report(Diagnostic::new(Code::WRONG_ARGUMENTS, item.of.span, message).label("write `account`").help(help));
     }
     if item.families.is_empty() && !cx.is_broken_name(&item.name.text) {
         let message = format!("the link `{}` is tied by nothing", item.name.text);
@@ -135,7 +139,8 @@ fn value(cx: &mut Checker<'_>, written: &ast::Expr) -> Option<Expr> {
         return cx.fail(wrong(message, "name a value that few accounts share"));
     }
     if e.asks_memory() {
-        return cx.fail(later::diagnostic(e.span, "a question to memory in a link"));
+        let message = format!("`{shown}` asks memory, and a tie is a value that two accounts share");
+        return cx.fail(wrong(message, "name the value that is asked for; `within` says how long it counts"));
     }
     if let Some(field) = because::content(&e, &[]) {
         let message = format!("this tie would write the text of `{field}` into the log");

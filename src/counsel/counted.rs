@@ -7,12 +7,22 @@ use crate::hir::{Aggregate, Function};
 impl Speech<'_> {
     /// What an aggregate counts.
     pub(super) fn counted(&mut self, a: &Aggregate) -> String {
+        let wording = a.function.arguments().first().filter(|e| e.is_template());
         let what = match &a.function {
             Function::Count => "the number of events".to_string(),
             Function::Sum(e) => format!("the sum of the {}", self.noun(e)),
             Function::Min(e) => format!("the least {}", self.noun(e)),
             Function::Max(e) => format!("the greatest {}", self.noun(e)),
             Function::Average(e) => format!("the average of the {}", self.noun(e)),
+            function if wording.is_some() => {
+                let by = wording.map(|of| self.noun(of)).unwrap_or_default();
+                match function {
+                    Function::TopShare(_, 1) => format!("the share of the commonest wording, by the {by}"),
+                    Function::TopShare(_, n) => format!("the share of the {n} commonest wordings, by the {by}"),
+                    Function::Entropy(_) => format!("how mixed the wordings are, in bits, by the {by}"),
+                    _ => format!("the number of different wordings, by the {by}"),
+                }
+            }
             Function::Distinct { of, one_per } => {
                 let of: Vec<String> = of.iter().map(|e| self.noun(e)).collect();
                 let of = format!("the number of different values of the {}", of.join(" together with the "));

@@ -78,6 +78,7 @@ codes! {
     WRONG_ARGUMENTS "TOS0307" Error "a function called with the wrong arguments";
     AGGREGATE_HERE "TOS0308" Error "an aggregate where single events are tested";
     EVENT_VALUE_HERE "TOS0309" Error "a value of single events where a window is judged";
+    SEVERAL_VALUES "TOS0310" Error "several values of one event where one is needed";
     // 04xx sections of a rule
     MISSING_SECTION "TOS0401" Error "a section that every rule needs";
     REPEATED_SECTION "TOS0402" Error "a section that may stand only once";
@@ -88,6 +89,7 @@ codes! {
     BAD_TEST "TOS0407" Error "a test that cannot be run";
     BAD_DATES "TOS0408" Error "an end that lies before its beginning";
     BAD_LIMIT "TOS0409" Error "a limit that cannot be kept when a call arrives";
+    NOTHING_BEFORE "TOS0410" Error "earlier windows of groups that have none";
     // 05xx lists and tables
     LIST_FILE_MISSING "TOS0501" Error "a list file that is not there";
     LIST_FILE_MALFORMED "TOS0502" Error "a list file that cannot be read";

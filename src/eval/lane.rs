@@ -7,6 +7,7 @@ use super::accumulate::{Accumulator, Span};
 use super::footprint::HeapBytes;
 use super::history::{Earlier, History};
 use super::intern::Interner;
+use super::items;
 use super::route::HEADER;
 use super::session::ONE_STEP;
 use crate::plan::rule::{Column, WindowPlan};
@@ -61,6 +62,11 @@ impl Lane {
             counted |= plan.counts;
             let input = usize::from(plan.input);
             let word = inputs.get(input).copied().filter(|_| known & (1 << input) != 0);
+            if plan.items {
+                let set = word.map_or(&[] as &[u8], |word| interner.get(word));
+                items::words(set).for_each(|item| accumulator.add(own, ts, Some(item), interner));
+                continue;
+            }
             let Column::At(column) = plan.column else {
                 accumulator.add(own, ts, word, interner);
                 continue;

@@ -18,6 +18,7 @@ pub(crate) mod finding;
 pub mod footprint;
 mod history;
 pub(crate) mod intern;
+mod items;
 pub mod keyed;
 mod lane;
 mod link;

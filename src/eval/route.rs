@@ -21,6 +21,7 @@ use super::ask::Answers;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::intern::{Interner, Symbols};
+use super::items;
 use super::recall::Told;
 
 /// Words before the key.
@@ -383,10 +384,20 @@ fn tagged(
     Some(word)
 }
 
-/// A value as a word: numbers and truth values as they are, all else as a symbol.
+/// A value as a word: numbers and truth values as they are, all else as a symbol; several values as one symbol of all.
 pub(crate) fn word(v: &Val<'_>, ty: &Type, symbols: &mut impl Symbols, scratch: &mut Vec<u8>) -> Option<u64> {
     match v {
-        Val::Unknown | Val::Texts(_) | Val::Fingerprints(_) => None,
+        Val::Unknown => None,
+        Val::Texts(all) => {
+            scratch.clear();
+            items::write_texts(all, scratch);
+            Some(symbols.intern(scratch))
+        }
+        Val::Fingerprints(all) => {
+            scratch.clear();
+            items::write_fingerprints(all, scratch);
+            Some(symbols.intern(scratch))
+        }
         Val::Num(n) => Some(*n as u64),
         Val::Bool(b) => Some(u64::from(*b)),
         Val::Text(t) => Some(symbols.intern(t.as_bytes())),

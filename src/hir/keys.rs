@@ -27,6 +27,16 @@ impl Windowed {
     }
 }
 
+/// Prompts of one window whose wordings are told apart; above it, those of a sample of so many.
+pub const PROMPTS_MAX: usize = 1 << 10;
+
+impl Expr {
+    /// Whether it is the template fingerprints of a text.
+    pub fn is_template(&self) -> bool {
+        matches!(self.kind, ExprKind::Template(..))
+    }
+}
+
 /// The type of a part of a group: of one of its values, where an event has several.
 pub fn key_type(part: &Expr) -> &Type {
     match &part.ty {

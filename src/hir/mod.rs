@@ -15,7 +15,7 @@ pub use canonical::{
     canonical_aggregate, canonical_definition, canonical_expr, canonical_link, canonical_rule, canonical_series,
     describe, rule_hash,
 };
-pub use keys::key_type;
+pub use keys::{PROMPTS_MAX, key_type};
 pub use limit::Limit;
 pub use link::{
     Family, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_EDGES_MAX, LINK_FAMILIES_MAX, LINK_PAIRS_MAX, Link, LinkId, LinkValue,

@@ -9,7 +9,7 @@ use crate::hir::{Action, Compare, Const, Expr, ExprKind, Function, Mode, Rule, V
 use crate::plan::RuleSet;
 use crate::plan::rule::WindowPlan;
 use crate::time::Duration;
-use crate::value::MICROS;
+use crate::value::{MICROS, Type};
 
 /// Most different values that a rule may have to tell apart in a group to answer at arrival.
 pub const DISTINCT_MAX: usize = 1 << 16;
@@ -240,6 +240,10 @@ pub(super) fn slots(w: &Windowed) -> Result<Vec<Slot>, Silent> {
                 Function::Count => Kept::Count(0),
                 Function::Sum(_) => Kept::Sum(0),
                 Function::Max(_) => Kept::Max(0),
+                // Of several values at once only the evaluator tells.
+                Function::Distinct { of, .. } if of.iter().any(|e| matches!(e.ty, Type::List(_))) => {
+                    return Err(Silent::NotGrowing);
+                }
                 Function::Distinct { .. } => match values_needed(&w.when, aggregate) {
                     needed if needed > DISTINCT_MAX => return Err(Silent::TooManyValues),
                     needed => Kept::Distinct(0, needed),

@@ -84,6 +84,7 @@ impl Baselines {
                         filter: None,
                         column: Column::Own,
                         counts: false,
+                        items: false,
                     });
                 }
                 self.cohorts += 1;

@@ -271,5 +271,5 @@ fn is_content(e: &Expr) -> bool {
 
 /// Whether values of a type are told apart by their text, which the engine holds as a symbol.
 pub(crate) fn is_symbol(ty: &Type) -> bool {
-    ty.is_text() || matches!(ty, Type::Ip | Type::Cidr)
+    ty.is_text() || matches!(ty, Type::Ip | Type::Cidr | Type::List(_))
 }

@@ -31,6 +31,7 @@ impl RoomPlan {
         let values = aggregates.iter().filter_map(|a| match a.fold {
             Fold::Count | Fold::Sum | Fold::Average { .. } | Fold::Share | Fold::Baseline { .. } => None,
             Fold::Distinct { .. } | Fold::TopShare { .. } | Fold::Entropy { .. } | Fold::Quantile { .. } => None,
+            Fold::Wordings(_) => None,
             Fold::Spread => Some((64, steps)),
             Fold::Min | Fold::Max | Fold::First { .. } | Fold::Last { .. } | Fold::Rate { .. } => Some((16, steps)),
             Fold::LongestIdle | Fold::TopSpeed => Some((48, steps)),

@@ -14,6 +14,7 @@ use super::sequence::{SLOTS_MAX, SequencePlan};
 use super::series::SeriesPlan;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::event::Kind;
+pub(crate) use crate::hir::PROMPTS_MAX;
 use crate::hir::{self, Compare, ExprKind, Function, Piece, Shape, canonical_expr, describe, rule_hash};
 use crate::time::{Duration, Timestamp};
 use crate::value::Type;
@@ -177,6 +178,17 @@ pub(crate) enum Fold {
     Baseline {
         number: u16,
     },
+    /// Of templates.
+    Wordings(WordingFold),
+}
+
+/// What is asked of the wordings of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum WordingFold {
+    Distinct,
+    /// Of how many wordings.
+    TopShare(u32),
+    Entropy,
 }
 
 impl Fold {
@@ -198,6 +210,7 @@ impl Fold {
             | Fold::Entropy { symbols }
             | Fold::First { symbols }
             | Fold::Last { symbols } => symbols,
+            Fold::Wordings(_) => true,
             _ => false,
         }
     }
@@ -218,6 +231,8 @@ pub(crate) struct AggregatePlan {
     pub(crate) column: Column,
     /// Whether the events that it takes in contribute to a finding.
     pub(crate) counts: bool,
+    /// Whether the word of an event stands for several values, each of which is counted.
+    pub(crate) items: bool,
 }
 
 /// Where an aggregate keeps the numbers of a step.
@@ -399,7 +414,18 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                 }
             }
         };
+        let several = aggregate.function.arguments().iter().find(|e| matches!(e.ty, Type::List(_)));
+        let items = several.is_some_and(|e| !e.is_template());
         let (fold, at) = match &aggregate.function {
+            function if several.is_some_and(hir::Expr::is_template) => {
+                let of = match function {
+                    Function::TopShare(_, of) => WordingFold::TopShare(*of),
+                    Function::Entropy(_) => WordingFold::Entropy,
+                    _ => WordingFold::Distinct,
+                };
+                let at = several.map_or(0, |e| input(cx, "v", &[e], &mut |cx| InputPlan::Word(cx.told_apart(e))));
+                (Fold::Wordings(of), at)
+            }
             Function::Count => (Fold::Count, 0),
             Function::Sum(e) => (Fold::Sum, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
             Function::Min(e) => (Fold::Min, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
@@ -414,7 +440,8 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
             }
             Function::Spread(e) => (Fold::Spread, input(cx, "n", &[e], &mut |cx| InputPlan::Word(cx.word(e)))),
             Function::TopShare(e, _) | Function::Entropy(e) | Function::First(e) | Function::Last(e) => {
-                let symbols = is_symbol(&e.ty);
+                // Of several values each goes by its hash.
+                let symbols = is_symbol(&e.ty) && !items;
                 let fold = match &aggregate.function {
                     Function::TopShare(_, of) => Fold::TopShare { symbols, of: *of },
                     Function::Entropy(_) => Fold::Entropy { symbols },
@@ -438,7 +465,8 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
                     parts.push(key);
                     parts.extend(condition.iter());
                 }
-                let symbols = one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty));
+                let symbols =
+                    !items && (one_per.is_some() || of.len() != 1 || of.first().is_some_and(|e| is_symbol(&e.ty)));
                 let at = input(cx, &kind, &parts, &mut |cx| {
                     if let ([single], None) = (of.as_slice(), one_per) {
                         return InputPlan::Word(cx.told_apart(single));
@@ -471,7 +499,7 @@ fn window(cx: &mut Lower<'_>, rule: &hir::Rule, w: &hir::Windowed, number: u32) 
         };
         let (ty, word) = (aggregate.ty.clone(), aggregate.function.word());
         let counts = aggregate.function.baseline().is_none();
-        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column, counts });
+        aggregates.push(AggregatePlan { fold, ty, word, input: at, filter, column, counts, items });
     }
     aggregates.extend(more);
     let every_counts = aggregates.iter().any(|a: &AggregatePlan| a.counts && a.filter.is_none());
@@ -524,10 +552,11 @@ fn asks_for_outages(rule: &hir::Rule, w: &hir::Windowed) -> bool {
 /// most the number of events.
 fn events_needed(when: &Cond, aggregates: &[AggregatePlan]) -> u64 {
     let counts = |s: &Scalar| match s {
-        Scalar::Aggregate(i) => match aggregates.get(usize::from(*i)).map(|a| a.fold) {
+        Scalar::Aggregate(i) => match aggregates.get(usize::from(*i)).filter(|a| !a.items).map(|a| a.fold) {
             Some(Fold::Count) => Some(u64::MAX),
             // An estimate may be above it; but there is one only above the bound.
             Some(Fold::Distinct { .. }) => Some(DISTINCT_EXACT_MAX as u64),
+            Some(Fold::Wordings(WordingFold::Distinct)) => Some(PROMPTS_MAX as u64),
             _ => None,
         },
         _ => None,

@@ -184,6 +184,8 @@ pub enum Bound {
     AtMost,
     /// The true value is this or greater.
     AtLeast,
+    /// It is that of a sample of so many events.
+    Sample(u32),
 }
 
 impl std::fmt::Display for Bound {
@@ -193,6 +195,7 @@ impl std::fmt::Display for Bound {
             Bound::StandardError(error) => ("standard error ", error),
             Bound::AtMost => return f.write_str("at most"),
             Bound::AtLeast => return f.write_str("at least"),
+            Bound::Sample(n) => return write!(f, "of a sample of {n}"),
         };
         f.write_str(words)?;
         crate::value::write_number(f, &Type::Percentage, i64::from(*error))

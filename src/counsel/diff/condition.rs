@@ -319,7 +319,9 @@ fn bound(
         let text = canonical_aggregate(place.program, &Aggregate { filter: None, ..a.clone() });
         place.expanded(&text, 1)
     };
-    let counts = matches!(f.function, Function::Count | Function::Distinct { .. });
+    // More prompts may have fewer wordings.
+    let counts = matches!(f.function, Function::Count | Function::Distinct { .. })
+        && !f.function.arguments().iter().any(Expr::is_template);
     let Some(up) = rising(p).filter(|_| same && counts && bare(old, f) == bare(new, g)) else { return false };
     let value = new.speech.value(y);
     let of = format!("{of}, of what is counted as {value}");

@@ -32,6 +32,7 @@ impl Accumulator {
             | (Accumulator::Entropy(own, symbols), Accumulator::Entropy(other, _)) => {
                 own.absorb(other, |word| hash(*symbols, word));
             }
+            (Accumulator::Wordings(own, _), Accumulator::Wordings(other, _)) => own.absorb(other),
             (Accumulator::Rate(own, _), Accumulator::Rate(other, _)) => own.absorb(other),
             _ => {}
         }

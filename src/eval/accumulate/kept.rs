@@ -13,6 +13,8 @@ const TALLY_BYTES: usize = 56;
 const STEP_BYTES: usize = 16;
 /// Bytes of a number of a quantile.
 const NUMBER_BYTES: usize = 24;
+/// Bytes of a prompt whose wording is told from others, with up to 32 fingerprints.
+const PROMPT_BYTES: usize = 360;
 /// Bytes of all buckets of an estimate.
 const BUCKETS_BYTES: usize = 192 << 10;
 
@@ -30,6 +32,7 @@ impl Accumulator {
             Accumulator::Quantile(q, _) => {
                 q.kept().saturating_mul(NUMBER_BYTES) + if q.is_exact() { 0 } else { BUCKETS_BYTES }
             }
+            Accumulator::Wordings(p, _) => p.kept().saturating_mul(PROMPT_BYTES),
             _ => 0,
         };
         bytes as u64

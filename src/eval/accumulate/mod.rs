@@ -17,9 +17,11 @@ mod registers;
 mod spread;
 mod tally;
 pub(crate) mod total;
+mod wordings;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bounded::hash;
 use cardinality::Cardinality;
 pub(crate) use count::Counts;
 use ends::{First, Last};
@@ -29,12 +31,13 @@ pub(crate) use quantile::{Quantile, RELATIVE_ERROR};
 use spread::Spread;
 use tally::Tally;
 use total::{Count, Share, Sum};
+use wordings::Wordings;
 
 use super::footprint::HeapBytes;
 use super::intern::Interner;
 use super::route::word_value;
 use crate::place::Country;
-use crate::plan::rule::{AggregatePlan, Fold};
+use crate::plan::rule::{AggregatePlan, Fold, PROMPTS_MAX, WordingFold};
 use crate::plan::scalar::{Val, divide_rounded};
 use crate::time::MINUTE_NS;
 use crate::value::MICROS;
@@ -68,6 +71,7 @@ pub(crate) enum Accumulator {
     TopSpeed(Box<Speed>),
     /// Kept elsewhere: see [`super::history`] and [`super::cohort`].
     Baseline,
+    Wordings(Box<Wordings>, WordingFold),
 }
 
 impl Accumulator {
@@ -90,6 +94,7 @@ impl Accumulator {
             Fold::LongestIdle => Accumulator::LongestIdle(Box::default()),
             Fold::TopSpeed => Accumulator::TopSpeed(Box::default()),
             Fold::Baseline { .. } => Accumulator::Baseline,
+            Fold::Wordings(fold) => Accumulator::Wordings(Box::default(), fold),
         }
     }
 
@@ -132,6 +137,7 @@ impl Accumulator {
             (Accumulator::TopShare(t, symbols, _) | Accumulator::Entropy(t, symbols), Some(w)) => {
                 t.add(pane, w, |w| hash(*symbols, w))
             }
+            (Accumulator::Wordings(p, _), Some(w)) => p.add(pane, ts, w, interner),
             (Accumulator::First(f), Some(w)) => f.add(pane, w),
             (Accumulator::Last(l), Some(w)) => l.add(pane, w),
             (Accumulator::TopSpeed(s), Some(w)) => {
@@ -152,6 +158,7 @@ impl Accumulator {
             Accumulator::Quantile(q, _) => q.expire(first),
             Accumulator::Spread(s) => s.expire(first),
             Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.expire(first),
+            Accumulator::Wordings(p, _) => p.expire(first),
             Accumulator::First(f) => f.expire(first),
             Accumulator::Last(l) => l.expire(first),
             Accumulator::Rate(c, _) => c.expire(first),
@@ -184,6 +191,7 @@ impl Accumulator {
             Accumulator::Spread(s) => known(s.value()),
             Accumulator::TopShare(t, _, of) => fit(t.top_share(*of)),
             Accumulator::Entropy(t, _) => fit(t.entropy()),
+            Accumulator::Wordings(p, fold) => fit(p.value(*fold, interner)),
             Accumulator::First(f) => of_word(f.word()),
             Accumulator::Last(l) => of_word(l.word()),
             Accumulator::Rate(c, least) => {
@@ -203,6 +211,7 @@ impl Accumulator {
             Accumulator::Distinct(d, _) => d.is_exact(),
             Accumulator::Quantile(q, _) => q.is_exact(),
             Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.is_exact(),
+            Accumulator::Wordings(p, _) => p.is_exact(),
             _ => true,
         };
         if exact { None } else { self.bound_of_estimates() }
@@ -215,6 +224,7 @@ impl Accumulator {
             Accumulator::Quantile(..) => Some(Bound::Within(RELATIVE_ERROR)),
             Accumulator::TopShare(..) => Some(Bound::AtMost),
             Accumulator::Entropy(..) => Some(Bound::AtLeast),
+            Accumulator::Wordings(..) => Some(Bound::Sample(PROMPTS_MAX as u32)),
             _ => None,
         }
     }
@@ -224,6 +234,7 @@ impl Accumulator {
         match self {
             Accumulator::Distinct(d, _) => d.words(&mut mark),
             Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => t.words(&mut mark),
+            Accumulator::Wordings(p, _) => p.words(&mut mark),
             Accumulator::First(f) => f.words(&mut mark),
             Accumulator::Last(l) => l.word().into_iter().for_each(mark),
             _ => {}
@@ -240,6 +251,7 @@ impl HeapBytes for Accumulator {
             Accumulator::Quantile(q, _) => size_of::<Quantile>() + q.heap_bytes(),
             Accumulator::Spread(s) => size_of::<Spread>() + s.heap_bytes(),
             Accumulator::TopShare(t, ..) | Accumulator::Entropy(t, _) => size_of::<Tally>() + t.heap_bytes(),
+            Accumulator::Wordings(p, _) => size_of::<Wordings>() + p.heap_bytes(),
             Accumulator::First(f) => size_of::<First>() + f.heap_bytes(),
             Accumulator::Last(_) | Accumulator::Baseline => 0,
             Accumulator::Rate(c, _) => size_of::<Counts>() + c.heap_bytes(),

@@ -104,10 +104,20 @@ impl Counts {
 
     /// In millionths of a bit; unknown over none.
     fn entropy(&self) -> Option<i128> {
-        // H = Σ c/n · log(n/c) = (n log n - Σ c log c) / n
-        let spread = (weighed(self.known) - self.weight).max(0);
-        divide_rounded(spread * i128::from(MICROS), i128::from(self.known) << LOG_BITS)
+        entropy(self.known, self.weight)
     }
+}
+
+/// Of so many events, and the sum of [`weighed`] over the counts of all values, in millionths of a bit; unknown over none.
+fn entropy(known: u64, weight: i128) -> Option<i128> {
+    // H = Σ c/n · log(n/c) = (n log n - Σ c log c) / n
+    let spread = (weighed(known) - weight).max(0);
+    divide_rounded(spread * i128::from(MICROS), i128::from(known) << LOG_BITS)
+}
+
+/// The same of counts that come to so many events.
+pub(super) fn entropy_of(known: u64, counts: impl Iterator<Item = u64>) -> Option<i128> {
+    entropy(known, counts.map(weighed).sum())
 }
 
 impl Exact for Counts {

@@ -24,6 +24,8 @@ mod sessions;
 mod succession;
 mod templates;
 mod widening;
+/// Wordings and several values counted, and samples of them.
+mod wordings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use super::window::Event;
 pub const DISTINCT_EXACT: usize = 131_072;
 pub const VALUES_EXACT: usize = 65_536;
 pub const QUANTILE_EXACT: usize = 1_024;
+pub const WORDINGS_EXACT: usize = 1_024;
 
 /// A window as aggregates see it.
 pub struct Window<'e> {
@@ -37,6 +38,34 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
     };
     let total = |numbers: &[i64]| numbers.iter().map(|n| i128::from(*n)).sum::<i128>();
     let number = |n: Option<i64>| n.map_or(Val::Unknown, Val::Num);
+    // Each item of several values is told apart; of templates, wordings are.
+    let told_apart = |of| -> Vec<Val> {
+        let values = known(of);
+        if !matches!(of.ty, Type::List(_)) {
+            return values;
+        }
+        let texts = |v: Val| if let Val::Texts(all) = v { all } else { panic!("{v:?} is no list") };
+        let each = |v: Val| texts(v).into_iter().collect::<BTreeSet<String>>().into_iter().map(Val::Text);
+        values.into_iter().flat_map(each).collect()
+    };
+    if let Some(of) = a.function.arguments().iter().find(|e| e.is_template()) {
+        let prompts = counted.iter().filter_map(|e| match calc.value(of, Scope::Event(e)) {
+            Val::Texts(all) if !all.is_empty() => Some((e.ts(), all.into_iter().collect())),
+            _ => None,
+        });
+        let (sizes, bound) = wordings(prompts.collect());
+        let all: i64 = sizes.iter().sum();
+        let value = match &a.function {
+            Function::TopShare(_, most) => {
+                let top: i64 = sizes.iter().take(*most as usize).sum();
+                quotient(i128::from(top) * i128::from(MICROS), all.into())
+            }
+            Function::Entropy(_) if all == 0 => Val::Unknown,
+            Function::Entropy(_) => Val::Num(entropy(&sizes)),
+            _ => Val::Num(sizes.len() as i64),
+        };
+        return (value, bound);
+    }
     let value = match &a.function {
         Function::Count => Val::Num(counted.len() as i64),
         Function::Sum(of) => narrow(total(&numbers(of))),
@@ -52,6 +81,9 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
         // Where the condition is true but the key unknown, the value counts; where the key counts, the value need not be known.
         Function::Distinct { of, one_per } => {
             let mut seen: BTreeSet<(bool, Vec<Val>)> = BTreeSet::new();
+            if let ([single], None) = (of.as_slice(), one_per) {
+                seen.extend(told_apart(single).into_iter().map(|value| (false, vec![value])));
+            }
             for e in counted.iter().map(|e| Scope::Event(e)) {
                 let key = one_per
                     .as_ref()
@@ -62,7 +94,7 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
                     Some(key) if key.is_known() => {
                         seen.insert((true, vec![key]));
                     }
-                    _ if values.iter().all(Val::is_known) => {
+                    _ if values.iter().all(|v| v.is_known() && !matches!(v, Val::Texts(_))) => {
                         seen.insert((false, values));
                     }
                     _ => {}
@@ -101,7 +133,7 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
             }
         }
         Function::TopShare(of, most) => {
-            let (values, bound) = shared(known(of), Bound::AtMost);
+            let (values, bound) = shared(told_apart(of), Bound::AtMost);
             let mut counts = counts(&values);
             counts.sort_unstable();
             let top: i64 = counts.iter().rev().take(*most as usize).sum();
@@ -109,10 +141,8 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
         }
         // Computed with floating point numbers: the engine has none, and must come to the same millionth.
         Function::Entropy(of) => {
-            let (values, bound) = shared(known(of), Bound::AtLeast);
-            let all = values.len() as f64;
-            let bits: f64 = counts(&values).iter().map(|n| *n as f64 / all).map(|p| -p * p.log2()).sum();
-            let bits = if values.is_empty() { Val::Unknown } else { Val::Num((bits * MICROS as f64).round() as i64) };
+            let (values, bound) = shared(told_apart(of), Bound::AtLeast);
+            let bits = if values.is_empty() { Val::Unknown } else { Val::Num(entropy(&counts(&values))) };
             return (bits, bound);
         }
         Function::First(of) => known(of).into_iter().next().unwrap_or(Val::Unknown),
@@ -142,6 +172,38 @@ pub fn aggregate(calc: &Interpreter<'_>, a: &Aggregate, window: &Window<'_>) -> 
         Function::Baseline(_) => unreachable!("made of earlier windows"),
     };
     (value, None)
+}
+
+/// How many prompts each wording has, the commonest first; the prompts as their time and their fingerprints. Of too many
+/// prompts, those count whose hashes are the least.
+pub fn wordings(mut prompts: Vec<(Timestamp, BTreeSet<String>)>) -> (Vec<i64>, Option<Bound>) {
+    let draw = |(ts, all): &(Timestamp, BTreeSet<String>)| {
+        let mut bytes = ts.0.to_be_bytes().to_vec();
+        bytes.push(1);
+        all.iter().for_each(|f| bytes.extend(u64::from_str_radix(f, 16).unwrap().to_be_bytes()));
+        hash_of(&bytes)
+    };
+    let mut draws: Vec<u64> = prompts.iter().map(draw).collect::<BTreeSet<u64>>().into_iter().collect();
+    let bound = (draws.len() > WORDINGS_EXACT).then_some(Bound::Sample(WORDINGS_EXACT as u32));
+    draws.truncate(WORDINGS_EXACT);
+    prompts.retain(|prompt| draws.contains(&draw(prompt)));
+    let mut sizes = Vec::new();
+    while !prompts.is_empty() {
+        let mut holders: BTreeMap<&String, i64> = BTreeMap::new();
+        prompts.iter().flat_map(|(_, all)| all).for_each(|f| *holders.entry(f).or_insert(0) += 1);
+        let most =
+            holders.iter().max_by_key(|(f, n)| (**n, std::cmp::Reverse(**f))).map(|(f, n)| ((*f).clone(), *n)).unwrap();
+        sizes.push(most.1);
+        prompts.retain(|(_, all)| !all.contains(&most.0));
+    }
+    (sizes, bound)
+}
+
+/// In millionths of a bit.
+fn entropy(counts: &[i64]) -> i64 {
+    let all = counts.iter().sum::<i64>() as f64;
+    let bits: f64 = counts.iter().map(|n| *n as f64 / all).map(|p| -p * p.log2()).sum();
+    (bits * MICROS as f64).round() as i64
 }
 
 fn square(n: u128) -> Option<u128> {
@@ -225,11 +287,14 @@ fn estimated(hashes: impl Iterator<Item = u64>) -> i64 {
     (0.7212525 * f64::from(1 << 14).powi(2) / harmonic).floor() as i64
 }
 
+fn hash_of(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(bytes, u64::from_be_bytes(*b"\0FINEPRI"))
+}
+
 fn hash(value: &Val) -> u64 {
-    let seed = u64::from_be_bytes(*b"\0FINEPRI");
     match value {
-        Val::Text(text) => xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), seed),
-        Val::Num(n) => xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_be_bytes(), seed),
+        Val::Text(text) => hash_of(text.as_bytes()),
+        Val::Num(n) => hash_of(&n.to_be_bytes()),
         other => panic!("no estimate of {other:?}"),
     }
 }

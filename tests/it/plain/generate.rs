@@ -459,7 +459,9 @@ pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
         4 => Function::Max(any_number(c)),
         5 => Function::Average(any_number(c)),
         6 => Function::Share(condition(c, 1)),
-        7 => distinct(match c.below(4) {
+        7 => distinct(match c.below(6) {
+            4 => vec![field(FieldId::HEADER_FLAGS)],
+            5 => vec![template_of(c)],
             0 => vec![field(FieldId::ACCOUNT)],
             1 => vec![field(FieldId::ORG), field(FieldId::MODEL)],
             2 => vec![network(field(FieldId::IP), 24, 64)],
@@ -467,8 +469,8 @@ pub(super) fn aggregate_of(c: &mut Choices<'_>) -> Aggregate {
         }),
         9 => Function::Quantile(any_number(c), c.pick(&[500_000, 950_000, 1, 333_333, 999_999])),
         10 => Function::Spread(any_number(c)),
-        11 => Function::TopShare(any_value(c), c.pick(&[1, 2, 3])),
-        12 => Function::Entropy(any_value(c)),
+        11 => Function::TopShare(told_apart(c), c.pick(&[1, 2, 3])),
+        12 => Function::Entropy(told_apart(c)),
         13 => Function::First(any_value(c)),
         14 => Function::Last(any_value(c)),
         15 => Function::Rate,
@@ -553,6 +555,15 @@ fn any_value(c: &mut Choices<'_>) -> Expr {
         3 => field(FieldId::REFUSED),
         4 => any_number(c),
         _ => text_of(c, 1),
+    }
+}
+
+/// The same, or several at once.
+fn told_apart(c: &mut Choices<'_>) -> Expr {
+    match c.below(4) {
+        2 => field(FieldId::HEADER_FLAGS),
+        3 => template_of(c),
+        _ => any_value(c),
     }
 }
 
