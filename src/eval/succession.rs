@@ -29,7 +29,9 @@ use super::series::Series;
 use super::window::{LinkedEpisodes, Windows};
 use super::{Applying, EvalOptions, Evaluator, Memories, Origin};
 use crate::event::FIELDS;
-use crate::hir::{Changed, Program, Rule, Shape, canonical_definition, canonical_link, canonical_rule, canonical_series};
+use crate::hir::{
+    Changed, Program, Rule, Shape, canonical_definition, canonical_link, canonical_rule, canonical_series,
+};
 use crate::plan::RuleSet;
 use crate::plan::rule::RulePlan;
 use crate::time::{SECOND_NS, Timestamp};

@@ -189,7 +189,12 @@ fn details(app: &App) -> Option<Details> {
         last_change: status.last_change.map(|change| ChangeDetail {
             from: change.at.to_string(),
             waiting: status.changes_waiting,
-            rules: change.fates.into_iter().filter(|(_, f)| *f != Fate::Unchanged).map(|(r, f)| (r, f.into())).collect(),
+            rules: change
+                .fates
+                .into_iter()
+                .filter(|(_, f)| *f != Fate::Unchanged)
+                .map(|(r, f)| (r, f.into()))
+                .collect(),
             backfilling: status.backfilling,
             backfills: status.backfills,
             last_backfill: BackfillDetail {

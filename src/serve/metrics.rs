@@ -142,9 +142,18 @@ impl Metrics {
         r.register("reloads", "Reloads by how they went: good or bad", self.reloads.clone());
         r.register("rules_changed", "Rules that changed by what became of them", self.rules_changed.clone());
         let backfill = self.backfill.clone();
-        r.register("backfill", "Backfills under way and done, and records of the journal counted in the last", backfill);
+        r.register(
+            "backfill",
+            "Backfills under way and done, and records of the journal counted in the last",
+            backfill,
+        );
         let pause = self.backfill_pause.clone();
-        r.register_with_unit("backfill_pause", "Longest time without events taken in, of the last", Unit::Seconds, pause);
+        r.register_with_unit(
+            "backfill_pause",
+            "Longest time without events taken in, of the last",
+            Unit::Seconds,
+            pause,
+        );
         r.register("books", "What became of the records, by account", self.books.clone());
         r.register("queue_events", "Events that wait for the evaluator", self.queue_events.clone());
         r.register("commits", "Commits since the server started", self.commits.clone());

@@ -119,7 +119,9 @@ impl From {
         let mut told = |n: usize| progress.update(0, n as u64);
         let all = recollect(&dir, &position.parse::<Position>()?, &packs, self.lateness, &mut told)?;
         progress.finish();
-        let Some((rule, hash)) = of else { return Ok(Some(Kept { all, pack: None, from: Timestamp::MIN, until: None })) };
+        let Some((rule, hash)) = of else {
+            return Ok(Some(Kept { all, pack: None, from: Timestamp::MIN, until: None }));
+        };
         let Some(writer) = all.with_rule(rule, hash) else {
             let what = format!("the journal was written under no `{}` of the hash in the record", printable(rule));
             let help = "its beginning was dropped; name the events with `--events FILE…` and the rules of that time";

@@ -72,7 +72,8 @@ impl Past {
             Read::Event(recalled) => {
                 let ts = recalled.event.ts().0;
                 let in_force = ts.max(self.watermark);
-                let names = self.writers.iter().rev().find(|(at, _)| *at <= in_force).map(|(_, names)| Arc::clone(names));
+                let names =
+                    self.writers.iter().rev().find(|(at, _)| *at <= in_force).map(|(_, names)| Arc::clone(names));
                 self.watermark = self.watermark.max(ts.saturating_sub(self.lateness.0));
                 Ok(names.map(|names| Counted::Event(recalled, names)))
             }
@@ -152,7 +153,18 @@ impl Backfilling {
         let (rest, began) = (Vec::new().into_iter(), now());
         let done = Backfilled::default();
         let (sync, told_at, awaited_at) = (Some(sync), began, None);
-        Ok(Some(Backfilling { backfill, reach, batches, rest, sync, told_at, told_last: false, awaited_at, began, done }))
+        Ok(Some(Backfilling {
+            backfill,
+            reach,
+            batches,
+            rest,
+            sync,
+            told_at,
+            told_last: false,
+            awaited_at,
+            began,
+            done,
+        }))
     }
 
     /// Notes that events wait for it from now on; whether that was not so before.

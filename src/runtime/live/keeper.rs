@@ -17,7 +17,8 @@ use super::status::{Phase, Recovered};
 use super::{ActivateError, Activated, Job, LiveError, LiveOptions, OnCommit, Shared};
 use crate::derive::not_derivable;
 use crate::eval::{
-    Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, SUCCESSORS_MAX, Salt, SuccessionError, fates,
+    Carries, Carry, Evaluator, EventRouter, Fate, Origin, Outcome, RoutedEvents, SUCCESSORS_MAX, Salt, SuccessionError,
+    fates,
 };
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
@@ -443,7 +444,11 @@ where
         Ok(false)
     }
 
-    fn take_record(&mut self, record: &Result<UsageEvent<'static>, Reject>, source: &Arc<str>) -> Result<(), LiveError> {
+    fn take_record(
+        &mut self,
+        record: &Result<UsageEvent<'static>, Reject>,
+        source: &Arc<str>,
+    ) -> Result<(), LiveError> {
         let origin = self.sources.next(&mut self.session, source);
         self.tell_origin(source, origin)?;
         let event = match record {
@@ -810,7 +815,8 @@ fn derivable(old: &RuleSet, new: &RuleSet, mut carries: Carries) -> Result<Carri
     let fates = fates(old, new, &carries)?;
     for rule in new.program().rules.iter().filter(|rule| fates.get(&rule.name) == Some(&Fate::Backfilled)) {
         let Some(field) = not_derivable(new.program(), rule) else { continue };
-        let (rule, why) = (rule.name.clone(), format!("it uses the text of `{field}` itself, which the journal does not keep"));
+        let (rule, why) =
+            (rule.name.clone(), format!("it uses the text of `{field}` itself, which the journal does not keep"));
         if carries.rules.contains_key(&rule) {
             return Err(SuccessionError::CannotBackfill { rule, why });
         }

@@ -87,7 +87,7 @@ rule parallel {
   enforces acme.terms.probes
   severity low
   mode     enforce
-  on       completion where max_tokens = 9
+  on       completion where max_tokens = 9 and call exists
   per      account
   over     10m every 1m
   when     count() >= 3
@@ -97,7 +97,7 @@ rule parallel {
 "#;
 
 /// What came since the gate was last written down is in the journal: which texts held, which calls passed a throttle, and which
-/// count ahead of their completions.
+/// count ahead of their completions, where a rule reads `call` so that the journal has it.
 #[test]
 fn texts_throttles_and_calls_under_way_outlive_a_kill() {
     let config = "stream: {lateness: 0s, commit_time: 50ms, save_gate: 10m}";
@@ -111,7 +111,10 @@ fn texts_throttles_and_calls_under_way_outlive_a_kill() {
         assert_eq!(completion(&server, &format!("w{n}"), "words", words), "allow");
         assert_eq!(completion(&server, &format!("o{n}"), "words", r#""prompt":"Hello.""#), "allow");
         assert_eq!(decide(&server, &format!("t{n}"), "slow", r#""max_tokens":7"#)["decision"], "allow");
-        assert_eq!(decide(&server, &format!("p{n}"), "two", &format!(r#""max_tokens":9,"call":"c{n}""#))["decision"], "allow");
+        assert_eq!(
+            decide(&server, &format!("p{n}"), "two", &format!(r#""max_tokens":9,"call":"c{n}""#))["decision"],
+            "allow"
+        );
     }
     wait_for("the calls are in the journal", || {
         (server.metric(r#"fineprint_books{account="received"}"#) == 8.0).then_some(())
