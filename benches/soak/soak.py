@@ -112,19 +112,19 @@ rule changing {{
   on       completion where output_tokens > {n}
   per      account
   over     {over}s every 10s
-  when     count() >= 5
-  changed  {changed}
+  when     count() >= {most}
   action   alert "abuse"
+  changed  {changed}
   because  "{{account}} wrote much"
 }}
 """
-def changing_text(n, changed="reset"):
-    return CHANGING.format(n=n, changed=changed, over=max(10, WINDOW_S // 50 * 10))
+def changing_text(n, changed="reset", most=5):
+    return CHANGING.format(n=n, most=most, changed=changed, over=max(10, WINDOW_S // 50 * 10))
 
 (rules / "fixed.tos").write_text(FIXED)
 (rules / "changing.tos").write_text(changing_text(100))
 # What is found is seen within seconds.
-(work / "serve.yaml").write_text("stream: {lateness: 5s}\n")
+(work / "serve.yaml").write_text("stream: {lateness: 5s, remember: 60s}\n")
 
 ends = time.monotonic() + minutes * 60
 stop = threading.Event()
@@ -279,7 +279,7 @@ def hangs():
         stop.wait(0.5)
 
 def reloads():
-    n = 0
+    n, looks_at = 0, 100
     while not stop.wait(10):
         n += 1
         with changing:
@@ -289,7 +289,9 @@ def reloads():
             else:
                 # What was counted is counted on, anew, or again from the journal.
                 changed = ["reset", "backfill", "keep"][n % 3]
-                (rules / "changing.tos").write_text(changing_text(100 + n % 3 * (50 if changed != "keep" else 25), changed))
+                if changed != "keep":
+                    looks_at = 100 + n % 4 * 25
+                (rules / "changing.tos").write_text(changing_text(looks_at, changed, 5 + n % 2))
                 counts["reloads"] += 1
 
 def rss():
@@ -298,14 +300,6 @@ def rss():
         return int(text.split("VmRSS:")[1].split()[0]) // 1024
     except (OSError, IndexError, AttributeError):
         return None
-
-def metric(name):
-    c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
-    c.request("GET", "/metrics")
-    for line in c.getresponse().read().decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.rsplit(" ", 1)[1])
-    return 0.0
 
 wanting = []
 def expect(what, holds):

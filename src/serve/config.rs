@@ -208,6 +208,8 @@ pub struct Stream {
     pub state_budget: Bytes,
     /// Most groups of all rules from which decisions are given.
     pub gate_groups: u32,
+    /// How long calls are known by their ids, so that one that comes again counts once; at most twice that.
+    pub remember: Span,
     /// How often what decisions are given from is written down, for a restart.
     pub save_gate: Span,
     /// Events that wait for the evaluator at most; more are told 503.
@@ -228,6 +230,7 @@ impl Default for Stream {
             lateness: Span::secs(300),
             state_budget: Bytes::mib(1024),
             gate_groups: 1 << 22,
+            remember: Span::secs(600),
             save_gate: Span::secs(30),
             queue_events: 65_536,
             queue_decisions: 65_536,

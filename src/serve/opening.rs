@@ -78,6 +78,7 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     let gate = GateOptions {
         seed: secret.of("hashes of the gate").first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b)),
         lateness: stream.lateness.0,
+        remember: stream.remember.0,
         groups_max: usize::try_from(stream.gate_groups).unwrap_or(usize::MAX),
         ..GateOptions::default()
     };

@@ -87,7 +87,7 @@ rule parallel {
   enforces acme.terms.probes
   severity low
   mode     enforce
-  on       completion where max_tokens = 9
+  on       completion where max_tokens = 9 and call exists
   per      account
   over     10m every 1m
   when     count() >= 3
@@ -97,7 +97,7 @@ rule parallel {
 "#;
 
 /// What came since the gate was last written down is in the journal: which texts held, which calls passed a throttle, and which
-/// count ahead of their completions.
+/// count ahead of their completions, where a rule reads `call` so that the journal has it.
 #[test]
 fn texts_throttles_and_calls_under_way_outlive_a_kill() {
     let config = "stream: {lateness: 0s, commit_time: 50ms, save_gate: 10m}";
