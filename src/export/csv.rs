@@ -122,7 +122,9 @@ fn inert(cell: &str) -> Cow<'_, str> {
     // Spreadsheets look behind blanks and what is not seen, and take the wide signs of East Asian keyboards too.
     let first = cell.chars().find(|c| !c.is_whitespace() && !steers(*c));
     match first.or(cell.chars().next()) {
-        Some('=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}') => Cow::Owned(format!("'{cell}")),
+        Some('=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}') => {
+            Cow::Owned(format!("'{cell}"))
+        }
         _ if cell.starts_with(['\t', '\r', '\n']) => Cow::Owned(format!("'{cell}")),
         _ => Cow::Borrowed(cell),
     }

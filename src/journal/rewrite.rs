@@ -237,7 +237,13 @@ impl Copying {
     }
 
     /// Takes over a frame that ends at an offset of the segment as it is.
-    fn copy(&mut self, path: &Path, end: u64, frame: &Frame<'_>, replace: &mut Replace<'_>) -> Result<(), JournalError> {
+    fn copy(
+        &mut self,
+        path: &Path,
+        end: u64,
+        frame: &Frame<'_>,
+        replace: &mut Replace<'_>,
+    ) -> Result<(), JournalError> {
         let at = end - (FRAME_HEADER_BYTES + frame.compressed.len()) as u64;
         let wrong = |what: String| damaged(path, at, &what);
         let raw = zstd::bulk::decompress(frame.compressed, frame.header.n_raw)

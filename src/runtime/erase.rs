@@ -66,7 +66,9 @@ pub enum EraseError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The state cannot be read.
-    #[error("{0}; the account cannot be taken out of it. `run --rules-changed reset` reads the inputs again, then erase")]
+    #[error(
+        "{0}; the account cannot be taken out of it. `run --rules-changed reset` reads the inputs again, then erase"
+    )]
     State(String),
     /// A file of the packs, or the gate's.
     #[error("cannot change `{}`", .path.display())]
@@ -195,13 +197,12 @@ pub(super) fn finish_in(runtime: &Runtime, store: &mut Store) -> Result<bool, Er
     for erasure in &begun {
         if let Some(dir) = erasure.dir.as_deref().map(Path::new).filter(|dir| dir.is_dir()) {
             let segments = erasure.journal.iter();
-            let rewritten =
-                segments.map(|(segment, before, after, n)| Rewritten {
-                    segment: *segment,
-                    before: *before,
-                    after: *after,
-                    n_records: *n,
-                });
+            let rewritten = segments.map(|(segment, before, after, n)| Rewritten {
+                segment: *segment,
+                before: *before,
+                after: *after,
+                n_records: *n,
+            });
             rewrite::finish(dir, &rewritten.collect::<Vec<_>>())?;
         }
         finish_packs(&beside(store.path(), ".rules"), true).map_err(failed)?;

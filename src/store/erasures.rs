@@ -1,6 +1,10 @@
 //! Table `erasures`: accounts that were forgotten. In one transaction what names the account changes, each changed row is sealed
 //! again, and an entry seals the erasure with the digests before and after. Which account it was stands nowhere.
 
+mod again;
+
+pub(super) use again::again;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -11,7 +15,7 @@ use sqlx::{Executor, Row as _, SqliteConnection};
 use super::error::{At, StoreError};
 use super::rows::json_texts;
 use super::sealed::{NewEntry, Sealed};
-use super::{Checkpoint, REASON_CHARS_MAX, REVIEWER_CHARS_MAX, Store, actions, checkpoint, decisions, sealed, violations};
+use super::{Checkpoint, REASON_CHARS_MAX, REVIEWER_CHARS_MAX, Store, actions, checkpoint, decisions, sealed};
 use crate::seal::Hash;
 use crate::time::Timestamp;
 use crate::violation::{Erasure as OfRecord, erased, rename_all, renamed};
@@ -99,8 +103,6 @@ pub struct Forgotten {
     pub given: u64,
     /// Messages about refused records that named it.
     pub rejects: u64,
-    /// Rows of prompts that are gone.
-    pub prompts: u64,
 }
 
 /// SHA-256 over a line that says what it is, the salt, and the account.
@@ -129,7 +131,8 @@ const BEGIN: &str = "INSERT INTO erasures (number, at, name, reason, account, to
      VALUES (?1, ?2, ?3, ?4, ?5, '[]', '[]', '[]', ?6, 0)";
 const TELL: &str = "UPDATE erasures SET touched = ?2, journal = ?3, kept = ?4 WHERE number = ?1";
 const END: &str = "UPDATE erasures SET done = 1, dir = NULL WHERE number = ?1";
-const ALL: &str = "SELECT number, at, name, reason, account, touched, journal, kept, dir, done FROM erasures ORDER BY number";
+const ALL: &str =
+    "SELECT number, at, name, reason, account, touched, journal, kept, dir, done FROM erasures ORDER BY number";
 
 /// Actions of which something may come, that bear on the account.
 const STANDING: &str = "SELECT a.id FROM action_members AS m JOIN actions AS a ON a.id = m.action \
@@ -142,7 +145,8 @@ const REPLACE: &str = "UPDATE violations SET digest = ?2, record = ?3 WHERE id =
 const RENAME_ACCOUNT: &str =
     "UPDATE OR REPLACE violation_accounts SET account = ?2 WHERE account = ?1 AND violation = ?3";
 
-const DECISIONS: &str = "SELECT number, reason, reviewer FROM decisions WHERE instr(reason, ?1) > 0 OR reviewer = ?1 ORDER BY number";
+const DECISIONS: &str =
+    "SELECT number, reason, reviewer FROM decisions WHERE instr(reason, ?1) > 0 OR reviewer = ?1 ORDER BY number";
 const DECISION: &str = "UPDATE decisions SET reason = ?2, reviewer = ?3 WHERE number = ?1";
 
 const ENTRIES: &str = "SELECT seq, name, once, reason, details FROM action_entries WHERE (instr(details, ?1) > 0 \
@@ -318,7 +322,7 @@ async fn forget(
         path: path.to_owned(),
         what: "an erasure that was begun is not there".to_string(),
     })?;
-    Ok(Forgotten { erasure, given, rejects, prompts: 0 })
+    Ok(Forgotten { erasure, given, rejects })
 }
 
 async fn records(path: &Path, conn: &mut SqliteConnection, of: &Erasing<'_>) -> Result<Vec<Touched>, StoreError> {
@@ -355,7 +359,8 @@ async fn texts_of_decisions(
     of: &Erasing<'_>,
 ) -> Result<Vec<Touched>, StoreError> {
     let doing = "erase from the decisions of";
-    let seals = |all: Vec<decisions::Decision>| -> Vec<NewEntry> { all.iter().map(decisions::Decision::seal).collect() };
+    let seals =
+        |all: Vec<decisions::Decision>| -> Vec<NewEntry> { all.iter().map(decisions::Decision::seal).collect() };
     let before = seals(decisions::all(conn).await.at(doing, path)?);
     let found: Vec<(i64, String, String)> =
         sqlx::query_as(DECISIONS).bind(of.account).fetch_all(&mut *conn).await.at(doing, path)?;
@@ -414,45 +419,6 @@ fn sort_members(details: &mut Value) {
 fn changed(before: Vec<NewEntry>, after: Vec<NewEntry>) -> Vec<Touched> {
     let pairs = before.into_iter().zip(after).filter(|(a, b)| a.subject == b.subject && a.digest != b.digest);
     pairs.map(|(a, b)| Touched { kind: a.kind, subject: a.subject, before: a.digest, after: b.digest }).collect()
-}
-
-/// Names that stand for erased accounts begin so; see [`Erasing::token`].
-const TOKEN: &str = "erased:";
-
-/// Findings that go on after an erasure, in their erased form: the state that they come from knows the account by its token, and
-/// still counts. What is of erased accounts alone goes no further than it was. `None` where there are none.
-pub(super) async fn again(
-    conn: &mut SqliteConnection,
-    entries: &[violations::Entry],
-) -> Result<Option<Vec<violations::Entry>>, sqlx::Error> {
-    if !entries.iter().flat_map(|e| &e.accounts).any(|account| account.starts_with(TOKEN)) {
-        return Ok(None);
-    }
-    let numbers: Vec<i64> = sqlx::query_scalar("SELECT number FROM erasures ORDER BY number").fetch_all(conn).await?;
-    let mut out = Vec::with_capacity(entries.len());
-    for entry in entries {
-        if !entry.accounts.is_empty() && entry.accounts.iter().all(|account| is_token(account, &numbers)) {
-            continue;
-        }
-        let mut record: Value = serde_json::from_str(&entry.row.record).map_err(|e| sqlx::Error::Decode(e.into()))?;
-        let mut changed = false;
-        for number in &numbers {
-            let token = format!("{TOKEN}{number}");
-            let number = number.unsigned_abs();
-            let spec = OfRecord { account: &token, token: &token, number, is_event: &|_| false };
-            if entry.accounts.contains(&token)
-                && let Some(erased) = erased(&record, &spec)
-            {
-                (record, changed) = (erased, true);
-            }
-        }
-        out.push(if changed { entry.with_record(record.to_string()) } else { entry.clone() });
-    }
-    Ok(Some(out))
-}
-
-fn is_token(account: &str, numbers: &[i64]) -> bool {
-    account.strip_prefix(TOKEN).and_then(|n| n.parse().ok()).is_some_and(|n| numbers.contains(&n))
 }
 
 /// What of a log an erasure has touched and what it seals of it: kind, subject and digest since.

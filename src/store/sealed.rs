@@ -33,13 +33,11 @@ pub enum Sealed {
     Key,
     /// An account that was forgotten: SHA-256 of the canonical JSON of what was touched. Subject: its number.
     Erasure,
-    /// A look at prompts that were stored: SHA-256 of its canonical JSON. Subject: its number.
-    Prompts,
 }
 
 impl Sealed {
     /// All kinds.
-    pub const ALL: [Sealed; 9] = [
+    pub const ALL: [Sealed; 8] = [
         Sealed::Violation,
         Sealed::Retraction,
         Sealed::Decision,
@@ -48,7 +46,6 @@ impl Sealed {
         Sealed::Commit,
         Sealed::Key,
         Sealed::Erasure,
-        Sealed::Prompts,
     ];
 
     /// The word in the table and in the leaf.
@@ -62,7 +59,6 @@ impl Sealed {
             Sealed::Commit => "commit",
             Sealed::Key => "key",
             Sealed::Erasure => "erasure",
-            Sealed::Prompts => "prompts",
         }
     }
 

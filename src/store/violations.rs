@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments, Row as _, SqliteConnection};
 
-use super::{accounts, erasures};
 use super::error::{At, StoreError};
 use super::rows::{Insertion, insert_all, json_texts};
 use super::sealed::{NewEntry, Sealed};
+use super::{accounts, erasures};
 use crate::hir::{Confidence, Mode, Severity};
 use crate::time::Timestamp;
 use crate::violation::{Record, Status, Violation};

@@ -124,7 +124,11 @@ fn what_is_wrong_is_rejected_with_its_reason() {
             "`ts` should be a time as RFC 3339 text, such as \"2026-03-02T00:00:07Z\", but has the shape `aaaaaaaaa`",
         ),
         (r#"{"id":"x","ts":1772409607,"type":"signup"}"#.into(), R::WrongType, "`ts` should be a time"),
-        (r#"{"id":"x","ts":"2026-03-02T00:00:07Z","type":"chat"}"#.into(), R::BadValue, "but is a word of the shape \"aaaa\""),
+        (
+            r#"{"id":"x","ts":"2026-03-02T00:00:07Z","type":"chat"}"#.into(),
+            R::BadValue,
+            "but is a word of the shape \"aaaa\"",
+        ),
         (r#"{"id":"x","ts":"2026-03-02T00:00:07Z","type":5}"#.into(), R::WrongType, "`type` should be one of"),
         (
             format!(r#"{{"id":"{}","ts":"2026-03-02T00:00:07Z","type":"signup"}}"#, "x".repeat(ID_BYTES_MAX + 1)),

@@ -748,13 +748,16 @@ fn mapped_records_are_read_as_strictly_as_native_ones() {
     .unwrap();
     for (record, expected) in [
         (r#"{"i":"a","t":1,"k":"signup","i":"a"}"#, "duplicate_key: the key of the shape `a` stands twice"),
-        (r#"{"i":"a","t":1,"k":"signup","bulk":{"z":1,"z":2}}"#, "duplicate_key: the key of the shape `a` stands twice"),
+        (
+            r#"{"i":"a","t":1,"k":"signup","bulk":{"z":1,"z":2}}"#,
+            "duplicate_key: the key of the shape `a` stands twice",
+        ),
         (r#"{"i":"a","t":1,"k":"signup","zzz":99999999999999999999}"#, "number_range: "),
         (r#"{"i":"a","t":1,"k":"signup"} x"#, "trailing_data: "),
         (r#"{"t":1,"k":"signup"}"#, "missing_field: `id` is missing"),
         (r#"{"i":"a","k":"signup"}"#, "missing_field: `ts` is missing"),
         (r#"{"i":"a","t":1}"#, "missing_field: `type` is missing"),
-        (r#"{"i":"a","t":1,"k":"chat"}"#, "is \"chat\" (from `k`)"),
+        (r#"{"i":"a","t":1,"k":"chat"}"#, "is a word of the shape \"aaaa\" (from `k`)"),
         (r#"{"i":"a","t":"soon","k":"signup"}"#, "is text where the mapping says a number (from `t`)"),
         (r#"{"i":"a","t":1e30,"k":"signup"}"#, "bad_value: `ts`"),
         (

@@ -142,8 +142,10 @@ fn values(db: &Path, take: &mut dyn FnMut(&str, &[u8])) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut conn = SqliteConnectOptions::new().filename(db).read_only(true).connect().await.unwrap();
-        let tables: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'").fetch_all(&mut conn).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
         for table in tables {
             let sql = sqlx::AssertSqlSafe(format!("SELECT * FROM \"{table}\""));
             for row in sqlx::query(sql).fetch_all(&mut conn).await.unwrap() {

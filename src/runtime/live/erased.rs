@@ -185,7 +185,11 @@ mod tests {
         for (file, left, gone) in [
             ("account,who\na-1,x\n\"a-1\",y\na-11,z\n", "account,who\na-11,z\n", 2),
             ("a-1\na-2\n# a-1 in words\n", "a-2\n# a-1 in words\n", 1),
-            ("{\"account\":\"a-1\",\"plan\":\"p\"}\n{\"account\":\"a-2\",\"note\":\"a-1 x\"}\n", "{\"account\":\"a-2\",\"note\":\"a-1 x\"}\n", 1),
+            (
+                "{\"account\":\"a-1\",\"plan\":\"p\"}\n{\"account\":\"a-2\",\"note\":\"a-1 x\"}\n",
+                "{\"account\":\"a-2\",\"note\":\"a-1 x\"}\n",
+                1,
+            ),
             ("nothing\n", "nothing\n", 0),
         ] {
             assert_eq!(without(file.as_bytes(), "a-1"), (left.as_bytes().to_vec(), gone), "{file}");

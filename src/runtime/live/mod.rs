@@ -25,8 +25,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-pub use entry::{TOO_LARGE, is_entry};
 pub(super) use entry::erase_from_entry;
+pub use entry::{TOO_LARGE, is_entry};
 pub(super) use erased::{erase_from_packs, finish_packs};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
 pub use replay::{Replayed, replay};

@@ -74,7 +74,8 @@ fn an_account_that_is_erased_is_nowhere_and_the_log_still_holds() {
     bench.run("v.db", "a.jsonl");
     let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_string();
     let before = bench.export("v.db");
-    let probe = before.lines().find(|l| l.contains(ACCOUNT) && l.contains("mostly-refused")).map(id).expect("a finding");
+    let probe =
+        before.lines().find(|l| l.contains(ACCOUNT) && l.contains("mostly-refused")).map(id).expect("a finding");
     let reason = format!("{ACCOUNT} sent it");
     let mut decide = bench.command(&format!("violations decide {probe} --db v.db --as confirmed --by Ann"));
     assert_eq!(Called::from(decide.args(["--reason", &reason]).output().unwrap()).code, 0);
@@ -104,7 +105,10 @@ fn an_account_that_is_erased_is_nowhere_and_the_log_still_holds() {
             continue;
         }
         assert_eq!(a["erased"], serde_json::json!([1]));
-        assert_eq!((&a["rule"], &a["opened_at"], &a["evidence"]["root"]), (&b["rule"], &b["opened_at"], &b["evidence"]["root"]));
+        assert_eq!(
+            (&a["rule"], &a["opened_at"], &a["evidence"]["root"]),
+            (&b["rule"], &b["opened_at"], &b["evidence"]["root"])
+        );
         let names = |v: &Value| -> BTreeSet<String> {
             v["accounts"].as_array().unwrap().iter().map(|a| a.as_str().unwrap().replace(ACCOUNT, "erased:1")).collect()
         };
@@ -116,7 +120,10 @@ fn an_account_that_is_erased_is_nowhere_and_the_log_still_holds() {
     assert!(explained.code != 101, "{explained:?}");
 
     let verified = bench.call("verify --db v.db --anchor kept.jsonl");
-    assert!(verified.code == 0 && verified.out.contains("erasure 1 on ") && verified.out.contains("by DPO"), "{verified:?}");
+    assert!(
+        verified.code == 0 && verified.out.contains("erasure 1 on ") && verified.out.contains("by DPO"),
+        "{verified:?}"
+    );
     let python = std::process::Command::new("python3")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/verify/verify_log.py"))
         .arg(bench.path("v.db"))
@@ -145,7 +152,9 @@ fn an_account_that_is_erased_is_nowhere_and_the_log_still_holds() {
             .lines()
             .map(|l| serde_json::from_str::<Value>(l).unwrap())
             .filter(|v| v["rule"] == "crowd")
-            .map(|v| (v["opened_at"].to_string(), v["values"]["accounts"].clone(), v["accounts"].as_array().unwrap().len()))
+            .map(|v| {
+                (v["opened_at"].to_string(), v["values"]["accounts"].clone(), v["accounts"].as_array().unwrap().len())
+            })
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all

@@ -75,13 +75,16 @@ rule in-a-row {
 /// A line of each kind that holds text, or should not.
 fn line(i: usize, secret: &str) -> String {
     let head = |more: &str| {
-        let ts = fineprint::time::Timestamp::parse_rfc3339("2026-03-02T08:00:00Z").unwrap().0 + i as i64 * 1_000_000_000;
+        let ts =
+            fineprint::time::Timestamp::parse_rfc3339("2026-03-02T08:00:00Z").unwrap().0 + i as i64 * 1_000_000_000;
         let ts = fineprint::time::Timestamp(ts);
         format!(r#"{{"id":"ev_{i:06}","ts":"{ts}","type":"completion","account":"acct_{}",{more}}}"#, i % 7)
     };
     match i % 25 {
         0 => head(&format!(r#""prompt":"{secret}""#)),
-        1 => head(&format!(r#""prompt":"Please show me your reasoning step by step, in the order in which you came to it, with each doubt and each turn, before you give the final answer in one short line, for this: {secret}""#)),
+        1 => head(&format!(
+            r#""prompt":"Please show me your reasoning step by step, in the order in which you came to it, with each doubt and each turn, before you give the final answer in one short line, for this: {secret}""#
+        )),
         2 => head(&format!(r#""system_prompt":"You are {secret}.""#)),
         3 => head(&format!(r#""completion":"An answer: {secret}""#)),
         4 => head(&format!(r#""prompt":"{0} {0} {0} {0} {0} {0} {0} {0} {0} {0}","unheard_of":"{0}""#, secret)),
@@ -171,7 +174,11 @@ fn a_thousand_secrets_in_events_are_nowhere_afterwards() {
         call(&format!("explain {id} --db v.db"));
         call(&format!("violations show {id} --db v.db --format json"));
     }
-    let n = canaries.look_in(bench.dir.path(), &|name| name.ends_with("e.jsonl") || name.ends_with("foreign.jsonl"), &mut leaks);
+    let n = canaries.look_in(
+        bench.dir.path(),
+        &|name| name.ends_with("e.jsonl") || name.ends_with("foreign.jsonl"),
+        &mut leaks,
+    );
     assert!(n >= 8, "{n} files");
     let first: Vec<_> = leaks.iter().take(20).collect();
     assert!(leaks.is_empty(), "{} secrets came back: {first:#?}", leaks.len());
@@ -211,14 +218,20 @@ fn hostile_text_is_inert_in_all_that_commands_print() {
     bench.write("rules/acme.tos", &rules);
     let mut text = String::new();
     for (i, hostile) in HOSTILE.iter().cycle().take(240).enumerate() {
-        let ts = fineprint::time::Timestamp::parse_rfc3339("2026-03-02T08:00:00Z").unwrap().0 + i as i64 * 2_000_000_000;
+        let ts =
+            fineprint::time::Timestamp::parse_rfc3339("2026-03-02T08:00:00Z").unwrap().0 + i as i64 * 2_000_000_000;
         let event = serde_json::json!({
             "id": format!("ev{i}{hostile}"), "ts": fineprint::time::Timestamp(ts).to_string(), "type": "completion",
             "account": hostile, "org": hostile, "model": hostile, "user_agent": hostile, "session": hostile,
             "max_tokens": if i % 3 == 0 { -1 } else { 9 }, "refused": i % 2 == 0, "prompt": hostile, "status": 200,
         });
         writeln!(text, "{event}").unwrap();
-        writeln!(text, "{}", serde_json::json!({ "id": hostile, "ts": hostile, "type": hostile, hostile.to_string(): 1 })).unwrap();
+        writeln!(
+            text,
+            "{}",
+            serde_json::json!({ "id": hostile, "ts": hostile, "type": hostile, hostile.to_string(): 1 })
+        )
+        .unwrap();
     }
     std::fs::create_dir(bench.path("in")).unwrap();
     let input = "in/\u{1b}[31m\u{202e}e\nFORGED.jsonl";
@@ -236,12 +249,27 @@ fn hostile_text_is_inert_in_all_that_commands_print() {
     call(&["run", "--rules", "rules", "--db", "v.db", "in"]);
     let export = bench.export("v.db");
     let id = |rule: &str| {
-        let of = export.lines().find(|l| l.contains(&format!("\"rule\":\"{rule}\""))).unwrap_or_else(|| panic!("{rule} found nothing"));
+        let of = export
+            .lines()
+            .find(|l| l.contains(&format!("\"rule\":\"{rule}\"")))
+            .unwrap_or_else(|| panic!("{rule} found nothing"));
         serde_json::from_str::<Value>(of).unwrap()["id"].as_str().unwrap().to_string()
     };
     for rule in ["by-all", "many-calls", "token-probe", "mostly-refused"] {
         let id = id(rule);
-        call(&["violations", "decide", &id, "--db", "v.db", "--as", "confirmed", "--by", HOSTILE[0], "--reason", HOSTILE[1]]);
+        call(&[
+            "violations",
+            "decide",
+            &id,
+            "--db",
+            "v.db",
+            "--as",
+            "confirmed",
+            "--by",
+            HOSTILE[0],
+            "--reason",
+            HOSTILE[1],
+        ]);
         for format in ["text", "json"] {
             call(&["violations", "show", &id, "--db", "v.db", "--format", format]);
             call(&["explain", &id, "--db", "v.db", "--format", format]);
@@ -255,13 +283,11 @@ fn hostile_text_is_inert_in_all_that_commands_print() {
             &["actions", "list", "--db", "v.db"],
             &["rejects", "--db", "v.db"],
             &["verify", "--db", "v.db"],
-            &["explain", "--why-not", "many-calls", HOSTILE[2], "--rules", "rules", "--db", "v.db"],
+            &["explain", "--why-not", "mostly-refused", HOSTILE[2], "--rules", "rules", "--db", "v.db"],
         ] {
             let mut words = words.to_vec();
             words.extend(["--format", format]);
-            if !words.contains(&"--why-not") {
-                call(&words);
-            }
+            call(&words);
         }
     }
     // A spreadsheet takes no cell for a formula.
@@ -280,12 +306,20 @@ fn hostile_text_is_inert_in_all_that_commands_print() {
 
     // Rule files and their paths.
     std::fs::create_dir(bench.path("wrong")).unwrap();
-    let wrong = rules.replace("rule many-calls {", "rule many-calls { \u{1b}[31m\u{202e}\u{200b} \"\u{9b}31m\u{2066}\" ");
+    let wrong =
+        rules.replace("rule many-calls {", "rule many-calls { \u{1b}[31m\u{202e}\u{200b} \"\u{9b}31m\u{2066}\" ");
     bench.write("wrong/\u{1b}[31m\nFORGED\u{202e}.tos", wrong);
-    for words in [&["check", "wrong"][..], &["check", "wrong", "--format", "json"], &["fmt", "--check", "wrong"], &["test", "wrong"]] {
+    for words in [
+        &["check", "wrong"][..],
+        &["check", "wrong", "--format", "json"],
+        &["fmt", "--check", "wrong"],
+        &["test", "wrong"],
+    ] {
         call(words);
     }
-    let missing = Called::from(bench.command("run --db").arg("none/\u{1b}[2J.db").args(["--rules", "none\u{202e}\u{1b}[2J"]).output().unwrap());
+    let missing = Called::from(
+        bench.command("run --db").arg("none/\u{1b}[2J.db").args(["--rules", "none\u{202e}\u{1b}[2J"]).output().unwrap(),
+    );
     assert_eq!((missing.code, steering(&missing.err)), (3, vec![]), "{missing:?}");
 }
 
@@ -349,7 +383,11 @@ fn an_erasure_that_is_killed_has_not_begun_or_is_finished_by_who_comes_next() {
         let next = other.run("v.db", "e.jsonl");
         assert!(next.err.is_empty() || !next.err.contains("error"), "{next:?}");
         let now = other.export("v.db");
-        assert!(now == if erased { expected.clone() } else { bench.export("v.db") }, "after {n}: {}", differing(&now, &expected));
+        assert!(
+            now == if erased { expected.clone() } else { bench.export("v.db") },
+            "after {n}: {}",
+            differing(&now, &expected)
+        );
         if !erased {
             assert_eq!(other.call(words).code, 0);
             assert_eq!(other.export("v.db"), expected);

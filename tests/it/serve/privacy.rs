@@ -82,8 +82,10 @@ fn asked(i: usize, secret: &str) -> (&'static str, String, Vec<(&'static str, St
         format!(r#"{{"id":"q{i}","ts":"{}","type":"{kind}","account":"acct_{}","call":"c{i}",{more}}}"#, ago(0), i % 9)
     };
     let messages = serde_json::json!([{"role": "system", "content": secret}, {"role": "user", "content": [{"type": "text", "text": secret}]}]);
-    let body = serde_json::json!({"model": "m", "max_tokens": 0, "messages": messages, "metadata": {"note": secret}}).to_string();
-    let decide = |body: String| ("POST", "/v1/decide".to_string(), vec![json(), ("user-agent", secret.to_string())], body);
+    let body = serde_json::json!({"model": "m", "max_tokens": 0, "messages": messages, "metadata": {"note": secret}})
+        .to_string();
+    let decide =
+        |body: String| ("POST", "/v1/decide".to_string(), vec![json(), ("user-agent", secret.to_string())], body);
     let take = |body: String| ("POST", "/v1/events".to_string(), vec![json()], body);
     let otlp = |attribute: &str| {
         serde_json::json!({
@@ -157,19 +159,38 @@ fn a_thousand_secrets_in_calls_are_nowhere_afterwards() {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = server.connect().call(method, &path, &headers, body.as_bytes());
         assert!(answer.status < 500, "{path} {}: {}", answer.status, answer.body);
-        if answer.status < 300 { good += 1 } else { bad += 1 }
+        if answer.status < 300 {
+            good += 1
+        } else {
+            bad += 1
+        }
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert!(answer.body.is_empty() || answer.header("content-type").is_some(), "{path}");
         let headers = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>();
-        canaries.look(&format!("the answer of {path} ({})", i % 20), format!("{headers}\n{}", answer.body).as_bytes(), &mut leaks);
+        canaries.look(
+            &format!("the answer of {path} ({})", i % 20),
+            format!("{headers}\n{}", answer.body).as_bytes(),
+            &mut leaks,
+        );
     }
     assert!(good > 500 && bad > 150, "{good} {bad}");
     wait_for("dead letters", || std::fs::metadata(server.path("dead.out")).ok().filter(|m| m.len() > 500));
     wait_for("alerts in the log", || {
         std::fs::read_to_string(server.path("trace.out")).unwrap().contains("fineprint::alert").then_some(())
     });
-    wait_for("findings", || (server.get("/v1/violations").json()["violations"].as_array().unwrap().len() > 20).then_some(()));
-    for path in ["/metrics", "/v1/violations?limit=100", "/v1/decisions?limit=500", "/v1/actions", "/v1/gaps", "/readyz", "/v1/rules", "/openapi.json"] {
+    wait_for("findings", || {
+        (server.get("/v1/violations").json()["violations"].as_array().unwrap().len() > 20).then_some(())
+    });
+    for path in [
+        "/metrics",
+        "/v1/violations?limit=100",
+        "/v1/decisions?limit=500",
+        "/v1/actions",
+        "/v1/gaps",
+        "/readyz",
+        "/v1/rules",
+        "/openapi.json",
+    ] {
         let answer = server.get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         canaries.look(path, answer.body.as_bytes(), &mut leaks);
@@ -188,4 +209,58 @@ fn a_thousand_secrets_in_calls_are_nowhere_afterwards() {
     assert!(!told.lock().unwrap().is_empty());
     let first: Vec<_> = leaks.iter().take(20).collect();
     assert!(leaks.is_empty(), "{} secrets came back: {first:#?}", leaks.len());
+}
+
+/// An account of which a server has heard, and that is erased after the server was killed: what was acknowledged and not
+/// committed is erased too, and the server goes on, also with a registry that has lost the row.
+#[test]
+fn an_account_is_erased_from_what_a_killed_server_left() {
+    const ACCOUNT: &str = "mallory_5e1f0a";
+    let directory = super::server::directory(&Options {
+        config: &format!("{AT_ONCE}accounts: accounts.jsonl\n"),
+        ..Options::default()
+    });
+    let rows = |names: &[&str]| {
+        names.iter().map(|n| format!("{{\"account\":\"{n}\",\"plan\":\"free\"}}\n")).collect::<String>()
+    };
+    std::fs::write(directory.path().join("accounts.jsonl"), rows(&[ACCOUNT, "other"])).unwrap();
+    let server = Server::over(directory);
+    for n in 0..8 {
+        for account in [ACCOUNT, "other"] {
+            super::log::decide(&server, &format!("{account}-{n}"), account, r#""max_tokens":9"#);
+        }
+    }
+    super::log::violation_of(&server, ACCOUNT);
+    super::log::decide(&server, "last", ACCOUNT, r#""max_tokens":9"#);
+    let directory = server.kill();
+    let call = |words: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"));
+        let called = command.args(words.split_whitespace()).current_dir(directory.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (called.status.code().unwrap(), text(&called.stdout), text(&called.stderr))
+    };
+    let erased = call(&format!("erase --db log.db --account {ACCOUNT} --by DPO --reason request --format json"));
+    assert_eq!(erased.0, 0, "{erased:?}");
+    let told: serde_json::Value = serde_json::from_str(&erased.1).unwrap();
+    assert!(told["events"].as_u64().unwrap() >= 8 && told["rows"] == 1, "{told}");
+    let canaries = Canaries::of(vec![ACCOUNT.to_string()]);
+    let is_input = |name: &std::path::Path| name.ends_with("accounts.jsonl") && name.components().count() == 1;
+    let nowhere = |directory: &std::path::Path| {
+        let mut leaks = BTreeSet::new();
+        assert!(canaries.look_in(directory, &is_input, &mut leaks) > 5);
+        assert!(leaks.is_empty(), "{leaks:#?}");
+    };
+    nowhere(directory.path());
+    let verified = call("verify --db log.db");
+    assert!(verified.0 == 0 && verified.1.contains("erasure 1 on"), "{verified:?}");
+    let kept = rows(&["other"]);
+    std::fs::write(directory.path().join("accounts.jsonl"), kept).unwrap();
+    let server = Server::over(directory);
+    super::log::decide(&server, "after", "other", r#""max_tokens":9"#);
+    assert!(!server.get("/v1/violations?account=other").json()["violations"].as_array().unwrap().is_empty());
+    let (_, directory) = server.stop();
+    nowhere(directory.path());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"));
+    let verified = command.args(["verify", "--db", "log.db"]).current_dir(directory.path()).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
