@@ -116,7 +116,6 @@ fn as_json(outcome: &Outcome, dry: bool) -> serde_json::Value {
         "acts": count(outcome, Sealed::Action),
         "given": f.given,
         "rejects": f.rejects,
-        "prompts": f.prompts,
         "rows": outcome.rows,
         "actions_kept": f.erasure.kept,
         "rule_files": outcome.rule_files.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
@@ -135,14 +134,13 @@ fn text(out: &mut impl Write, outcome: &Outcome, dry: bool) -> std::io::Result<(
         (count(outcome, Sealed::Action), "acts on actions that named it"),
         (f.given, "decisions given to its calls, gone"),
         (f.rejects, "messages about refused records that named it"),
-        (f.prompts, "stored prompts, gone"),
         (outcome.rows, "rows of lists and registries in kept rules, gone"),
     ] {
         if n > 0 {
             writeln!(out, "  {:>9} {what}", grouped(n))?;
         }
     }
-    let nothing = outcome.events + outcome.rows + f.given + f.rejects + f.prompts == 0;
+    let nothing = outcome.events + outcome.rows + f.given + f.rejects == 0;
     if nothing && f.erasure.touched.is_empty() {
         writeln!(out, "  nothing of the log names it")?;
     }

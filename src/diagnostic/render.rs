@@ -1,5 +1,7 @@
 //! Diagnostics as text for a terminal and as JSON for machines, both from the same value.
 
+use std::borrow::Cow;
+
 use annotate_snippets::{AnnotationKind, Group, Level as Rendered, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
 
@@ -38,7 +40,7 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
     let drawable = spans.iter().all(|(s, ..)| s.source != d.primary.span.source || drawable(&source.text, *s));
     let mut group = Group::with_title(title);
     if drawable {
-        let mut snippet = Snippet::source(source.text.as_str()).path(on_a_line(&source.name)).fold(true);
+        let mut snippet = Snippet::source(drawn(&source.text)).path(on_a_line(&source.name)).fold(true);
         for (span, kind, label) in spans.iter().filter(|(s, ..)| s.source == d.primary.span.source) {
             let mut annotation = kind.span(range(&source.text, *span));
             if !label.is_empty() {
@@ -57,7 +59,7 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
     }
     for (span, _, label) in spans.iter().filter(|(s, ..)| s.source != d.primary.span.source) {
         if let Some(other) = sources.get(span.source) {
-            let snippet = Snippet::source(other.text.as_str()).path(on_a_line(&other.name)).fold(true);
+            let snippet = Snippet::source(drawn(&other.text)).path(on_a_line(&other.name)).fold(true);
             group = group.element(
                 snippet.annotation(AnnotationKind::Context.span(range(&other.text, *span)).label(printable(label))),
             );
@@ -69,10 +71,10 @@ fn one(d: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
             if drawable && fix.span.source == d.primary.span.source && drawable_fix(&source.text, fix.span) =>
         {
             let title = printable(help.as_deref().unwrap_or("write instead"));
-            let patch = Patch::new(range(&source.text, fix.span), fix.replacement.as_str());
+            let patch = Patch::new(range(&source.text, fix.span), drawn(&fix.replacement));
             report.push(
                 Group::with_title(Rendered::HELP.secondary_title(title))
-                    .element(Snippet::source(source.text.as_str()).path(on_a_line(&source.name)).patch(patch)),
+                    .element(Snippet::source(drawn(&source.text)).path(on_a_line(&source.name)).patch(patch)),
             );
         }
         (Some(help), _) => report.push(Group::with_title(Rendered::HELP.secondary_title(printable(help)))),
@@ -108,6 +110,16 @@ fn range(text: &str, span: Span) -> std::ops::Range<usize> {
 /// What could steer a terminal is shown as an escape.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if steers(c) && c != '\n' { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// A text as it is drawn, place by place: what steers, and what the drawing itself does not show as a sign, stands as `?` for each
+/// of its bytes.
+fn drawn(text: &str) -> Cow<'_, str> {
+    let foreign = |c: char| !c.is_ascii() && steers(c);
+    if text.is_ascii() || !text.chars().any(foreign) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if foreign(c) { "?".repeat(c.len_utf8()) } else { c.to_string() }).collect())
 }
 
 /// A path on one line.

@@ -251,6 +251,9 @@ fn json_name(field: FieldId) -> &'static str {
     FIELDS.get(usize::from(field.0)).map_or("", |f| f.json)
 }
 
+/// Most bytes of the name of a key that no field has, to be told.
+const NAME_BYTES_MAX: usize = 64;
+
 /// Most characters of a shape.
 const SHAPE_CHARS_MAX: usize = 40;
 
@@ -553,7 +556,11 @@ impl Decoder {
 
     fn remember(&mut self, key: &str) {
         if self.unknown_names.len() < UNKNOWN_NAMES_MAX && !self.unknown_names.contains(key) {
-            self.unknown_names.insert(key.chars().take(64).collect());
+            // What looks like no name of a key may be what somebody said.
+            let is_sign = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '$' | '@' | ':');
+            let is_name = key.len() <= NAME_BYTES_MAX && key.chars().all(is_sign);
+            let name = if is_name { key.to_string() } else { format!("one of the shape `{}`", shape(key)) };
+            self.unknown_names.insert(name);
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Table `erasures`: accounts that were forgotten. In one transaction what names the account changes, each changed row is sealed
 //! again, and an entry seals the erasure with the digests before and after. Which account it was stands nowhere.
 
+mod again;
+
+pub(super) use again::again;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -11,9 +15,7 @@ use sqlx::{Executor, Row as _, SqliteConnection};
 use super::error::{At, StoreError};
 use super::rows::json_texts;
 use super::sealed::{NewEntry, Sealed};
-use super::{
-    Checkpoint, REASON_CHARS_MAX, REVIEWER_CHARS_MAX, Store, actions, checkpoint, decisions, given, sealed, violations,
-};
+use super::{Checkpoint, REASON_CHARS_MAX, REVIEWER_CHARS_MAX, Store, actions, checkpoint, decisions, given, sealed};
 use crate::seal::Hash;
 use crate::time::Timestamp;
 use crate::violation::{Erasure as OfRecord, erased, rename_all, renamed};
@@ -101,8 +103,6 @@ pub struct Forgotten {
     pub given: u64,
     /// Messages about refused records that named it.
     pub rejects: u64,
-    /// Rows of prompts that are gone.
-    pub prompts: u64,
 }
 
 /// SHA-256 over a line that says what it is, the salt, and the account.
@@ -321,7 +321,7 @@ async fn forget(
         path: path.to_owned(),
         what: "an erasure that was begun is not there".to_string(),
     })?;
-    Ok(Forgotten { erasure, given, rejects, prompts: 0 })
+    Ok(Forgotten { erasure, given, rejects })
 }
 
 async fn records(path: &Path, conn: &mut SqliteConnection, of: &Erasing<'_>) -> Result<Vec<Touched>, StoreError> {
@@ -418,45 +418,6 @@ fn sort_members(details: &mut Value) {
 fn changed(before: Vec<NewEntry>, after: Vec<NewEntry>) -> Vec<Touched> {
     let pairs = before.into_iter().zip(after).filter(|(a, b)| a.subject == b.subject && a.digest != b.digest);
     pairs.map(|(a, b)| Touched { kind: a.kind, subject: a.subject, before: a.digest, after: b.digest }).collect()
-}
-
-/// Names that stand for erased accounts begin so; see [`Erasing::token`].
-const TOKEN: &str = "erased:";
-
-/// Findings that go on after an erasure, in their erased form: the state that they come from knows the account by its token, and
-/// still counts. What is of erased accounts alone goes no further than it was. `None` where there are none.
-pub(super) async fn again(
-    conn: &mut SqliteConnection,
-    entries: &[violations::Entry],
-) -> Result<Option<Vec<violations::Entry>>, sqlx::Error> {
-    if !entries.iter().flat_map(|e| &e.accounts).any(|account| account.starts_with(TOKEN)) {
-        return Ok(None);
-    }
-    let numbers: Vec<i64> = sqlx::query_scalar("SELECT number FROM erasures ORDER BY number").fetch_all(conn).await?;
-    let mut out = Vec::with_capacity(entries.len());
-    for entry in entries {
-        if !entry.accounts.is_empty() && entry.accounts.iter().all(|account| is_token(account, &numbers)) {
-            continue;
-        }
-        let mut record: Value = serde_json::from_str(&entry.row.record).map_err(|e| sqlx::Error::Decode(e.into()))?;
-        let mut changed = false;
-        for number in &numbers {
-            let token = format!("{TOKEN}{number}");
-            let number = number.unsigned_abs();
-            let spec = OfRecord { account: &token, token: &token, number, is_event: &|_| false };
-            if entry.accounts.contains(&token)
-                && let Some(erased) = erased(&record, &spec)
-            {
-                (record, changed) = (erased, true);
-            }
-        }
-        out.push(if changed { entry.with_record(record.to_string()) } else { entry.clone() });
-    }
-    Ok(Some(out))
-}
-
-fn is_token(account: &str, numbers: &[i64]) -> bool {
-    account.strip_prefix(TOKEN).and_then(|n| n.parse().ok()).is_some_and(|n| numbers.contains(&n))
 }
 
 /// What of a log an erasure has touched and what it seals of it: kind, subject and digest since.

@@ -41,13 +41,11 @@ pub enum Sealed {
     Callers,
     /// An account that was forgotten: SHA-256 of the canonical JSON of what was touched. Subject: its number.
     Erasure,
-    /// A look at prompts that were stored: SHA-256 of its canonical JSON. Subject: its number.
-    Prompts,
 }
 
 impl Sealed {
     /// All kinds.
-    pub const ALL: [Sealed; 13] = [
+    pub const ALL: [Sealed; 12] = [
         Sealed::Violation,
         Sealed::Retraction,
         Sealed::Decision,
@@ -60,7 +58,6 @@ impl Sealed {
         Sealed::Reload,
         Sealed::Callers,
         Sealed::Erasure,
-        Sealed::Prompts,
     ];
 
     /// The word in the table and in the leaf.
@@ -78,7 +75,6 @@ impl Sealed {
             Sealed::Reload => "reload",
             Sealed::Callers => "callers",
             Sealed::Erasure => "erasure",
-            Sealed::Prompts => "prompts",
         }
     }
 

@@ -757,7 +757,7 @@ fn mapped_records_are_read_as_strictly_as_native_ones() {
         (r#"{"t":1,"k":"signup"}"#, "missing_field: `id` is missing"),
         (r#"{"i":"a","k":"signup"}"#, "missing_field: `ts` is missing"),
         (r#"{"i":"a","t":1}"#, "missing_field: `type` is missing"),
-        (r#"{"i":"a","t":1,"k":"chat"}"#, "is \"chat\" (from `k`)"),
+        (r#"{"i":"a","t":1,"k":"chat"}"#, "is a word of the shape \"aaaa\" (from `k`)"),
         (r#"{"i":"a","t":"soon","k":"signup"}"#, "is text where the mapping says a number (from `t`)"),
         (r#"{"i":"a","t":1e30,"k":"signup"}"#, "bad_value: `ts`"),
         (

@@ -210,3 +210,57 @@ fn a_thousand_secrets_in_calls_are_nowhere_afterwards() {
     let first: Vec<_> = leaks.iter().take(20).collect();
     assert!(leaks.is_empty(), "{} secrets came back: {first:#?}", leaks.len());
 }
+
+/// An account of which a server has heard, and that is erased after the server was killed: what was acknowledged and not
+/// committed is erased too, and the server goes on, also with a registry that has lost the row.
+#[test]
+fn an_account_is_erased_from_what_a_killed_server_left() {
+    const ACCOUNT: &str = "mallory_5e1f0a";
+    let directory = super::server::directory(&Options {
+        config: &format!("{AT_ONCE}accounts: accounts.jsonl\n"),
+        ..Options::default()
+    });
+    let rows = |names: &[&str]| {
+        names.iter().map(|n| format!("{{\"account\":\"{n}\",\"plan\":\"free\"}}\n")).collect::<String>()
+    };
+    std::fs::write(directory.path().join("accounts.jsonl"), rows(&[ACCOUNT, "other"])).unwrap();
+    let server = Server::over(directory);
+    for n in 0..8 {
+        for account in [ACCOUNT, "other"] {
+            super::log::decide(&server, &format!("{account}-{n}"), account, r#""max_tokens":9"#);
+        }
+    }
+    super::log::violation_of(&server, ACCOUNT);
+    super::log::decide(&server, "last", ACCOUNT, r#""max_tokens":9"#);
+    let directory = server.kill();
+    let call = |words: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"));
+        let called = command.args(words.split_whitespace()).current_dir(directory.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (called.status.code().unwrap(), text(&called.stdout), text(&called.stderr))
+    };
+    let erased = call(&format!("erase --db log.db --account {ACCOUNT} --by DPO --reason request --format json"));
+    assert_eq!(erased.0, 0, "{erased:?}");
+    let told: serde_json::Value = serde_json::from_str(&erased.1).unwrap();
+    assert!(told["events"].as_u64().unwrap() >= 8 && told["rows"] == 1, "{told}");
+    let canaries = Canaries::of(vec![ACCOUNT.to_string()]);
+    let is_input = |name: &std::path::Path| name.ends_with("accounts.jsonl") && name.components().count() == 1;
+    let nowhere = |directory: &std::path::Path| {
+        let mut leaks = BTreeSet::new();
+        assert!(canaries.look_in(directory, &is_input, &mut leaks) > 5);
+        assert!(leaks.is_empty(), "{leaks:#?}");
+    };
+    nowhere(directory.path());
+    let verified = call("verify --db log.db");
+    assert!(verified.0 == 0 && verified.1.contains("erasure 1 on"), "{verified:?}");
+    let kept = rows(&["other"]);
+    std::fs::write(directory.path().join("accounts.jsonl"), kept).unwrap();
+    let server = Server::over(directory);
+    super::log::decide(&server, "after", "other", r#""max_tokens":9"#);
+    assert!(!server.get("/v1/violations?account=other").json()["violations"].as_array().unwrap().is_empty());
+    let (_, directory) = server.stop();
+    nowhere(directory.path());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"));
+    let verified = command.args(["verify", "--db", "log.db"]).current_dir(directory.path()).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
