@@ -209,7 +209,9 @@ impl Run {
     fn keep(&self, pack: &Pack, options: &PackOptions<'_>, db: &Path) {
         let kept = KeptPacks::new(beside(db, ".rules"), options.fingerprint_key);
         if let Err(why) = kept.keep(pack, options) {
-            note(format!("warning: the rules are not kept with the log, so that what they find cannot be derived again: {why}"));
+            note(format!(
+                "warning: the rules are not kept with the log, so that what they find cannot be derived again: {why}"
+            ));
         }
     }
 

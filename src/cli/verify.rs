@@ -145,7 +145,11 @@ fn text(out: &mut impl Write, verified: &Verified, key_given: bool) -> std::io::
         grouped(verified.held)
     )?;
     if !verified.erasures.is_empty() {
-        writeln!(out, "erased: {} of them are not what they were, because accounts were forgotten:", grouped(verified.erased))?;
+        writeln!(
+            out,
+            "erased: {} of them are not what they were, because accounts were forgotten:",
+            grouped(verified.erased)
+        )?;
     }
     for e in &verified.erasures {
         let events: u64 = e.journal.iter().map(|(.., n)| n).sum();

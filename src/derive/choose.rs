@@ -52,8 +52,15 @@ pub fn choose(wanted: Wanted<'_>) -> Result<Slice, String> {
     }
     let mut all = taken_in(rules, rule, candidates, lateness)?;
     all.sort_by(|(_, a), (_, b)| (a.event.ts(), a.event.id()).cmp(&(b.event.ts(), b.event.id())));
-    let mut slice =
-        Slice { violation: text("id"), rule: name, bundle: rules.bundle_hash().to_string(), until, ended, journal, records: Vec::new() };
+    let mut slice = Slice {
+        violation: text("id"),
+        rule: name,
+        bundle: rules.bundle_hash().to_string(),
+        until,
+        ended,
+        journal,
+        records: Vec::new(),
+    };
     let mut why = "it is not found again in the events of the journal".to_string();
     for choice in choices(rule, &sealed) {
         let chosen = choice.of(rules, rule, &sealed, &all)?;
@@ -135,13 +142,7 @@ fn choices(rule: &Rule, sealed: &Value) -> Vec<Choice> {
 }
 
 impl Choice {
-    fn of(
-        self,
-        rules: &RuleSet,
-        rule: &Rule,
-        sealed: &Value,
-        all: &[Candidate],
-    ) -> Result<Vec<SliceRecord>, String> {
+    fn of(self, rules: &RuleSet, rule: &Rule, sealed: &Value, all: &[Candidate]) -> Result<Vec<SliceRecord>, String> {
         let texts = |of: Option<&Value>| -> BTreeSet<String> {
             of.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_string).collect()
         };

@@ -6,10 +6,10 @@ use std::thread::{Builder, Scope};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, now};
-use super::live::entry::Entry;
-use super::reading::Reading;
 use super::input::{Input, InputSpec, Merged, ReadSoFar};
+use super::live::entry::Entry;
 use super::pipeline::Batch;
+use super::reading::Reading;
 use super::rejects::{RejectFile, Rejected};
 use super::run::RunError;
 use super::session::{RunBooks, Session};

@@ -159,10 +159,13 @@ impl Slicer {
         if sealed.get("erased").is_some() {
             return Err(because("it speaks of an account that was erased"));
         }
-        let at = |key: &str| Timestamp::parse_rfc3339(text(key)).ok_or_else(|| because(format!("the record says no `{key}`")));
+        let at = |key: &str| {
+            Timestamp::parse_rfc3339(text(key)).ok_or_else(|| because(format!("the record says no `{key}`")))
+        };
         let (opened, mut last) = (at("opened_at")?, at("updated_at")?);
         last = last.max(at("closed_at").unwrap_or(last));
-        let mut why = because(format!("no rules that wrote the journal have `{}` as it was", printable_rule(text("rule"))));
+        let mut why =
+            because(format!("no rules that wrote the journal have `{}` as it was", printable_rule(text("rule"))));
         for at in (0..self.stretches.len()).rev() {
             let Some(stretch) = self.stretches.get(at).cloned() else { continue };
             let rules = match self.packs.find(&stretch.bundle) {

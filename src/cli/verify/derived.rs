@@ -11,11 +11,9 @@ use crate::cli::progress::Progress;
 use crate::cli::run::beside;
 use crate::cli::terminal::{grouped, printable};
 use crate::cli::violations::Log;
-use crate::derive::{Difference, Verdict};
+use crate::derive::{Difference, Verdict, WHOLE};
 use crate::journal::{self, Checked, Position};
-use crate::runtime::live::{
-    Again, AgainError, Asked, Held, KeptPacks, SealedFinding, SealedPacks, again, hold,
-};
+use crate::runtime::live::{Again, AgainError, Asked, Held, KeptPacks, SealedFinding, SealedPacks, again, hold};
 use crate::store::Verified;
 use crate::template::FingerprintKey;
 
@@ -52,7 +50,8 @@ pub(super) fn derive(
 ) -> anyhow::Result<Derived> {
     let n_findings = verified.findings.len() as u64;
     let dir = beside(db, ".journal");
-    let none = |journal, why: &str| Derived { journal, findings: Err(why.to_string()), altered: BTreeMap::new(), n_findings };
+    let none =
+        |journal, why: &str| Derived { journal, findings: Err(why.to_string()), altered: BTreeMap::new(), n_findings };
     let Some(position) = verified.journal.as_deref() else {
         let why = "the log keeps no journal of what its rules read";
         return Ok(none(Err(Unheld::Missing(why.to_string())), why));
@@ -68,6 +67,11 @@ pub(super) fn derive(
     let mut progress = Progress::new(None);
     let checked = match journal::check(&dir, &position, &mut |bytes| progress.update(bytes, 0)) {
         Ok(checked) => checked,
+        Err(_) if log.wait(log.store.journal_position())? != verified.journal => {
+            progress.finish();
+            let why = "the log was written meanwhile: verify it again, or a copy";
+            return Ok(none(Err(Unheld::Missing(why.to_string())), why));
+        }
         Err(e) => {
             progress.finish();
             return Ok(none(Err(Unheld::Altered(e.to_string())), "the journal is not what the log seals"));
@@ -81,7 +85,14 @@ pub(super) fn derive(
     let packs = SealedPacks::new(KeptPacks::new(beside(db, ".rules"), key), sealed);
     let findings = recomputed(log, &dir, &position, verified, &packs, &mut progress);
     progress.finish();
-    let (journal, findings) = match findings? {
+    let findings = match findings? {
+        // A log that is written meanwhile has another journal by now.
+        Err(_) if log.wait(log.store.journal_position())? != verified.journal => {
+            Err(AgainError::Unknown("the log was written meanwhile: verify it again, or a copy".to_string()))
+        }
+        findings => findings,
+    };
+    let (journal, findings) = match findings {
         Ok(found) => (Ok(checked), Ok(found)),
         Err(AgainError::Unknown(why)) => (Ok(checked), Err(why)),
         Err(AgainError::Altered(what)) => (Err(Unheld::Altered(what.clone())), Err(what)),
@@ -99,8 +110,11 @@ fn recomputed(
     packs: &SealedPacks,
     progress: &mut Progress,
 ) -> anyhow::Result<Found> {
-    let sealed: BTreeMap<String, SealedFinding> =
-        verified.findings.iter().map(|(id, (hash, entry))| (id.clone(), SealedFinding { hash: *hash, entry: *entry })).collect();
+    let sealed: BTreeMap<String, SealedFinding> = verified
+        .findings
+        .iter()
+        .map(|(id, (hash, entry))| (id.clone(), SealedFinding { hash: *hash, entry: *entry }))
+        .collect();
     let forgotten = verified.in_force.iter().filter(|f| f.is_reset).filter_map(|f| f.entry).max();
     let hash_of = |id: &str| verified.findings.get(id).map(|(hash, _)| *hash);
     let mut record = |id: &str| log.wait(log.store.get(id)).ok().flatten().map(|row| row.record);
@@ -206,7 +220,12 @@ impl Derived {
             Ok(found) => found,
             Err(_) if self.n_findings == 0 => return Ok(()),
             Err(why) => {
-                return writeln!(out, "consistent only: all {} violations; {}", grouped(self.n_findings), printable(why));
+                return writeln!(
+                    out,
+                    "consistent only: all {} violations; {}",
+                    grouped(self.n_findings),
+                    printable(why)
+                );
             }
         };
         let sets = again.bundles.len();
@@ -219,7 +238,11 @@ impl Derived {
             if sets == 1 { "set" } else { "sets" },
         )?;
         if held.but_for_delays > 0 {
-            writeln!(out, "  of {} all but the delays of actions, which are drawn from a secret", grouped(held.but_for_delays))?;
+            writeln!(
+                out,
+                "  of {} all but the delays of actions, which are drawn from a secret",
+                grouped(held.but_for_delays)
+            )?;
         }
         for (why, n) in &held.consistent_only {
             writeln!(out, "consistent only: {}; {}", grouped(*n), printable(why))?;
@@ -232,11 +255,12 @@ impl Derived {
 }
 
 fn differs(differences: &[Difference]) -> String {
-    if let [Difference { field, comes_out: None, .. }] = differences {
-        return match field.as_str() {
-            "-" => "does not come out of the journal: the events do not bear it out".to_string(),
-            _ => "comes out of the journal otherwise".to_string(),
-        };
+    match differences {
+        [Difference { field, comes_out: None, .. }] if field == WHOLE => {
+            return "does not come out of the journal: the events do not bear it out".to_string();
+        }
+        [Difference { field, .. }] if field == WHOLE => return "comes out of the journal otherwise".to_string(),
+        _ => {}
     }
     let shown = |value: &Option<Value>| match value {
         None => "nothing".to_string(),
@@ -249,8 +273,9 @@ fn differs(differences: &[Difference]) -> String {
         }
     };
     let each = differences.iter().take(DIFFERENCES_SHOWN);
-    let each: Vec<String> =
-        each.map(|d| format!("`{}` is sealed as {}, comes out as {}", d.field, shown(&d.sealed), shown(&d.comes_out))).collect();
+    let each: Vec<String> = each
+        .map(|d| format!("`{}` is sealed as {}, comes out as {}", d.field, shown(&d.sealed), shown(&d.comes_out)))
+        .collect();
     let more = differences.len().saturating_sub(DIFFERENCES_SHOWN);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("comes out of the journal otherwise: {}{more}", each.join("; "))

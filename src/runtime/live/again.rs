@@ -78,6 +78,8 @@ pub struct Recomputed {
     pub last: Option<RecordHash>,
     /// Hashes of its record at ends of files, the last one last.
     pub at_ends: Vec<RecordHash>,
+    /// Whether it holds at the last end.
+    pub at_last_end: bool,
     /// Its record, where it is not that of the log: as far as kept.
     pub record: Option<String>,
 }
@@ -125,12 +127,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// Why nothing can be computed again.
-pub fn again(
-    dir: &Path,
-    until: &Position,
-    library: &dyn Library,
-    asked: &mut Asked<'_>,
-) -> Result<Again, AgainError> {
+pub fn again(dir: &Path, until: &Position, library: &dyn Library, asked: &mut Asked<'_>) -> Result<Again, AgainError> {
     let mut run = Run {
         out: Again::default(),
         replay: Replay::new(dir, library, Vec::new()),
@@ -164,9 +161,9 @@ impl Run<'_, '_, '_> {
         })?;
         match read {
             Read::Entry(Entry::Reading(reading)) => self.read_so(reading)?,
-            Read::Entry(Entry::Run { bundle, anew }) => self.begin_run(&bundle, anew, segment, ts)?,
+            Read::Entry(Entry::Run { bundle, anew }) => self.begin_run(&bundle, anew)?,
             Read::Entry(Entry::Rules { ref bundle, .. }) if self.session.is_none() => {
-                self.begin(bundle, segment > 1, ts)?;
+                self.begin(bundle, segment > 1)?;
             }
             Read::Entry(Entry::End) => self.end_of_files()?,
             read => {
@@ -182,6 +179,9 @@ impl Run<'_, '_, '_> {
                     self.out.skipped += 1;
                     return Ok(());
                 };
+                if let Some(cut) = self.out.cut.as_mut().filter(|cut| is_event && cut.begins == Timestamp::MAX) {
+                    cut.begins = ts;
+                }
                 self.replay.take_read(session, &mut self.sources, read)?;
                 self.out.ended &= !is_event;
             }
@@ -207,20 +207,22 @@ impl Run<'_, '_, '_> {
         Ok(())
     }
 
-    fn begin_run(&mut self, bundle: &str, anew: bool, segment: u64, ts: Timestamp) -> Result<(), AgainError> {
+    fn begin_run(&mut self, bundle: &str, anew: bool) -> Result<(), AgainError> {
         let known = self.session.as_ref().map(|s| s.evaluator().latest_rules().bundle_hash().to_string());
         match known {
             Some(known) if !anew && known == bundle => Ok(()),
-            Some(_) if !anew => Err(AgainError::Altered("the journal goes on under other rules without saying so".into())),
-            known => {
+            Some(_) if !anew => {
+                Err(AgainError::Altered("the journal goes on under other rules without saying so".into()))
+            }
+            _ => {
                 self.drain();
-                self.begin(bundle, !anew && (known.is_none() || segment > 1), ts)
+                self.begin(bundle, !anew)
             }
         }
     }
 
     /// Begins with nothing counted.
-    fn begin(&mut self, bundle: &str, is_cut: bool, ts: Timestamp) -> Result<(), AgainError> {
+    fn begin(&mut self, bundle: &str, is_cut: bool) -> Result<(), AgainError> {
         let Some(options) = self.reading.as_ref().map(Reading::options) else {
             // Before it is said how the stream is read nothing can be run over.
             self.out.skipped += 1;
@@ -229,8 +231,10 @@ impl Run<'_, '_, '_> {
         let rules = self.replay.rules(bundle)?;
         self.see(&rules);
         self.session = Some(Session::new(rules, options));
-        if is_cut || self.out.skipped > 0 {
-            self.out.cut = Some(Cut { begins: ts, settled: ts });
+        let is_first = self.out.cut.is_none() && self.out.found.is_empty();
+        if is_cut || (is_first && self.out.skipped > 0) {
+            // From the next event on.
+            self.out.cut = Some(Cut { begins: Timestamp::MAX, settled: Timestamp::MAX });
         }
         Ok(())
     }
@@ -290,6 +294,7 @@ impl Run<'_, '_, '_> {
             opened_at: v.opened_at,
             last: None,
             at_ends: Vec::new(),
+            at_last_end: false,
             record: None,
         });
         self.out.kept -= usize::from(found.record.take().is_some());
@@ -301,8 +306,7 @@ impl Run<'_, '_, '_> {
             found.last = Some(hash);
             found.at_ends.clear();
         }
-        let is_known = sealed == Some(hash) || (at_end && (sealed == found.last || sealed.is_some_and(|s| found.at_ends.contains(&s))));
-        if sealed.is_some() && !is_known && self.out.kept < RECORDS_KEPT_MAX {
+        if sealed.is_some_and(|sealed| sealed != hash) && self.out.kept < RECORDS_KEPT_MAX {
             found.record = Some(record);
             self.out.kept += 1;
         }
@@ -311,7 +315,8 @@ impl Run<'_, '_, '_> {
     fn end(mut self) -> Result<Again, AgainError> {
         self.drain();
         if self.session.is_none() {
-            let what = "the journal was written by an earlier release, which did not note under which rules and how it read";
+            let what =
+                "the journal was written by an earlier release, which did not note under which rules and how it read";
             return Err(AgainError::Unknown(what.to_string()));
         }
         // A session never ends as a file does: it may go on.
@@ -321,6 +326,9 @@ impl Run<'_, '_, '_> {
         };
         for v in ended {
             self.note(&v, true);
+            if let Some(found) = self.out.found.get_mut(&v.id) {
+                found.at_last_end = true;
+            }
         }
         let Again { cut, reach, .. } = &mut self.out;
         if let Some(cut) = cut {

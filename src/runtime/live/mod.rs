@@ -29,10 +29,10 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use again::{Again, AgainError, Asked, Cut, RECORDS_KEPT_MAX, Recomputed, RecordHash, again};
-pub use held::{Held, SealedFinding, Told, hold};
-pub use entry::{TOO_LARGE, is_entry};
 pub(super) use entry::erase_from_entry;
+pub use entry::{TOO_LARGE, is_entry};
 pub(super) use erased::{erase_from_packs, finish_packs};
+pub use held::{Held, SealedFinding, Told, hold};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
 pub use replay::{Replayed, replay};
 pub use sealed_packs::SealedPacks;

@@ -144,14 +144,20 @@ fn runs_that_go_on_are_derived_again() {
     }
     // Other rules: what was found before stays, and comes out under what was in force then.
     let text = std::fs::read_to_string(bench.path("rules/acme.tos")).unwrap();
-    bench.write("rules/acme.tos", text.replace("calls >= 20", "calls >= 15").replace("expect nothing", "expect violation"));
+    bench.write(
+        "rules/acme.tos",
+        text.replace("calls >= 20", "calls >= 15").replace("expect nothing", "expect violation"),
+    );
     bench.write("f.jsonl", lines(&events(4_000)[3_000..]));
     bench.run("v.db", "--rules-changed keep e.jsonl f.jsonl");
     let before = all_again(&bench);
     let (_, json) = verify(&bench, "");
     assert_eq!(json["findings"]["rule_sets"].as_array().unwrap().len(), 2);
     // What was found under the rules before, and is not under these, is not in what is read again from the beginning.
-    bench.write("rules/acme.tos", text.replace("calls >= 20", "calls >= 10").replace("expect nothing", "expect violation"));
+    bench.write(
+        "rules/acme.tos",
+        text.replace("calls >= 20", "calls >= 10").replace("expect nothing", "expect violation"),
+    );
     bench.run("v.db", "--rules-changed reset e.jsonl f.jsonl");
     let (called, json) = verify(&bench, "");
     let findings = &json["findings"];
@@ -187,8 +193,20 @@ fn who_has_the_key_is_found_out() {
         ("another value", vec![other_value], vec![], &id, "`values.calls.peak` is sealed as 999, comes out as "),
         ("other evidence", vec![other_root], vec![], &id, "`evidence.root` is sealed as \"0000"),
         ("an earlier state", vec![of_before], vec![], &id, "`status` is sealed as \"open\", comes out as \"closed\""),
-        ("an invented one", vec![invented], vec![], "0123456789abcdef0123456789abcdef", "does not come out of the journal"),
-        ("a dropped one", vec![], vec![id.clone()], &id, "comes out of the journal under rule `many-calls`, and is not"),
+        (
+            "an invented one",
+            vec![invented],
+            vec![],
+            "0123456789abcdef0123456789abcdef",
+            "does not come out of the journal",
+        ),
+        (
+            "a dropped one",
+            vec![],
+            vec![id.clone()],
+            &id,
+            "comes out of the journal under rule `many-calls`, and is not",
+        ),
     ];
     for (case, violations, retracted, of, says) in cases {
         let bench = log_of(N);
@@ -219,7 +237,10 @@ fn an_altered_journal_or_rule_is_named() {
             let (called, json) = verify(&bench, words);
             let problems = problems(&json);
             assert_eq!(called.code, 1, "byte {at} {words}: {json:#}");
-            assert!(problems[0].starts_with("journal: ") && problems[0].contains("segment-0000000001"), "{at}: {problems:?}");
+            assert!(
+                problems[0].starts_with("journal: ") && problems[0].contains("segment-0000000001"),
+                "{at}: {problems:?}"
+            );
             assert_eq!(json["findings"]["re_derived"], 0);
         }
     }
@@ -241,7 +262,11 @@ fn an_altered_journal_or_rule_is_named() {
     let rule = std::fs::read_to_string(&text).unwrap();
     for (what, altered, says) in [
         ("a bound", rule.replace("calls >= 20", "calls >= 21"), "its rules are not what the log seals"),
-        ("a clause", rule.replace("Safeguards may not be", "Safeguards may be"), "its rules are not what the log seals"),
+        (
+            "a clause",
+            rule.replace("Safeguards may not be", "Safeguards may be"),
+            "its rules are not what the log seals",
+        ),
         ("no rule", "nonsense".to_string(), "its rules are not what the log seals"),
     ] {
         std::fs::write(&text, altered).unwrap();
@@ -262,7 +287,11 @@ fn what_cannot_be_known_is_consistent_only() {
     let without = |bench: &Bench, what: &str, why: &str| {
         let (called, json) = verify(bench, "");
         let findings = &json["findings"];
-        assert_eq!((called.code, &findings["re_derived"], &findings["recomputed"]), (0, &0.into(), &false.into()), "{what}: {json:#}");
+        assert_eq!(
+            (called.code, &findings["re_derived"], &findings["recomputed"]),
+            (0, &0.into(), &false.into()),
+            "{what}: {json:#}"
+        );
         assert!(findings["consistent_only"].as_u64().unwrap() > 20, "{what}: {findings}");
         assert!(findings["why_not"].as_str().unwrap().contains(why), "{what}: {findings}");
         let text = bench.call("verify --db v.db");
@@ -361,7 +390,11 @@ fn kept_packs_share_what_is_the_same() {
 fn a_killed_run_is_derived_again_up_to_what_it_committed() {
     let bench = Bench::new();
     bench.write("e.jsonl", lines(&events(4_000)));
-    let mut child = bench.command("run --rules rules --db v.db --commit-every 50 -").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = bench
+        .command("run --rules rules --db v.db --commit-every 50 -")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut pipe, lines(&events(4_000)).as_bytes()).unwrap();
     let committed = || bench.path("v.db").exists() && bench.call("verify --db v.db").out.contains("re-derived: ");

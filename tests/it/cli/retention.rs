@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use fineprint::journal::{Journal, JournalOptions, Position, read};
 use fineprint::pack::{PackOptions, load};
-use fineprint::runtime::{CheckpointOptions, Outputs, RunOptions, Sink, SqliteSink, expand, run};
 use fineprint::runtime::live::KeptPacks;
+use fineprint::runtime::{CheckpointOptions, Outputs, RunOptions, Sink, SqliteSink, expand, run};
 use fineprint::store::{Pinned, Pins, RulesChanged};
 use fineprint::time::{Duration, Timestamp};
 
