@@ -19,13 +19,16 @@ pub enum Verdict {
 /// A part of a record that came out otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Which part, as a path: `accounts`, `values.total.crossing`. The record as a whole is `-`.
+    /// Which part, as a path: `accounts`, `values.total.crossing`. The record as a whole is [`WHOLE`].
     pub field: String,
     /// As it was sealed; `None` where there is nothing.
     pub sealed: Option<Value>,
     /// As it comes out; `None` where there is nothing.
     pub comes_out: Option<Value>,
 }
+
+/// In place of a part: the record as a whole.
+pub const WHOLE: &str = "-";
 
 /// Most differences that are named of one record.
 pub const DIFFERENCES_MAX: usize = 20;
@@ -81,6 +84,6 @@ fn walk(path: &str, sealed: Option<&Value>, again: Option<&Value>, found: &mut V
         }
         return;
     }
-    let field = if path.is_empty() { "-".to_string() } else { path.to_string() };
+    let field = if path.is_empty() { WHOLE.to_string() } else { path.to_string() };
     found.push(Difference { field, sealed: sealed.cloned(), comes_out: again.cloned() });
 }

@@ -14,7 +14,7 @@ mod why_not;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use again::{Actions, DIFFERENCES_MAX, Difference, Verdict, differences};
+pub use again::{Actions, DIFFERENCES_MAX, Difference, Verdict, WHOLE, differences};
 pub use choose::{Wanted, choose};
 pub use reach::hangs_on_all_before;
 pub use reasons::{EXAMPLES_MAX, Reason, Reasons};

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::again::{Actions, Difference, Verdict, differences};
+use super::again::{Actions, Difference, Verdict, WHOLE, differences};
 use super::variant::{alone, not_derivable};
 use crate::eval::{EvalOptions, Evaluator, Origin, Recalled, TestNames};
 use crate::hir::{Rule, rule_hash};
@@ -114,7 +114,7 @@ pub fn recompute(slice: &Slice, rules: &Arc<RuleSet>, record: &str) -> Verdict {
         Some(differ) => Verdict::Differs(differ),
         None => {
             let sealed = Some(Value::String(format!("a finding of `{}`", slice.rule)));
-            Verdict::Differs(vec![Difference { field: "-".to_string(), sealed, comes_out: None }])
+            Verdict::Differs(vec![Difference { field: WHOLE.to_string(), sealed, comes_out: None }])
         }
     }
 }
@@ -216,4 +216,50 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Slice, SliceRecord};
+    use crate::time::Timestamp;
+
+    fn slice() -> Slice {
+        let record = SliceRecord { at: 7, segment: 1, record: vec![0, 0xab, 0xff] };
+        let text = str::to_string;
+        Slice {
+            violation: text("00ff"),
+            rule: text("many-calls"),
+            bundle: text("aa"),
+            until: Timestamp(-5),
+            ended: true,
+            journal: text("1:2:3:ff"),
+            records: vec![record.clone(), SliceRecord { at: 9, ..record }],
+        }
+    }
+
+    #[test]
+    fn a_slice_reads_as_it_was_written() {
+        assert_eq!(Slice::parse(&slice().to_bytes()), Ok(slice()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let whole = String::from_utf8(slice().to_bytes()).unwrap();
+        for (bytes, says) in [
+            (String::new(), "is empty"),
+            ("no JSON".to_string(), "line 1 is no JSON"),
+            ("{}".to_string(), "no `fineprint_slice`"),
+            (whole.replace("_slice\":1", "_slice\":2"), "has form 2, this program reads form 1"),
+            (whole.replace("\"until\":-5", "\"until\":null"), "line 1 says no `until`"),
+            (whole.replace("00abff\"}\n{", "0abff\"}\n{"), "line 2 is no record"),
+            (whole.replacen("00abff", "00ab\u{e9}", 1), "line 2 is no record"),
+            (whole.replacen("\"segment\":1", "\"segment\":-1", 1), "line 2 is no record"),
+            (format!("{whole}{{"), "line 4 is no JSON"),
+            (whole.replace("\"records\":2", "\"records\":3"), "has 2 records, its head says 3"),
+        ] {
+            let why = Slice::parse(bytes.as_bytes()).unwrap_err();
+            assert!(why.contains(says), "{says}: {why}");
+        }
+        assert!(Slice::parse(&[0xff, 0xfe]).unwrap_err().contains("UTF-8"));
+    }
 }

@@ -172,7 +172,9 @@ pub fn run(
         return Err(RunError::Live);
     }
     let session = session(rules, options, resumed.as_ref(), pinned)?;
-    let is_anew = resumed.is_none() || pinned == Pinned::Kept;
+    // Without a journal before, findings of before do not come out of this one.
+    let is_known = resumed.as_ref().is_some_and(|r| r.standing.journal.is_some());
+    let is_anew = resumed.is_none() || (pinned == Pinned::Kept && is_known);
     let Outputs { sink, journal, rejects } = outputs;
     let pipe = inputs.iter().any(|i| i.path.is_none()) && !options.flush_at_end;
     std::thread::scope(|scope| {

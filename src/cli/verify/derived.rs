@@ -11,7 +11,7 @@ use crate::cli::progress::Progress;
 use crate::cli::run::beside;
 use crate::cli::terminal::{grouped, printable};
 use crate::cli::violations::Log;
-use crate::derive::{Difference, Verdict};
+use crate::derive::{Difference, Verdict, WHOLE};
 use crate::journal::{self, Checked, Position};
 use crate::runtime::live::{Again, AgainError, Asked, Held, KeptPacks, SealedFinding, SealedPacks, again, hold};
 use crate::store::Verified;
@@ -67,6 +67,11 @@ pub(super) fn derive(
     let mut progress = Progress::new(None);
     let checked = match journal::check(&dir, &position, &mut |bytes| progress.update(bytes, 0)) {
         Ok(checked) => checked,
+        Err(_) if log.wait(log.store.journal_position())? != verified.journal => {
+            progress.finish();
+            let why = "the log was written meanwhile: verify it again, or a copy";
+            return Ok(none(Err(Unheld::Missing(why.to_string())), why));
+        }
         Err(e) => {
             progress.finish();
             return Ok(none(Err(Unheld::Altered(e.to_string())), "the journal is not what the log seals"));
@@ -80,7 +85,14 @@ pub(super) fn derive(
     let packs = SealedPacks::new(KeptPacks::new(beside(db, ".rules"), key), sealed);
     let findings = recomputed(log, &dir, &position, verified, &packs, &mut progress);
     progress.finish();
-    let (journal, findings) = match findings? {
+    let findings = match findings? {
+        // A log that is written meanwhile has another journal by now.
+        Err(_) if log.wait(log.store.journal_position())? != verified.journal => {
+            Err(AgainError::Unknown("the log was written meanwhile: verify it again, or a copy".to_string()))
+        }
+        findings => findings,
+    };
+    let (journal, findings) = match findings {
         Ok(found) => (Ok(checked), Ok(found)),
         Err(AgainError::Unknown(why)) => (Ok(checked), Err(why)),
         Err(AgainError::Altered(what)) => (Err(Unheld::Altered(what.clone())), Err(what)),
@@ -243,11 +255,12 @@ impl Derived {
 }
 
 fn differs(differences: &[Difference]) -> String {
-    if let [Difference { field, comes_out: None, .. }] = differences {
-        return match field.as_str() {
-            "-" => "does not come out of the journal: the events do not bear it out".to_string(),
-            _ => "comes out of the journal otherwise".to_string(),
-        };
+    match differences {
+        [Difference { field, comes_out: None, .. }] if field == WHOLE => {
+            return "does not come out of the journal: the events do not bear it out".to_string();
+        }
+        [Difference { field, .. }] if field == WHOLE => return "comes out of the journal otherwise".to_string(),
+        _ => {}
     }
     let shown = |value: &Option<Value>| match value {
         None => "nothing".to_string(),

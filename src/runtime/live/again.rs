@@ -78,6 +78,8 @@ pub struct Recomputed {
     pub last: Option<RecordHash>,
     /// Hashes of its record at ends of files, the last one last.
     pub at_ends: Vec<RecordHash>,
+    /// Whether it holds at the last end.
+    pub at_last_end: bool,
     /// Its record, where it is not that of the log: as far as kept.
     pub record: Option<String>,
 }
@@ -159,9 +161,9 @@ impl Run<'_, '_, '_> {
         })?;
         match read {
             Read::Entry(Entry::Reading(reading)) => self.read_so(reading)?,
-            Read::Entry(Entry::Run { bundle, anew }) => self.begin_run(&bundle, anew, segment, ts)?,
+            Read::Entry(Entry::Run { bundle, anew }) => self.begin_run(&bundle, anew)?,
             Read::Entry(Entry::Rules { ref bundle, .. }) if self.session.is_none() => {
-                self.begin(bundle, segment > 1, ts)?;
+                self.begin(bundle, segment > 1)?;
             }
             Read::Entry(Entry::End) => self.end_of_files()?,
             read => {
@@ -177,6 +179,9 @@ impl Run<'_, '_, '_> {
                     self.out.skipped += 1;
                     return Ok(());
                 };
+                if let Some(cut) = self.out.cut.as_mut().filter(|cut| is_event && cut.begins == Timestamp::MAX) {
+                    cut.begins = ts;
+                }
                 self.replay.take_read(session, &mut self.sources, read)?;
                 self.out.ended &= !is_event;
             }
@@ -202,22 +207,22 @@ impl Run<'_, '_, '_> {
         Ok(())
     }
 
-    fn begin_run(&mut self, bundle: &str, anew: bool, segment: u64, ts: Timestamp) -> Result<(), AgainError> {
+    fn begin_run(&mut self, bundle: &str, anew: bool) -> Result<(), AgainError> {
         let known = self.session.as_ref().map(|s| s.evaluator().latest_rules().bundle_hash().to_string());
         match known {
             Some(known) if !anew && known == bundle => Ok(()),
             Some(_) if !anew => {
                 Err(AgainError::Altered("the journal goes on under other rules without saying so".into()))
             }
-            known => {
+            _ => {
                 self.drain();
-                self.begin(bundle, !anew && (known.is_none() || segment > 1), ts)
+                self.begin(bundle, !anew)
             }
         }
     }
 
     /// Begins with nothing counted.
-    fn begin(&mut self, bundle: &str, is_cut: bool, ts: Timestamp) -> Result<(), AgainError> {
+    fn begin(&mut self, bundle: &str, is_cut: bool) -> Result<(), AgainError> {
         let Some(options) = self.reading.as_ref().map(Reading::options) else {
             // Before it is said how the stream is read nothing can be run over.
             self.out.skipped += 1;
@@ -226,8 +231,10 @@ impl Run<'_, '_, '_> {
         let rules = self.replay.rules(bundle)?;
         self.see(&rules);
         self.session = Some(Session::new(rules, options));
-        if is_cut || self.out.skipped > 0 {
-            self.out.cut = Some(Cut { begins: ts, settled: ts });
+        let is_first = self.out.cut.is_none() && self.out.found.is_empty();
+        if is_cut || (is_first && self.out.skipped > 0) {
+            // From the next event on.
+            self.out.cut = Some(Cut { begins: Timestamp::MAX, settled: Timestamp::MAX });
         }
         Ok(())
     }
@@ -287,6 +294,7 @@ impl Run<'_, '_, '_> {
             opened_at: v.opened_at,
             last: None,
             at_ends: Vec::new(),
+            at_last_end: false,
             record: None,
         });
         self.out.kept -= usize::from(found.record.take().is_some());
@@ -298,9 +306,7 @@ impl Run<'_, '_, '_> {
             found.last = Some(hash);
             found.at_ends.clear();
         }
-        let is_known = sealed == Some(hash)
-            || (at_end && (sealed == found.last || sealed.is_some_and(|s| found.at_ends.contains(&s))));
-        if sealed.is_some() && !is_known && self.out.kept < RECORDS_KEPT_MAX {
+        if sealed.is_some_and(|sealed| sealed != hash) && self.out.kept < RECORDS_KEPT_MAX {
             found.record = Some(record);
             self.out.kept += 1;
         }
@@ -320,6 +326,9 @@ impl Run<'_, '_, '_> {
         };
         for v in ended {
             self.note(&v, true);
+            if let Some(found) = self.out.found.get_mut(&v.id) {
+                found.at_last_end = true;
+            }
         }
         let Again { cut, reach, .. } = &mut self.out;
         if let Some(cut) = cut {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::again::{Again, Cut, Recomputed, RecordHash};
-use crate::derive::{Actions, Difference, Verdict, differences};
+use crate::derive::{Actions, Difference, Verdict, WHOLE, differences};
 use crate::time::Timestamp;
 
 /// A sealed finding.
@@ -79,7 +80,7 @@ pub fn hold(
     }
     for (id, found) in again.found.iter().filter(|(id, _)| !sealed.contains_key(*id)) {
         // What rests on an end of files, after which they went on, may not have held.
-        let is_due = found.last.is_some() || again.ended;
+        let is_due = found.last.is_some() || (again.ended && found.at_last_end);
         let why_not = reason(&found.rule, found.opened_at, found.opened_at, again);
         if is_due && why_not.is_none() {
             held.dropped.push((id.clone(), found.rule.clone()));
@@ -101,8 +102,8 @@ fn verdict(
     if sealed.get("erased").is_some() {
         return (Verdict::Erased, rule);
     }
-    if sealed.is_null() {
-        return (Verdict::ConsistentOnly("its record is not in the log".to_string()), rule);
+    if record.is_none_or(|record| finding.hash != <RecordHash>::from(Sha256::digest(record))) {
+        return (Verdict::ConsistentOnly("its record is not there as it was sealed".to_string()), rule);
     }
     // Delays apart it may be the same.
     let compared = if again.has_secret { Actions::NotDelays } else { Actions::Whole };
@@ -121,17 +122,11 @@ fn verdict(
     {
         return (verdict, rule);
     }
-    let whole = || {
-        vec![Difference {
-            field: "-".to_string(),
-            sealed: Some(Value::String(format!("a finding of `{rule}`"))),
-            comes_out: None,
-        }]
-    };
-    let differ = differ.unwrap_or_else(|| match found {
-        // Its record was not kept: too many differ.
-        Some(_) => vec![Difference { field: "record".to_string(), sealed: None, comes_out: None }],
-        None => whole(),
+    let differ = differ.unwrap_or_else(|| {
+        let sealed = Some(Value::String(format!("a finding of `{rule}`")));
+        // Of one that comes out otherwise and is not kept, too many differ.
+        let comes_out = found.map(|_| Value::String("another record".to_string()));
+        vec![Difference { field: WHOLE.to_string(), sealed, comes_out }]
     });
     (Verdict::Differs(differ), rule)
 }

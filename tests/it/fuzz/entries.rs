@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use fineprint::campaign::{self, Call, Findings, Tally};
 use fineprint::compile::compile_as_of;
 use fineprint::decision::Decision;
+use fineprint::derive::Slice;
 use fineprint::diagnostic::{has_errors, to_json, to_text};
 use fineprint::eval::keyed::{Input, Keyed, KeyedRouter, Partition, PartitionKind};
 use fineprint::eval::{EvalOptions, Evaluator, Origin, Recalled};
@@ -21,7 +22,7 @@ use fineprint::feed::{
 use fineprint::gate::{Gate, GateOptions};
 use fineprint::gateway::proto::{CheckRequest, ProcessingRequest};
 use fineprint::gateway::{self, Arrival, Decide, Edge, GatewayOptions, Secret, Unready};
-use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, read};
+use fineprint::journal::{Journal, JournalOptions, Position, ProjectionSink, check, read};
 use fineprint::plan::{ReferenceData, RuleSet};
 use fineprint::reference::{ListData, TableData};
 use fineprint::source::SourceMap;
@@ -391,6 +392,8 @@ pub fn journal(bytes: &[u8]) {
     for contents in [bytes, segment.as_slice()] {
         std::fs::write(journal.join("segment-0000000001.fpj"), contents).unwrap();
         for until in [None, Some(Position { segment: 1, offset_bytes: contents.len() as u64, ..Position::START })] {
+            // No such bytes are what this position says: it names no hash.
+            assert!(until.is_none_or(|until| check(&journal, &until, &mut |_| ()).is_err()));
             if let Ok(records) = read(&journal, until.as_ref()) {
                 // What a record holds is a reader's own matter; it may be any bytes.
                 let mut read = 0;
@@ -405,6 +408,9 @@ pub fn journal(bytes: &[u8]) {
     }
     let _ = String::from_utf8_lossy(bytes).parse::<Position>();
     let _ = Recalled::read(bytes);
+    if let Ok(slice) = Slice::parse(bytes) {
+        assert_eq!(Slice::parse(&slice.to_bytes()), Ok(slice));
+    }
 }
 
 /// Opening a segment to append to it, at the position that whoever altered it would have written too.
