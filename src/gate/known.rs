@@ -60,3 +60,62 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FINDINGS_MAX, Known};
+    use crate::hir::{Confidence, Mode, Severity};
+    use crate::time::Timestamp;
+    use crate::violation::{Evidence, Status, Violation};
+
+    fn finding(id: &str, group: &str, status: Status) -> Violation {
+        Violation {
+            id: id.to_string(),
+            rule: "r".to_string(),
+            rule_hash: "h".to_string(),
+            clauses: Vec::new(),
+            severity: Severity::Low,
+            confidence: Confidence::Low,
+            mode: Mode::Flag,
+            status,
+            opened_at: Timestamp(0),
+            updated_at: Timestamp(0),
+            closed_at: None,
+            merged_into: None,
+            group: vec![("account".to_string(), group.to_string())],
+            window: Some((Timestamp(0), Timestamp(1))),
+            accounts: Vec::new(),
+            values: Vec::new(),
+            evidence: Evidence::default(),
+            link: None,
+            exceptions: Vec::new(),
+            actions: Vec::new(),
+            because: String::new(),
+            mistaken_for: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_finding_is_known_while_it_is_open_and_the_next_of_its_group_is_not_forgotten_with_it() {
+        let mut known = Known::default();
+        let get = |known: &Known| known.get("r", "h", &["a".to_string()]).map(str::to_string);
+        known.take(&finding("1", "a", Status::Open));
+        assert_eq!(get(&known).as_deref(), Some("1"));
+        assert_eq!(known.get("r", "other", &["a".to_string()]), None, "of another state of the rule");
+        known.take(&finding("2", "a", Status::Open));
+        known.take(&finding("1", "a", Status::Closed));
+        assert_eq!(get(&known).as_deref(), Some("2"));
+        known.take(&finding("2", "a", Status::Merged));
+        assert_eq!((get(&known), known.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let mut known = Known::default();
+        for n in 0..FINDINGS_MAX + 3 {
+            known.take(&finding("1", &n.to_string(), Status::Open));
+        }
+        known.take(&finding("2", "0", Status::Open));
+        assert_eq!((known.ids.len(), known.lost), (FINDINGS_MAX, 3));
+    }
+}

@@ -158,7 +158,7 @@ impl Scribe {
     fn turn(&mut self, engine: &Engine) -> Result<(), StoreError> {
         self.strike(engine)?;
         self.propose(engine)?;
-        self.ask_again(engine)?;
+        self.ask_again()?;
         self.outbox.turn(&self.runtime, &mut self.log, &self.app.metrics)?;
         self.follow(engine)?;
         let due = engine.gate.table(|table| table.due(clock::now()));
@@ -179,7 +179,7 @@ impl Scribe {
     }
 
     /// A page of the findings of the log, where some of them may ask for more than was done; what was said is not said twice.
-    fn ask_again(&mut self, engine: &Engine) -> Result<(), StoreError> {
+    fn ask_again(&mut self) -> Result<(), StoreError> {
         let Some(Again { filter, after }) = self.again.as_ref().filter(|_| self.findings.is_empty()) else {
             return Ok(());
         };

@@ -241,11 +241,11 @@ fn what_cannot_be_delivered_is_kept_and_can_be_sent_again() {
         (&[Answer::Status(400, "")], 1, "HTTP 400"),
         (&[Answer::Status(302, "location: http://127.0.0.1:1/\r\n")], 1, "HTTP 302"),
         (&[Answer::Status(503, "")], 3, "HTTP 503"),
-        (&[Answer::Hang], 3, "no answer within 50ms"),
+        (&[Answer::Hang], 3, "no answer within 500ms"),
     ];
     for (answers, attempts, why) in cases {
         let receiver = receive(answers);
-        let one = || channels(&dir, &format!("  tns:\n{}", webhook(receiver.port, ", attempts: 3, timeout: 50ms")));
+        let one = || channels(&dir, &format!("  tns:\n{}", webhook(receiver.port, ", attempts: 3, timeout: 500ms")));
         let alerts = Alerts::start(one(), clock()).unwrap();
         alerts.send(&violation("v1"), "tns");
         let counts = settled(&alerts);

@@ -156,8 +156,8 @@ impl World<'_> {
             415 => self.call(method, &real, "all", &[("content-type", "text/plain")], body),
             429 => {
                 std::thread::sleep(Duration::from_millis(1_100));
-                self.call(method, &real, "slow", &[JSON], b"{");
-                self.call(method, &real, "slow", &[JSON], b"{")
+                // Two within a second; a machine that is busy may take longer for one.
+                (0..20).map(|_| self.call(method, &real, "slow", &[JSON], b"{")).find(|answer| answer.status == 429)?
             }
             503 if path == "/readyz" => return None,
             503 => return self.overloaded(method, &real, body),
