@@ -169,7 +169,7 @@ async fn write_plain(db: &Path, violations: &[Violation]) -> f64 {
     let rows: Vec<Entry> = violations.iter().map(Entry::from).collect();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(db);
     let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
-    let settings = ["journal_mode = WAL", "synchronous = FULL", "cache_size = -65536", "wal_autocheckpoint = 16384"];
+    let settings = ["journal_mode = WAL", "synchronous = FULL", "cache_size = -16384", "wal_autocheckpoint = 16384"];
     for pragma in settings {
         conn.execute(AssertSqlSafe(format!("PRAGMA {pragma}"))).await.unwrap();
     }
