@@ -1,7 +1,7 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
 use crate::hir::{
-    Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, PROMPTS_MAX, Rule, Sequence, Series,
+    Aggregate, Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, PROMPTS_MAX, Rule, Sequence, Series,
     Shape, Whose,
 };
 
@@ -44,6 +44,9 @@ fn cell_bytes(function: &Function) -> u64 {
 
 /// Bytes of an earlier window that a group keeps for `usual`, with its number and which of its aggregates were estimates.
 const EARLIER_BYTES: u64 = 40;
+
+/// Bytes of an earlier window that keeps what it counted, beside its aggregates.
+const EARLIER_COUNTED_BYTES: u64 = 128;
 
 /// Earlier windows that a group keeps for a baseline. Cohorts keep theirs once for all groups.
 fn earlier(function: &Function) -> u64 {
@@ -88,11 +91,19 @@ pub fn cost(rule: &Rule) -> RuleCost {
     let per_pane: u64 = window.aggregates.iter().map(|a| cell_bytes(&a.function)).sum();
     let own: u64 = window.aggregates.iter().map(|a| own_bytes(&a.function)).sum();
     let counting = window.aggregates.iter().filter(|a| a.function.baseline().is_none()).count() as u64;
-    let earlier: u64 = window.aggregates.iter().map(|a| earlier(&a.function)).sum();
+    let earlier_of = |a: &Aggregate| earlier(&a.function);
+    // An account of a link group keeps of its earlier windows what they counted, once for all baselines.
+    let (earlier, of_accounts) = match window.link {
+        None => (window.aggregates.iter().map(earlier_of).sum(), 0),
+        Some(_) => {
+            let windows: u64 = window.aggregates.iter().map(earlier_of).max().unwrap_or(0);
+            (windows.saturating_mul(counting), windows.saturating_mul(EARLIER_COUNTED_BYTES.saturating_add(per_pane)))
+        }
+    };
     RuleCost {
         panes,
         cells_per_key: panes.saturating_mul(counting).saturating_add(earlier),
-        bytes_per_key: panes.saturating_mul(per_pane).saturating_add(own),
+        bytes_per_key: panes.saturating_mul(per_pane).saturating_add(own).saturating_add(of_accounts),
         grows_with_values: window.aggregates.iter().any(|a| grows_with_values(&a.function)),
     }
 }

@@ -11,7 +11,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::event::FieldId;
 use crate::hir::{
     Aggregate, Expr, ExprKind, Family, Function, LINK_CAP_DEFAULT, LINK_CAP_MAX, LINK_FAMILIES_MAX, Link, LinkId,
-    LinkValue,
+    LinkValue, Whose,
 };
 use crate::source::Span;
 use crate::syntax::ast::{self, ActionVerb, Call};
@@ -344,12 +344,10 @@ fn merges(function: &Function) -> bool {
         | Function::TopShare(..)
         | Function::Entropy(_)
         | Function::Rate => true,
-        // Who stood beside whom in time is not known of accounts apart, nor what the group came to before it was one.
-        Function::First(_)
-        | Function::Last(_)
-        | Function::LongestIdle
-        | Function::TopSpeed(_)
-        | Function::Baseline(_) => false,
+        // What the accounts came to in earlier windows is kept of each.
+        Function::Baseline(b) => matches!(b.whose, Whose::Own),
+        // Who stood beside whom in time is not known of accounts apart.
+        Function::First(_) | Function::Last(_) | Function::LongestIdle | Function::TopSpeed(_) => false,
     }
 }
 

@@ -13,7 +13,7 @@ use super::series::Series;
 use super::window::{Bench, Group, WindowEnv};
 use crate::plan::baseline::{BaselinePlan, WhosePlan};
 use crate::plan::rule::{Key, WindowPlan};
-use crate::plan::scalar::{OutagePlan, Val};
+use crate::plan::scalar::{Env, OutagePlan, Val};
 use crate::value::{Truth, Type};
 use crate::violation::Bound;
 
@@ -35,9 +35,10 @@ impl Back<'_> {
     }
 }
 
-type Values = SmallVec<[Option<i64>; 2]>;
+pub(super) type Values = SmallVec<[Option<i64>; 2]>;
 
-fn span(w: &WindowPlan, step: i64) -> Span {
+/// The time of the window that is judged at a step.
+pub(super) fn span(w: &WindowPlan, step: i64) -> Span {
     let end = step.saturating_mul(w.step);
     Span { start: end.saturating_sub(w.length.0), end }
 }
@@ -92,11 +93,7 @@ impl WindowEnv<'_> {
                 bits & b.made_of
             }
         };
-        for (i, accumulator) in self.lane.accumulators().iter().take(64).enumerate() {
-            if bits & (1 << i) != 0 {
-                found.extend(accumulator.bound_of_estimates().map(|bound| (i as u16, bound)));
-            }
-        }
+        found.extend(bounds_of(self.lane, bits));
         found
     }
 
@@ -122,20 +119,34 @@ impl WindowEnv<'_> {
         outage_within(self.back.series, o, &bytes, self.span.end)
     }
 
-    /// What the window comes to, by the number of the baseline.
     fn of_window(&self) -> Values {
-        let value = |b: &BaselinePlan| match b.of.eval(self) {
-            Val::Num(n) => Some(n),
-            _ => None,
-        };
-        self.w.baselines.all.iter().map(value).collect()
+        of_window(self.w, self)
     }
 
-    /// Aggregates that are estimates, as bits.
     fn estimated(&self) -> u64 {
-        let estimate = |a: &Accumulator| u64::from(a.bound().is_some());
-        self.lane.accumulators().iter().take(64).enumerate().fold(0, |bits, (i, a)| bits | (estimate(a) << i))
+        estimated(self.lane)
     }
+}
+
+/// What a window comes to, by the number of the baseline.
+pub(super) fn of_window<E: Env>(w: &WindowPlan, env: &E) -> Values {
+    let value = |b: &BaselinePlan| match b.of.eval(env) {
+        Val::Num(n) => Some(n),
+        _ => None,
+    };
+    w.baselines.all.iter().map(value).collect()
+}
+
+/// Aggregates that are estimates, as bits.
+pub(super) fn estimated(lane: &Lane) -> u64 {
+    let estimate = |a: &Accumulator| u64::from(a.bound().is_some());
+    lane.accumulators().iter().take(64).enumerate().fold(0, |bits, (i, a)| bits | (estimate(a) << i))
+}
+
+/// How far the aggregates of these bits may be off.
+pub(super) fn bounds_of(lane: &Lane, bits: u64) -> impl Iterator<Item = (u16, Bound)> + '_ {
+    let all = lane.accumulators().iter().take(64).enumerate().filter(move |(i, _)| bits & (1 << i) != 0);
+    all.filter_map(|(i, a)| a.bound_of_estimates().map(|bound| (i as u16, bound)))
 }
 
 impl Group {
@@ -152,13 +163,13 @@ impl Group {
         let key = &self.key;
         let earlier = |lane: &Lane| {
             let env = WindowEnv { lane, key, w, interner: bench.interner, span, back };
-            Earlier { number, values: env.of_window(), estimated: env.estimated() }
+            Earlier { number, values: env.of_window(), estimated: env.estimated(), counted: None }
         };
         if let Some(raw) = self.more.as_mut().and_then(|m| m.raw.as_mut())
             && raw.events() > 0
         {
             let earlier = earlier(raw);
-            raw.remember(earlier);
+            raw.remember(w, earlier);
         }
         if self.net.events() == 0 {
             return;
@@ -171,7 +182,17 @@ impl Group {
                 told.push((*cohorts, number, Told { cohort, value, estimated: window.estimated & b.made_of }));
             }
         }
-        self.net.remember(window);
+        self.net.remember(w, window);
+    }
+
+    /// The same for an account that is judged together with others: what its window counted, not what it came to.
+    pub(super) fn remember_counted(&mut self, w: &WindowPlan, step: i64, interner: &Interner) {
+        let Some(number) = block_of(w, step).filter(|_| w.baselines.kept > 0) else { return };
+        let raw = self.more.as_mut().and_then(|m| m.raw.as_mut());
+        for lane in raw.into_iter().chain([&mut self.net]).filter(|lane| lane.events() > 0) {
+            let counted = Some(Box::new(lane.counted(w, interner)));
+            lane.remember(w, Earlier { number, values: Values::new(), estimated: 0, counted });
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::footprint::HeapBytes;
+use super::lane::Lane;
 use crate::plan::baseline::BaselinePlan;
 use crate::plan::rule::WindowPlan;
 use crate::value::MICROS;
@@ -27,7 +28,7 @@ pub(crate) fn next_end(w: &WindowPlan, step: i64) -> i64 {
 }
 
 /// An earlier window with an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Earlier {
     /// Which: it ends at one more than this many lengths since 1970.
     pub(crate) number: i64,
@@ -35,37 +36,64 @@ pub(crate) struct Earlier {
     pub(crate) values: SmallVec<[Option<i64>; 2]>,
     /// Aggregates that were estimates in it, as bits.
     pub(crate) estimated: u64,
+    /// What it counted, in a rule that groups by a link: who belongs together is known only when a later window is judged.
+    pub(crate) counted: Option<Box<Lane>>,
+}
+
+impl PartialEq for Earlier {
+    /// Of one group, one window: which events it counted shows in their number, for one of the two holds all of the other.
+    fn eq(&self, other: &Earlier) -> bool {
+        let events = |e: &Earlier| e.counted.as_ref().map(|lane| lane.events());
+        let own = (self.number, &self.values, self.estimated, events(self));
+        own == (other.number, &other.values, other.estimated, events(other))
+    }
 }
 
 /// Earlier windows in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct History(VecDeque<Earlier>);
+pub(crate) struct History {
+    all: VecDeque<Earlier>,
+    /// Accounted bytes of what they counted.
+    bytes: u64,
+}
 
 impl History {
-    pub(crate) fn push(&mut self, earlier: Earlier) {
-        self.0.push_back(earlier);
+    pub(crate) fn push(&mut self, w: &WindowPlan, earlier: Earlier) {
+        self.bytes = self.bytes.saturating_add(counted_bytes(w, &earlier));
+        self.all.push_back(earlier);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Earlier> {
+        self.all.iter()
+    }
+
+    /// Accounted bytes of what earlier windows counted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Drops windows that no step from this one on looks back to.
     pub(crate) fn expire(&mut self, w: &WindowPlan, step: i64) {
         let oldest = newest(w, step) - w.baselines.kept + 1;
-        while self.0.pop_front_if(|e| e.number < oldest).is_some() {}
+        while let Some(gone) = self.all.pop_front_if(|e| e.number < oldest) {
+            self.bytes = self.bytes.saturating_sub(counted_bytes(w, &gone));
+        }
     }
 
     /// The step at which nothing is left.
     pub(crate) fn gone_at(&self, w: &WindowPlan) -> Option<i64> {
-        self.0.back().map(|e| (e.number + w.baselines.kept + 2).saturating_mul(w.panes))
+        self.all.back().map(|e| (e.number + w.baselines.kept + 2).saturating_mul(w.panes))
     }
 
     /// The windows that a baseline looks back to at a step.
     fn seen<'h>(&'h self, w: &WindowPlan, b: &BaselinePlan, step: i64) -> impl Iterator<Item = &'h Earlier> + 'h {
         let newest = newest(w, step);
         let oldest = newest - b.windows + 1;
-        self.0.iter().filter(move |e| (oldest..=newest).contains(&e.number))
+        self.all.iter().filter(move |e| (oldest..=newest).contains(&e.number))
     }
 
     /// The known values that a baseline rests on at a step, in no order; `empty` is what a window without events comes to.
@@ -112,9 +140,15 @@ impl History {
     }
 }
 
+/// Accounted bytes of what a window counted.
+fn counted_bytes(w: &WindowPlan, earlier: &Earlier) -> u64 {
+    earlier.counted.as_ref().map_or(0, |lane| w.room.earlier_bytes(lane.events()).saturating_add(lane.kept_bytes()))
+}
+
 impl HeapBytes for History {
     fn heap_bytes(&self) -> usize {
         let spilled = |e: &Earlier| if e.values.spilled() { e.values.capacity() * size_of::<Option<i64>>() } else { 0 };
-        self.0.heap_bytes() + self.0.iter().map(spilled).sum::<usize>()
+        let counted = |e: &Earlier| e.counted.as_ref().map_or(0, |lane| size_of::<Lane>() + lane.heap_bytes());
+        self.all.heap_bytes() + self.all.iter().map(|e| spilled(e) + counted(e)).sum::<usize>()
     }
 }

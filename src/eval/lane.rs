@@ -99,6 +99,18 @@ impl Lane {
         }
     }
 
+    /// What it holds, to be put together with others later on: without steps, and without earlier windows.
+    pub(crate) fn counted(&self, w: &WindowPlan, interner: &Interner) -> Lane {
+        let mut counted = Lane { history: None, ..Lane::new(w) };
+        counted.absorb(self, interner);
+        counted
+    }
+
+    /// Accounted bytes of the values that its aggregates keep.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.accumulators.iter().map(Accumulator::kept_bytes).fold(0, u64::saturating_add)
+    }
+
     /// Makes the open row that of a step.
     fn open_row(&mut self, w: &WindowPlan, pane: i64) {
         let full = self.open.get(1).is_none_or(|n| *n == u32::MAX);
@@ -212,9 +224,9 @@ impl Lane {
     }
 
     /// Takes note of what the window came to, at a step with which one ends.
-    pub(crate) fn remember(&mut self, earlier: Earlier) {
+    pub(crate) fn remember(&mut self, w: &WindowPlan, earlier: Earlier) {
         if let Some(history) = &mut self.history {
-            history.push(earlier);
+            history.push(w, earlier);
         }
     }
 

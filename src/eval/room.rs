@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Evaluator;
-use super::accumulate::Accumulator;
 use super::finding::{Subject, Told};
+use super::history::History;
 use super::lane::Lane;
 use super::window::Windows;
 use crate::plan::rule::WindowPlan;
@@ -39,7 +39,7 @@ pub(crate) struct Held {
 impl Held {
     /// Accounts for what a window holds; by how much that is more or less than before.
     pub(crate) fn account(&mut self, w: &WindowPlan, window: &Lane) -> i64 {
-        let kept: u64 = window.accumulators().iter().map(Accumulator::kept_bytes).fold(0, u64::saturating_add);
+        let kept = window.kept_bytes().saturating_add(window.history().map_or(0, History::bytes));
         let bytes = w.room.bytes(window.events()).saturating_add(kept).saturating_add(u64::from(self.key_bytes));
         let before = std::mem::replace(&mut self.bytes, u32::try_from(bytes).unwrap_or(u32::MAX));
         i64::from(self.bytes) - i64::from(before)
@@ -100,16 +100,19 @@ const GONE_MAX: usize = 64;
 pub(crate) struct Room {
     max: u64,
     shards: Vec<Shard>,
+    /// Shards that took more at the end of a step: accounts of link groups keep what a window counted. Room is made at the next
+    /// event, before which every step has been judged, however time came to pass.
+    grown: Vec<u8>,
 }
 
 impl Room {
     pub(crate) fn new(state_bytes: u64) -> Room {
-        Room { max: state_bytes / STATE_SHARDS as u64, shards: vec![Shard::default(); STATE_SHARDS] }
+        Room { max: state_bytes / STATE_SHARDS as u64, shards: vec![Shard::default(); STATE_SHARDS], grown: Vec::new() }
     }
 
     /// For groups of which none ever goes.
     pub(crate) fn unaccounted() -> Room {
-        Room { max: u64::MAX, shards: Vec::new() }
+        Room { max: u64::MAX, shards: Vec::new(), grown: Vec::new() }
     }
 
     /// Accounts for a group; whether its shard is over its part now.
@@ -132,6 +135,14 @@ impl Room {
             shard.bytes = shard.bytes.saturating_add_signed(freed.bytes.saturating_neg());
             shard.live = shard.live.saturating_sub(usize::from(freed.gone));
         }
+        if freed.bytes < 0 {
+            self.grown.push(shard);
+        }
+    }
+
+    /// Whether a shard takes more than its part.
+    fn is_over(&self, shard: u8) -> bool {
+        self.shards.get(usize::from(shard)).is_some_and(|s| s.bytes > self.max)
     }
 
     /// Accounted bytes of all groups.
@@ -153,6 +164,10 @@ impl Evaluator {
             if self.room.take(*windows, *change) {
                 full.push(change.shard);
             }
+        }
+        if !changes.is_empty() {
+            let grown = std::mem::take(&mut self.room.grown);
+            full.extend(grown.into_iter().filter(|shard| self.room.is_over(*shard)));
         }
         full.sort_unstable();
         full.dedup();
@@ -247,6 +262,7 @@ impl Evaluator {
                 );
             });
         }
+        room.grown = (0..=u8::MAX).filter(|shard| room.is_over(*shard)).collect();
     }
 
     /// Bytes that the groups of windowed rules are accounted at; at most [`super::EvalOptions::state_bytes`].

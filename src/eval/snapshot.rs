@@ -28,7 +28,7 @@ use crate::plan::RuleSet;
 use crate::violation::Violation;
 
 /// Version of the form. A snapshot of another version is refused; the run then starts from its inputs.
-pub(crate) const SNAPSHOT_VERSION: u16 = 8;
+pub(crate) const SNAPSHOT_VERSION: u16 = 9;
 
 /// Bytes handed out at a time.
 const PART_BYTES: usize = 64 << 10;

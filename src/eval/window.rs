@@ -1,6 +1,7 @@
 //! The windows of one rule: the state of each group, which groups are due at which step, and the judgement itself. A group
 //! is judged only at steps at which its windows can have changed.
 
+mod ago;
 mod cluster;
 mod joined;
 mod linked;
@@ -491,7 +492,9 @@ impl Windows {
                 }
             }
             let more = group.more.as_deref();
-            for lane in std::iter::once(&group.net).chain(more.and_then(|m| m.raw.as_ref())) {
+            let lanes = || std::iter::once(&group.net).chain(more.and_then(|m| m.raw.as_ref()));
+            let earlier = lanes().flat_map(|lane| lane.history()).flat_map(|h| h.iter());
+            for lane in lanes().chain(earlier.filter_map(|e| e.counted.as_deref())) {
                 for (plan, accumulator) in w.aggregates.iter().zip(lane.accumulators()) {
                     if plan.fold.keeps_symbols() {
                         accumulator.words(&mut *mark);
@@ -694,8 +697,7 @@ impl Group {
         let net_env = WindowEnv { lane: &self.net, key, w, interner, span, back };
         // What was counted before groups went is missing, where the window reaches back to it.
         // What is usual rests on the windows before as well.
-        let reach = if w.baselines.kept > 0 { w.length.0.saturating_mul(w.baselines.kept + 2) } else { 0 };
-        let cut = Some(self.held.cut).filter(|at| *at >= span.start.saturating_sub(reach));
+        let cut = Some(self.held.cut).filter(|at| *at >= reach(w, span));
         let net = net_env.holds();
         let raw = !net && raw_lane.as_ref().is_some_and(|lane| WindowEnv { lane, ..net_env }.holds());
         let took_out = self.took_out();
@@ -752,6 +754,12 @@ impl Group {
     }
 }
 
+/// How far back what a window comes to rests on.
+fn reach(w: &WindowPlan, span: Span) -> i64 {
+    let back = if w.baselines.kept > 0 { w.length.0.saturating_mul(w.baselines.kept + 2) } else { 0 };
+    span.start.saturating_sub(back)
+}
+
 /// The episode that begins with a window.
 fn begin(plan: &RulePlan, env: &WindowEnv<'_>, took_out: Vec<u64>) -> Episode {
     let tracks = env.w.values.iter().map(|v| {
@@ -785,12 +793,6 @@ fn go_on(e: &mut Episode, env: &WindowEnv<'_>) {
         }
     }
     e.handed_out = None;
-}
-
-/// The same over accounts that are counted together, which look back to nothing.
-fn estimates_of<'a>(v: &'a ValuePlan, lane: &'a Lane) -> impl Iterator<Item = (u16, Bound)> {
-    let bound = |i: &u16| lane.accumulators().get(usize::from(*i)).and_then(Accumulator::bound);
-    v.estimated.iter().filter_map(move |i| bound(i).map(|bound| (*i, bound)))
 }
 
 /// Which aggregates of a value are estimates now, and how far they may be off.

@@ -11,6 +11,8 @@ const AGGREGATE_BYTES: u64 = 40;
 pub(crate) const TEXT_BYTES: u64 = 56;
 /// Bytes of a part of a key that is a number.
 pub(crate) const NUMBER_BYTES: u64 = 8;
+/// Bytes of an earlier window that keeps what it counted, beside that.
+const EARLIER_BYTES: u64 = 128;
 /// Packed bytes of a number in the row of a step.
 const WORD_BYTES: u64 = 2;
 
@@ -23,6 +25,8 @@ pub(crate) struct RoomPlan {
     /// Per event, up to so many: of each aggregate that keeps something of every step. Those that keep values account for
     /// them one by one.
     values: Vec<(u64, u64)>,
+    /// Of an earlier window that keeps what it counted.
+    earlier: u64,
 }
 
 impl RoomPlan {
@@ -40,7 +44,14 @@ impl RoomPlan {
             fixed: GROUP_BYTES + AGGREGATE_BYTES * aggregates.len() as u64 + NUMBER_BYTES * looks_back,
             row: (WORD_BYTES * row_words as u64, steps),
             values: values.collect(),
+            earlier: EARLIER_BYTES + AGGREGATE_BYTES * aggregates.len() as u64,
         }
+    }
+
+    /// Bytes of an earlier window that keeps what so many events came to, without the values that aggregates keep.
+    pub(crate) fn earlier_bytes(&self, events: u64) -> u64 {
+        let upto = |(bytes, max): &(u64, u64)| bytes.saturating_mul(events.min(*max));
+        self.values.iter().map(upto).fold(self.earlier, u64::saturating_add)
     }
 
     /// Bytes of a group whose window holds so many events, without its key and without the values that aggregates keep.

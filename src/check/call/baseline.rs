@@ -31,10 +31,11 @@ pub(super) fn lower(
         let help = format!("write it within: `{}(count() where …, over 30d)`", c.name.text);
         return cx.fail(Diagnostic::new(Code::WRONG_ARGUMENTS, filter.span, message).help(help));
     }
-    if scope.link.is_some() {
-        return cx.fail(later::diagnostic(span, &format!("`{}(…)` over the groups of a link", signature.name)));
-    }
     let of_all = signature.name == "cohort";
+    if of_all && scope.link.is_some() {
+        let help = "compare a group with itself, `usual(count(), over 30d)`, or group by `account`";
+        return cx.fail(later::diagnostic(span, "`cohort(…)` over the groups of a link").help(help));
+    }
     let (mut of, mut share, mut back, mut by) = (None, None, None, Vec::new());
     let mut complete = true;
     for arg in &c.args {

@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::linked::{Judging, Linked, LinkedEnv, Share};
-use super::{Trail, because, contributors, estimates_of, recorded};
+use super::{Trail, because, contributors, recorded};
 use crate::eval::episode::{Episode, Gathered, Track};
 use crate::eval::events::Events;
 use crate::eval::footprint::HeapBytes;
 use crate::eval::intern::Interner;
-use crate::eval::lane::Lane;
 use crate::eval::link::EdgeSeen;
 use crate::time::Timestamp;
 use crate::violation::{EVIDENCE_CROSSING, EVIDENCE_EDGES_COUNTED_MAX, EVIDENCE_EDGES_MAX, Scalar};
@@ -52,7 +51,6 @@ pub(super) fn hold<'s>(
     slot: &'s mut Option<Box<LinkedEpisode>>,
     at: &Judging<'_>,
     env: &LinkedEnv<'_>,
-    lane: &Lane,
     took_out: impl FnOnce() -> Vec<u64>,
 ) -> &'s mut LinkedEpisode {
     let Judging { step, plan, w, .. } = *at;
@@ -60,7 +58,7 @@ pub(super) fn hold<'s>(
     let e = slot.get_or_insert_with(|| {
         let tracks = w.values.iter().map(|v| {
             let now = recorded(&v.scalar.eval(env));
-            let estimates = estimates_of(v, lane).collect();
+            let estimates = env.estimates(v).collect();
             Track { crossing: now.clone(), peak: now.clone(), last: now, estimates }
         });
         let began = Timestamp(env.span.start);
@@ -76,7 +74,7 @@ pub(super) fn hold<'s>(
     episode.handed_out = None;
     for (v, track) in w.values.iter().zip(&mut episode.tracks) {
         track.last = recorded(&v.scalar.eval(env));
-        track.estimates.extend(estimates_of(v, lane));
+        track.estimates.extend(env.estimates(v));
         let better = match (&track.peak, &track.last) {
             (Some(Scalar::Num(old)), Some(Scalar::Num(new))) if v.peaks_low() => new < old,
             (Some(Scalar::Num(old)), Some(Scalar::Num(new))) => new > old,

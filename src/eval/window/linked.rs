@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::ago::Ago;
 use super::joined::{LinkedEpisode, hold};
-use super::{Bench, Group, Windows};
+use super::{Bench, Group, Windows, reach};
 use crate::eval::accumulate::{Counts, Span};
 use crate::eval::back::outage_within;
 use crate::eval::episode::Episode;
@@ -19,7 +20,7 @@ use crate::eval::series::Series;
 use crate::event::FieldId;
 use crate::hir::LinkValue;
 use crate::plan::link::LinkPlan;
-use crate::plan::rule::{RulePlan, WindowPlan};
+use crate::plan::rule::{Fold, RulePlan, WindowPlan};
 use crate::plan::scalar::{Env, OutagePlan, Val, divide_rounded};
 use crate::template::FingerprintKey;
 use crate::time::Timestamp;
@@ -198,6 +199,7 @@ impl Windows {
                 }
                 touched.extend(group.key.first().and_then(|symbol| link.group_of(*symbol)));
                 group.expire(w, step - w.panes);
+                group.remember_counted(w, step, bench.interner);
                 let less = -group.account(w);
                 if less != 0 {
                     self.freed.push((group.held.shard, Freed { bytes: less, gone: false }));
@@ -236,6 +238,7 @@ impl Windows {
             }
             let mut whole = Lane::new(w);
             lanes().for_each(|lane| whole.absorb(lane, bench.interner));
+            let ago = Ago::new(lanes().collect(), step);
             let env = LinkedEnv {
                 lane: &whole,
                 name: &name,
@@ -245,8 +248,9 @@ impl Windows {
                 span,
                 group,
                 plan: linked.plan,
+                ago: Some(&ago),
             };
-            w.when.eval(&env).is_true().then_some(whole)
+            w.when.eval(&env).is_true().then_some((whole, ago))
         };
         let net = judged(false);
         let has_raw = shares.iter().any(|s| s.group.more.as_ref().is_some_and(|m| m.raw.is_some()));
@@ -256,13 +260,13 @@ impl Windows {
             return;
         }
         // Which of its accounts were let go for want of room is not known any more: any may have been.
-        let cut = self.lost.values().map(|lost| lost.at).max().filter(|at| *at >= span.start);
+        let cut = self.lost.values().map(|lost| lost.at).max().filter(|at| *at >= reach(w, span));
         let under_way = episodes.groups.entry(id).or_insert_with(|| Episodes { name, open: None, exempted: None });
         let mut next: Option<i64> = None;
-        for (lane, exempted) in [(net, false), (raw, true)] {
+        for (held, exempted) in [(net, false), (raw, true)] {
             let Episodes { name, open, exempted: other } = under_way;
             let slot = if exempted { other } else { open };
-            if let Some(lane) = &lane {
+            if let Some((lane, ago)) = &held {
                 let env = LinkedEnv {
                     lane,
                     name,
@@ -272,8 +276,9 @@ impl Windows {
                     span,
                     group,
                     plan: linked.plan,
+                    ago: Some(ago),
                 };
-                let e = hold(slot, at, &env, lane, || took_out(plan, &shares));
+                let e = hold(slot, at, &env, || took_out(plan, &shares));
                 e.join(id, linked, bench.interner);
                 e.episode.cut = e.episode.cut.max(cut);
                 for share in &shares {
@@ -329,15 +334,18 @@ fn took_out(plan: &RulePlan, shares: &[Share<'_>]) -> Vec<u64> {
 }
 
 /// A link group at a step as the environment of expressions.
+#[derive(Clone, Copy)]
 pub(super) struct LinkedEnv<'a> {
-    lane: &'a Lane,
-    name: &'a str,
-    w: &'a WindowPlan,
-    interner: &'a Interner,
-    series: &'a [Series],
+    pub(super) lane: &'a Lane,
+    pub(super) name: &'a str,
+    pub(super) w: &'a WindowPlan,
+    pub(super) interner: &'a Interner,
+    pub(super) series: &'a [Series],
     pub(super) span: Span,
-    group: Option<&'a LinkGroup>,
-    plan: &'a LinkPlan,
+    pub(super) group: Option<&'a LinkGroup>,
+    pub(super) plan: &'a LinkPlan,
+    /// Earlier windows of the same accounts.
+    pub(super) ago: Option<&'a Ago<'a>>,
 }
 
 impl Env for LinkedEnv<'_> {
@@ -346,7 +354,14 @@ impl Env for LinkedEnv<'_> {
     }
 
     fn aggregate(&self, index: u16) -> Val<'_> {
-        self.lane.value(self.w, index, self.span, self.interner)
+        match self.w.aggregates.get(usize::from(index)).map(|a| a.fold) {
+            Some(Fold::Baseline { number }) => self.usual(number).map_or(Val::Unknown, Val::Num),
+            _ => self.lane.value(self.w, index, self.span, self.interner),
+        }
+    }
+
+    fn values_of_baseline(&self, number: u16) -> Val<'_> {
+        self.usual_values(number).map_or(Val::Unknown, Val::Num)
     }
 
     fn key(&self, _: u16) -> Val<'_> {

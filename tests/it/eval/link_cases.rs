@@ -510,3 +510,47 @@ fn a_group_says_that_accounts_went_for_want_of_room() {
     assert_eq!(cut[0].accounts, ["a", "b", "c"]);
     assert!(cut[0].evidence.state_cut_at.is_some());
 }
+
+/// Three hours of two calls each, then ten in one hour: what is usual for the two accounts that made them.
+const USUAL: &str =
+    "on completion per operator over each 1h let calls = count() let before = usual(count(), over 4h) when calls >= 10";
+
+/// What is usual for a group rests on the windows of its accounts, and says so where these went for want of room.
+#[test]
+fn want_of_room_shows_as_far_back_as_what_is_usual_rests_on() {
+    let strangers: Vec<String> = (0..1_500).map(|i| format!("s{i}")).collect();
+    let mut calls: Vec<Call<'_>> = Vec::new();
+    for hour in 0..4 {
+        calls.extend([(hour * 60 + 10, "ann", "c", "d"), (hour * 60 + 10, "bob", "c", "d")]);
+    }
+    calls.extend(strangers.iter().map(|s| (4 * 60 + 10, s.as_str(), "", "")));
+    calls.extend((0..5).flat_map(|i| [(5 * 60 + i, "ann", "c", "d"), (5 * 60 + i, "bob", "c", "d")]));
+    let found = |state_bytes: u64| {
+        let found = run(rules(OPERATOR, USUAL), EvalOptions { state_bytes, ..options() }, &calls, 10 * 60);
+        assert_eq!(found.len(), 1);
+        let value = |name: &str| found[0].values.iter().find(|o| o.name == name).unwrap().crossing.clone();
+        let number = |name: &str| value(name).map(|v| format!("{v:?}"));
+        (number("calls"), number("before"), found[0].evidence.state_cut_at.is_some())
+    };
+    let num = |n: i64| Some(format!("{:?}", fineprint::violation::Scalar::Num(n)));
+    assert_eq!(found(u64::MAX), (num(10), num(2), false));
+    assert_eq!(found(0), (num(10), None, true));
+}
+
+/// Whoever joins brings what was usual for it; whoever left took it along.
+#[test]
+fn what_is_usual_for_a_group_is_that_of_its_present_accounts() {
+    let mut calls: Vec<Call<'_>> = Vec::new();
+    for hour in 0..4 {
+        calls.extend([(hour * 60 + 10, "ann", "c1", "d1"), (hour * 60 + 11, "bob", "c1", "d1")]);
+        calls.extend((20..23).map(|minute| (hour * 60 + minute, "cy", "c2", "d2")));
+    }
+    // Cy joins them in the sixth hour.
+    calls.extend((0..3).flat_map(|i| [(5 * 60 + i, "ann", "c1", "d1"), (5 * 60 + i, "bob", "c1", "d1")]));
+    calls.extend((0..4).map(|i| (5 * 60 + 10 + i, "cy", "c1", "d1")));
+    let found = run_all(OPERATOR, USUAL, &calls, 10 * 60);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].accounts, ["ann", "bob", "cy"]);
+    let before = found[0].values.iter().find(|o| o.name == "before").unwrap();
+    assert_eq!(before.crossing, Some(fineprint::violation::Scalar::Num(5)));
+}

@@ -2,7 +2,7 @@
 
 use fineprint::eval::Evaluator;
 use fineprint::time::Timestamp;
-use fineprint::violation::{Status, Violation};
+use fineprint::violation::{Scalar, Status, Violation};
 use proptest::prelude::*;
 
 use super::{cases, difference, fast, plain, rule_set, told, violations_differ};
@@ -145,6 +145,11 @@ fn random_cases_reach_everything() {
         note("several true steps", count(&|v| v.updated_at > v.opened_at));
         note("several families", count(&|v| link(v).edges.iter().any(|e| e.family != link(v).edges[0].family)));
         note("several groups", count(&|v| v.group != violations[0].group));
+        let of = |v: &Violation, name: &str| v.values.iter().find(|o| o.name == name).and_then(|o| o.last.clone());
+        let rests = |v: &Violation| matches!(of(v, "usual_values"), Some(Scalar::Num(n)) if n > 1);
+        note("looked back", count(&|v| rests(v)));
+        note("usual", count(&|v| rests(v) && of(v, "usual").is_some()));
+        note("usual of several", count(&|v| rests(v) && v.accounts.len() > 2));
         note("exceptions", count(&|v| v.exceptions.iter().any(|e| e.took_out > 0)));
     }
     let wanted = |what: &str| if what.starts_with("merged ") { 1 } else { 20 };

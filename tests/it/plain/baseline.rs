@@ -9,6 +9,7 @@ use fineprint::violation::Bound;
 
 use super::aggregate::{QUANTILE_EXACT, Window, aggregate, middle_of_bucket};
 use super::expr::{Interpreter, Scope, Val, children};
+use super::link::Facts;
 use super::window::{Event, applies};
 
 /// Bounds with the number of the aggregate that they are of.
@@ -24,6 +25,8 @@ struct Earlier {
 /// The earlier windows of one group.
 pub struct Past<'e> {
     events: Vec<&'e Event>,
+    /// Of a link group, what it is now.
+    facts: Option<Facts>,
     /// Without what exceptions take out, and with it.
     lanes: [BTreeMap<i64, Earlier>; 2],
 }
@@ -45,7 +48,18 @@ impl<'e> Past<'e> {
                 lane.insert(number, Earlier { aggregates, bounds, events: of });
             }
         }
-        Past { events: events.to_vec(), lanes }
+        Past { events: events.to_vec(), facts: None, lanes }
+    }
+
+    /// The earlier windows of all events of accounts that are one link group now.
+    pub fn together(
+        calc: &Interpreter<'_>,
+        rule: &Rule,
+        w: &Windowed,
+        events: &[&'e Event],
+        facts: &Facts,
+    ) -> Past<'e> {
+        Past { facts: Some(facts.clone()), ..Past::new(calc, rule, w, events) }
     }
 }
 
@@ -99,8 +113,14 @@ fn range(w: &Windowed, b: &Baseline, end: Timestamp) -> (i64, i64) {
     (newest - i64::from(b.windows) + 1, newest)
 }
 
-fn value(calc: &Interpreter<'_>, b: &Baseline, end: Timestamp, aggregates: &[Val]) -> Option<i64> {
-    match calc.value(&b.of, Scope::Window { end, aggregates, keys: &[], link: None }) {
+fn value(
+    calc: &Interpreter<'_>,
+    b: &Baseline,
+    link: Option<&Facts>,
+    end: Timestamp,
+    aggregates: &[Val],
+) -> Option<i64> {
+    match calc.value(&b.of, Scope::Window { end, aggregates, keys: &[], link }) {
         Val::Num(n) => Some(n),
         _ => None,
     }
@@ -142,9 +162,9 @@ fn usual(
         values.extend(match lane.get(&number) {
             Some(earlier) => {
                 of.extend(estimates(&b.of, &earlier.bounds));
-                value(calc, b, window.end, &earlier.aggregates)
+                value(calc, b, past.facts.as_ref(), window.end, &earlier.aggregates)
             }
-            None => value(calc, b, window.end, &counted(calc, w, &window).0),
+            None => value(calc, b, past.facts.as_ref(), window.end, &counted(calc, w, &window).0),
         });
     }
     let n = Some(values.len());
@@ -184,7 +204,7 @@ fn cohort(
                 continue;
             }
             let end = Timestamp((number + 1) * w.length.0);
-            if let Some(value) = value(calc, b, end, &earlier.aggregates) {
+            if let Some(value) = value(calc, b, None, end, &earlier.aggregates) {
                 groups += 1;
                 values.push(value);
                 of.extend(estimates(&b.of, &earlier.bounds));

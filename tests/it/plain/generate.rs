@@ -510,7 +510,7 @@ fn looking_back(c: &mut Choices<'_>, aggregates: &[Aggregate], outage: Option<&E
 }
 
 /// A baseline of one of the aggregates, where that is a number.
-fn baseline_of(c: &mut Choices<'_>, aggregates: &[Aggregate]) -> Option<Aggregate> {
+pub fn baseline_of(c: &mut Choices<'_>, aggregates: &[Aggregate]) -> Option<Aggregate> {
     let counting: Vec<usize> = (0..aggregates.len())
         .filter(|i| aggregates[*i].ty.is_number() && aggregates[*i].ty != Type::Timestamp)
         .filter(|i| aggregates[*i].function.baseline().is_none())

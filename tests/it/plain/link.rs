@@ -12,9 +12,10 @@ use fineprint::value::{Type, Value};
 use fineprint::violation::{EVIDENCE_EDGES_MAX, LinkEdge, LinkEvidence, Merged, Observed, Status, Violation};
 use sha2::{Digest, Sha256};
 
-use super::aggregate::{Window, aggregate};
+use super::aggregate::Window;
+use super::baseline::{Past, aggregates};
 use super::expr::{Interpreter, Scope, Val};
-use super::record::{because, blank, considered, estimates, evidence, named_values, observed};
+use super::record::{because, blank, considered, estimates, evidence, named_values, observed, values_of_baselines};
 use super::window::{Event, Look, applies};
 
 /// What expressions may say of a group.
@@ -288,14 +289,16 @@ pub fn found<'e>(
                 all.iter().copied().filter(|e| !rule.exceptions.iter().any(|x| applies(calc, x, e))).collect();
             let edges = now.edges(&members);
             let facts = facts(link, &members, &edges);
-            let look = |events: Vec<&'e Event>| -> Option<Seen<'e>> {
+            let theirs: Vec<&'e Event> = counted.iter().filter(|(_, a)| members.contains(a)).map(|(e, _)| *e).collect();
+            let past = Past::together(calc, rule, w, &theirs, &facts);
+            let look = |events: Vec<&'e Event>, raw: bool| -> Option<Seen<'e>> {
                 let window = Window { start, end, step: w.step, events };
-                let look = look(calc, w, &name, &facts, window)?;
+                let look = look(calc, w, &name, &facts, (&past, raw), window)?;
                 let edges = edges.iter().map(|e| shown(link, &sightings, &now, e)).collect::<Vec<_>>();
                 Some(Seen { look, facts: facts.clone(), members: members.clone(), edges: sorted(link, edges) })
             };
-            let net = look(kept);
-            let raw = if net.is_some() { None } else { look(all.clone()) };
+            let net = look(kept, false);
+            let raw = if net.is_some() { None } else { look(all.clone(), true) };
             let machine = machines.entry(name.clone()).or_default();
             for (at, seen) in [(0, net), (1, raw)] {
                 match (&mut machine[at], seen) {
@@ -343,23 +346,27 @@ fn facts(link: &Link, members: &BTreeSet<Account>, edges: &[Edge]) -> Facts {
     Facts { members: members.len(), families, tied }
 }
 
-fn look<'e>(calc: &Interpreter<'_>, w: &Windowed, name: &str, facts: &Facts, window: Window<'e>) -> Option<Look<'e>> {
+fn look<'e>(
+    calc: &Interpreter<'_>,
+    w: &Windowed,
+    name: &str,
+    facts: &Facts,
+    (past, raw): (&Past<'_>, bool),
+    window: Window<'e>,
+) -> Option<Look<'e>> {
     let (start, end) = (window.start, window.end);
     if window.events.is_empty() {
         return None;
     }
-    let told = w.aggregates.iter().map(|a| aggregate(calc, a, &window));
-    let (aggregates, bounds): (Vec<Val>, Vec<_>) = (0u16..)
-        .zip(told)
-        .map(|(i, (value, bound))| (value, bound.map(|bound| (i, bound)).into_iter().collect::<Vec<_>>()))
-        .unzip();
+    let (aggregates, bounds, rests_on) = aggregates(calc, w, (std::slice::from_ref(past), 0), raw, &window);
     let keys = [Val::Text(name.to_string())];
     if !calc.is_true(Some(&w.when), Scope::Window { end, aggregates: &aggregates, keys: &keys, link: Some(facts) }) {
         return None;
     }
-    let counted = |e: &&&Event| w.aggregates.iter().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
+    let counting = || w.aggregates.iter().filter(|a| a.function.baseline().is_none());
+    let counted = |e: &&&Event| counting().any(|a| calc.is_true(a.filter.as_ref(), Scope::Event(e)));
     let contributing = window.events.iter().filter(counted).copied().collect();
-    Some(Look { start, end, aggregates, bounds, rests_on: Vec::new(), contributing })
+    Some(Look { start, end, aggregates, bounds, rests_on, contributing })
 }
 
 fn shown(link: &Link, sightings: &Sightings, now: &Moment, edge: &Edge) -> LinkEdge {
@@ -465,6 +472,7 @@ fn record(
                 estimates: estimates(w, &value, &looks),
                 ..observed(calc, w, name, &value, &scopes)
             })
+            .chain(values_of_baselines(rule, w, &looks))
             .collect(),
         evidence: evidence(&contributing, &first.contributing),
         link: Some(Box::new(LinkEvidence {

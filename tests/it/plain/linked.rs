@@ -2,8 +2,8 @@
 
 use fineprint::event::{FieldId, Slot};
 use fineprint::hir::{
-    Action, Compare, Exception, Expr, ExprKind, Family, Function, Link, LinkId, LinkValue, ListId, Piece, Rule, Shape,
-    Verb, Windowed,
+    Action, Arithmetic, Compare, Exception, Expr, ExprKind, Family, Function, Link, LinkId, LinkValue, ListId, Piece,
+    Rule, Shape, Verb, Whose, Windowed,
 };
 use fineprint::source::Span;
 use fineprint::template::Strictness;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::build::*;
 use super::generate::window_condition;
 use super::generate::{
-    Choices, Coming, Numbers, Setting, aggregate_of, comings, condition, over_window, setting, validity,
+    Choices, Coming, Numbers, Setting, aggregate_of, baseline_of, comings, condition, over_window, setting, validity,
 };
 
 const ACCOUNTS: [&str; 8] = ["ann", "bob", "Ann", "cy", "dee", "eve", "ſam", "flo"];
@@ -85,12 +85,25 @@ fn aggregates(c: &mut Choices<'_>) -> Vec<fineprint::hir::Aggregate> {
         !matches!(f, Function::First(_) | Function::Last(_) | Function::LongestIdle | Function::TopSpeed(_))
     };
     let count = 1 + c.below(3);
-    (0..count)
+    let mut all: Vec<fineprint::hir::Aggregate> = (0..count)
         .map(|_| {
             let made = aggregate_of(c);
             if merges(&made.function) { made } else { aggregate(distinct(vec![field(FieldId::ACCOUNT)]), None) }
         })
-        .collect()
+        .collect();
+    for _ in 0..c.pick(&[0, 1, 0, 2]) {
+        let Some(mut made) = baseline_of(c, &all) else { continue };
+        if let Function::Baseline(b) = &mut made.function {
+            b.whose = Whose::Own;
+            if c.once_in(4) && b.of.ty == Type::Integer {
+                let members = expr(Type::Integer, ExprKind::Link(LinkValue::Members));
+                b.of = arithmetic(Type::Decimal, Arithmetic::Ratio, b.of.clone(), members);
+            }
+            made.ty = b.of.ty.clone();
+        }
+        all.push(made);
+    }
+    all
 }
 
 fn of_link(c: &mut Choices<'_>, families: usize) -> Expr {

@@ -340,7 +340,7 @@ pub fn named_values(rule: &Rule, w: &Windowed) -> Vec<(String, Expr)> {
 }
 
 /// On how many values each baseline rests, under names that no other value has.
-fn values_of_baselines(rule: &Rule, w: &Windowed, looks: &[Look<'_>]) -> Vec<Observed> {
+pub fn values_of_baselines(rule: &Rule, w: &Windowed, looks: &[Look<'_>]) -> Vec<Observed> {
     let before: Vec<String> = named_values(rule, w).into_iter().map(|(name, _)| name).collect();
     let words = w.aggregates.iter().filter_map(|a| a.function.baseline()).map(|b| format!("{}_values", b.word()));
     let names = unique(before.iter().cloned().chain(words)).split_off(before.len());
