@@ -1,8 +1,8 @@
 //! What a rule costs to keep: an upper bound of the state of one group, as far as it follows from the rule alone.
 
 use crate::hir::{
-    Aggregate, Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, PROMPTS_MAX, Rule, Sequence, Series,
-    Shape, Whose,
+    Aggregate, Expr, Function, LINK_EDGES_MAX, LINK_PAIRS_MAX, Link, PARTIALS_PER_KEY_MAX, PROMPTS_MAX, Rule, Sequence,
+    Series, Shape, Whose,
 };
 
 /// The cost of a rule.
