@@ -66,7 +66,9 @@ fn judged(minutes: &[Vec<Event>]) -> Vec<Vec<(Val, bool)>> {
     let mut told = Vec::new();
     for (minute, events) in minutes.iter().enumerate() {
         let end = at(minute as i64 * 60 + 60);
-        events.iter().for_each(|e| drop(evaluator.observe(e, Origin::default())));
+        for event in events {
+            evaluator.observe(event, Origin::default());
+        }
         evaluator.advance(end);
         let found = evaluator.take_violations();
         let start = Timestamp(end.0 - 180 * SECOND_NS);
