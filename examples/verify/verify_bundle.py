@@ -48,6 +48,7 @@ def unpack(zip):
         if at > offset or length > FILE_MAX or total > TOTAL_MAX:
             return wrong(f"{name}: is longer than it may be") or (order, {})
         raw = content = zip[at - packed : at]
+        (name, method) == ("MANIFEST", 8) and wrong("MANIFEST: is deflated")
         if method == 8:
             try:
                 inflate = zlib.decompressobj(-15)

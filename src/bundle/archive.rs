@@ -105,6 +105,17 @@ impl Packed {
         Ok(Packed { header, bytes })
     }
 
+    /// As it is: no hash is over the deflated form of the manifest, which may have bits that mean nothing.
+    ///
+    /// # Errors
+    /// As [`Packed::new`].
+    pub(super) fn stored(name: &str, content: &[u8]) -> Result<Packed, TooMuch> {
+        let mut packed = Packed::new(name, content)?;
+        packed.bytes = content.to_vec();
+        (packed.header.is_deflated, packed.header.packed) = (false, packed.header.size);
+        Ok(packed)
+    }
+
     /// Its bytes in the zip.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -179,6 +190,11 @@ impl Entry<'_> {
     /// Its name.
     pub(super) fn name(&self) -> &str {
         &self.header.name
+    }
+
+    /// Whether its content stands as it is.
+    pub(super) fn is_stored(&self) -> bool {
+        !self.header.is_deflated
     }
 
     /// How long its content says to be.

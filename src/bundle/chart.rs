@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// Rows of a chart; more are counted below it.
 pub(super) const ROWS_MAX: usize = 40;
 /// Characters of a label.
-const LABEL_CHARS: usize = 34;
+const LABEL_CHARS: usize = 30;
 const WIDTH: i64 = 900;
 const LEFT: i64 = 250;
 const RIGHT: i64 = 150;

@@ -258,7 +258,7 @@ fn pack(
     };
     let mut signed = crate::seal::Note::new(manifest.to_text())?;
     signed.sign(signer);
-    packed.insert(0, Packed::new(MANIFEST, signed.to_string().as_bytes())?);
+    packed.insert(0, Packed::stored(MANIFEST, signed.to_string().as_bytes())?);
     Ok(archive::write(&packed)?)
 }
 

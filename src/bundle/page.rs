@@ -185,7 +185,7 @@ fn measured(record: &Value) -> Vec<Bar> {
             None => number(peak),
         };
         (bound.is_some() || v.get("threshold").is_none_or(Value::is_null)).then(|| Bar {
-            label: format!("{} · {name}", part(record, "rule")),
+            label: format!("{name} · {}", part(record, "rule")),
             amount,
             told,
             bound,

@@ -163,6 +163,9 @@ fn manifest(
     if archive.entries.first().is_none_or(|first| first.name() != MANIFEST) {
         report.problem(MANIFEST, "is not the first file of the zip");
     }
+    if archive.entries.iter().any(|e| e.name() == MANIFEST && !e.is_stored()) {
+        report.problem(MANIFEST, "is deflated, and must stand as it is");
+    }
     let note = std::str::from_utf8(bytes).ok().and_then(|text| Some((text, Note::parse(text).ok()?)));
     let Some((_, note)) = note.filter(|(text, note)| note.to_string() == **text && note.signers().count() == 1) else {
         report.problem(MANIFEST, "is no text with one signature: it was altered");

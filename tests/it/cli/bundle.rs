@@ -506,8 +506,8 @@ fn a_wrong_call_says_what_to_write() {
 
 /// Blocks of a page between fences of a kind.
 fn blocks(page: &str, kind: &str) -> Vec<String> {
-    let opening = format!("```{kind}\n");
-    let after = page.split(&opening).skip(1);
+    let fence = format!("```{kind}\n");
+    let after = page.split(fence.as_str()).skip(1);
     after.map(|rest| rest.split("```").next().unwrap().to_string()).collect()
 }
 
