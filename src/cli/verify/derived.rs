@@ -132,7 +132,7 @@ fn recomputed(
         let is_sound = now.differ.is_empty() && now.dropped.is_empty();
         let ends = again.ends;
         held = Some((now, again));
-        if is_sound || ends < 2 {
+        if is_sound || ends == 0 {
             break;
         }
     }

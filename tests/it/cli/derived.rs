@@ -12,7 +12,6 @@ use fineprint::plan::RuleSet;
 use fineprint::runtime::Slicer;
 use fineprint::store::{Access, Batch, Entry, Store};
 use fineprint::template::FingerprintKey;
-use fineprint::time::Timestamp;
 use fineprint::violation::{Status, Violation};
 use serde_json::Value;
 
@@ -101,7 +100,7 @@ fn the_sample_is_derived_again_whole_and_in_slices() {
     });
     let mut slicer = Slicer::open(&db, position.as_deref(), FingerprintKey::PUBLIC).unwrap();
     let (mut sliced, mut without, mut smallest) = (0, Vec::new(), usize::MAX);
-    for (i, record) in bench.export("v.db").lines().enumerate().filter(|(i, _)| i % 5 == 0) {
+    for (i, record) in bench.export("v.db").lines().enumerate().filter(|(i, _)| i % 9 == 0) {
         let (slice, pack) = match slicer.slice(record) {
             Ok(found) => found,
             Err(why) => {
@@ -129,7 +128,7 @@ fn the_sample_is_derived_again_whole_and_in_slices() {
         assert!(less.records.len() < again.records.len(), "{record}");
         assert!(matches!(recompute(&less, &pack, record), Verdict::Differs(_)), "{record}");
     }
-    assert!(sliced > 10 && without.is_empty() && smallest < 500, "{sliced} {smallest} {without:#?}");
+    assert!(sliced > 5 && without.is_empty() && smallest < 500, "{sliced} {smallest} {without:#?}");
 }
 
 /// Files that grow, ends that come too early, the same input again: the log is that of one run, and so is what comes out.
@@ -343,7 +342,7 @@ rule slowly {
   severity low
   mode     shadow
   on       completion where max_tokens = -1
-  action   flag account delayed up to 7d
+  action   delayed by up to 7d: flag account
   because  "a probe"
 }
 "#;
@@ -385,7 +384,7 @@ fn kept_packs_share_what_is_the_same() {
     assert_eq!(verify(&bench, "").0.code, 0);
 }
 
-/// What time it is does not show.
+/// What a commit seals comes out of the journal up to the position that it names.
 #[test]
 fn a_killed_run_is_derived_again_up_to_what_it_committed() {
     let bench = Bench::new();
@@ -397,8 +396,9 @@ fn a_killed_run_is_derived_again_up_to_what_it_committed() {
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut pipe, lines(&events(4_000)).as_bytes()).unwrap();
-    let committed = || bench.path("v.db").exists() && bench.call("verify --db v.db").out.contains("re-derived: ");
-    let mut patience = 200;
+    let found = || bench.call("verify --db v.db").out.lines().any(|l| l.starts_with("re-derived: ") && !l.contains(": 0 of"));
+    let committed = || bench.path("v.db").exists() && found();
+    let mut patience = 2_000;
     while !committed() && patience > 0 {
         std::thread::sleep(std::time::Duration::from_millis(50));
         patience -= 1;
@@ -406,5 +406,4 @@ fn a_killed_run_is_derived_again_up_to_what_it_committed() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(all_again(&bench) > 0);
-    let _ = Timestamp(0);
 }

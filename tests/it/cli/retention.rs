@@ -128,14 +128,14 @@ fn campaigns_tell_where_the_journal_does_not_reach() {
 #[test]
 fn what_retention_dropped_is_said_not_to_be_known() {
     let bench = Bench::new();
-    let all = events(60_000);
+    let all = events(20_000);
     bench.write("e.jsonl", lines(&all));
     run_once(&bench, "v.db");
     let verified = bench.call("verify --db v.db --format json");
     let json: serde_json::Value = serde_json::from_str(&verified.out).unwrap();
     let findings = &json["findings"];
     assert_eq!(verified.code, 0, "{findings}");
-    assert!(json["journal"]["records_dropped"].as_u64().unwrap() > 10_000, "{}", json["journal"]);
+    assert!(json["journal"]["records_dropped"].as_u64().unwrap() > 2_000, "{}", json["journal"]);
     let [re_derived, unknown] = ["re_derived", "consistent_only"].map(|key| findings[key].as_u64().unwrap());
     assert!(re_derived > 0 && unknown > 100, "{findings}");
     let reasons: Vec<&String> = findings["reasons"].as_object().unwrap().keys().collect();
