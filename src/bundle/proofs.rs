@@ -93,6 +93,7 @@ impl Proof {
                 path,
             }),
         };
-        (proof.to_json().to_string() == line).then_some(proof)
+        let written = proof.to_json().to_string();
+        (written == line).then_some(proof)
     }
 }

@@ -102,8 +102,8 @@ impl Slicer {
     /// Which rules wrote what.
     fn survey(&mut self) -> Result<(), NoSlice> {
         let mut lateness = None;
-        let mut n = self.checked.records_before;
-        for projection in journal::read(&self.dir, Some(&self.position)).map_err(failed)? {
+        let records = journal::read(&self.dir, Some(&self.position)).map_err(failed)?;
+        for (n, projection) in (self.checked.records_before..).zip(records) {
             let projection = projection.map_err(failed)?;
             let is_event = !super::live::is_entry(&projection.record);
             if is_event {
@@ -113,7 +113,6 @@ impl Slicer {
             } else if let Ok(Read::Entry(entry)) = read(&projection.record) {
                 self.note(entry, n, &mut lateness);
             }
-            n += 1;
         }
         Ok(())
     }
@@ -215,11 +214,9 @@ impl Slicer {
         let is_other = |s: &&Stretch| s.anew || s.bundle != own.bundle;
         let end = others.iter().find(is_other).map(|s| (s.from, s.at, s.anew));
         let mut found = Vec::new();
-        let mut n = self.checked.records_before;
-        for projection in journal::read(&self.dir, Some(&self.position)).map_err(failed)? {
+        let records = journal::read(&self.dir, Some(&self.position)).map_err(failed)?;
+        for (at, projection) in (self.checked.records_before..).zip(records) {
             let projection = projection.map_err(failed)?;
-            let at = n;
-            n += 1;
             if projection.ts < from || projection.ts > to {
                 continue;
             }

@@ -11,8 +11,8 @@ use fineprint::pack::{self, PackOptions};
 use fineprint::syntax::ast::{Expect, ExpectWhat, Item};
 use fineprint::template::FingerprintKey;
 
-/// A sequence of a link group, and what is usual for its groups. Once evaluated they need cases of their own.
-const NOT_EVALUATED_YET: [&str; 3] = ["c05-ban-evasion", "c06-lockstep", "d08-probe-then-scale"];
+/// A sequence of a link group. Once evaluated it needs cases of its own.
+const NOT_EVALUATED_YET: [&str; 1] = ["c05-ban-evasion"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/domain51")
@@ -60,7 +60,7 @@ fn each_of_them_fires_and_is_silent() {
         }
         let expects = || rule.tests.iter().flat_map(|t| &t.expect);
         let fires = |e: &Expect| matches!(e.what, ExpectWhat::Violations { .. });
-        assert!(expects().any(|e| fires(e)), "`{name}` has no case in which it fires");
+        assert!(expects().any(&fires), "`{name}` has no case in which it fires");
         assert!(expects().any(|e| !fires(e)), "`{name}` has no case in which it is silent");
     }
 }

@@ -23,6 +23,14 @@ use proptest::prelude::*;
 use sqlx::Connection;
 
 /// A small violation that differs from others in what `n` decides.
+/// Takes a log back to the release before decisions that were given were sealed.
+pub const AS_BEFORE_SEALED_DECISIONS: &str = "DROP TABLE server_notes; DROP TABLE given_erased; DROP TABLE alert_deliveries; \
+    DROP TABLE decided; DROP INDEX decisions_given_by_call; DROP TRIGGER decisions_are_not_changed; \
+    CREATE TRIGGER decisions_are_not_changed BEFORE UPDATE ON decisions BEGIN SELECT RAISE(ABORT, 'not changed'); END; \
+    DROP TRIGGER action_entries_are_not_changed; \
+    CREATE TRIGGER action_entries_are_not_changed BEFORE UPDATE ON action_entries BEGIN SELECT RAISE(ABORT, 'not changed'); END; \
+    DROP TABLE erasures; DELETE FROM _sqlx_migrations WHERE version >= 12";
+
 fn violation(n: u64) -> Violation {
     let at = Timestamp((1_700_000_000 + (n / 3) as i64) * SECOND_NS);
     Violation {

@@ -119,6 +119,7 @@ impl From {
         let mut told = |n: usize| progress.update(0, n as u64);
         let all = recollect(&dir, &position.parse::<Position>()?, &packs, self.lateness, &mut told)?;
         progress.finish();
+        let Some(all) = all else { return Ok(None) };
         let Some((rule, hash)) = of else {
             return Ok(Some(Kept { all, pack: None, from: Timestamp::MIN, until: None }));
         };

@@ -142,7 +142,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
 /// A list, table or registry without the rows that say exactly the account; how many went. JSON lines by their values, others by
 /// the cells of CSV, of which a plain list has one a line.
 fn without(bytes: &[u8], account: &str) -> (Vec<u8>, u64) {
-    if !memchr::memmem::find(bytes, account.as_bytes()).is_some() {
+    if memchr::memmem::find(bytes, account.as_bytes()).is_none() {
         return (bytes.to_vec(), 0);
     }
     let (mut left, mut gone) = (Vec::with_capacity(bytes.len()), 0);

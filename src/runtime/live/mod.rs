@@ -36,7 +36,7 @@ pub use entry::{TOO_LARGE, is_entry};
 pub(super) use erased::{erase_from_packs, finish_packs};
 pub use held::{Held, SealedFinding, Told, hold};
 pub use library::{KeepError, KeptPacks, Library, NoLibrary};
-pub use recall::{Recollection, recollect, retell};
+pub use recall::{Recollection, Tell, recollect, retell};
 pub use replay::{Replayed, replay};
 pub use sealed_packs::SealedPacks;
 pub use status::{Backfilled, Phase, Recovered, Status, Written};

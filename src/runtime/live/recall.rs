@@ -66,7 +66,8 @@ fn has(rules: &RuleSet, name: &str, hash: &str) -> bool {
     hash_of(rules, name).as_deref() == Some(hash)
 }
 
-/// Reads the journal of a live session up to a position. `progress` is told the number of events now and then.
+/// Reads the journal of a live session up to a position; `None` where it is that of a run over files. `progress` is told the number
+/// of events now and then.
 ///
 /// # Errors
 /// Where it cannot be read, names rules that are not kept, or says under none that it was written.
@@ -76,7 +77,7 @@ pub fn recollect(
     library: &dyn Library,
     lateness: Duration,
     progress: &mut dyn FnMut(usize),
-) -> Result<Recollection, LiveError> {
+) -> Result<Option<Recollection>, LiveError> {
     let mut out = Recollection { events: Vec::new(), writers: Vec::new(), changes: Vec::new() };
     let (mut watermark, mut unruled) = (i64::MIN, Vec::new());
     for projection in journal::read(dir, Some(until))? {
@@ -100,6 +101,7 @@ pub fn recollect(
                     out.changes.push((at, Carries { rules: carries.into_iter().collect(), otherwise }));
                 }
             }
+            Read::Entry(Entry::Run { .. }) => return Ok(None),
             Read::Entry(_) | Read::Erased => {}
         }
     }
@@ -108,8 +110,11 @@ pub fn recollect(
     }
     // The rules stand at the beginning of each segment, a few records in at most.
     out.events.splice(0..0, unruled);
-    Ok(out)
+    Ok(Some(out))
 }
+
+/// Who is told of events: the event, its source, and the rules that wrote it down.
+pub type Tell<'t> = dyn FnMut(&Recalled, &str, Option<&Arc<RuleSet>>) + 't;
 
 /// Tells each event that a journal holds behind a position: its source, and the rules that wrote it down, where that is known.
 /// How many there were.
@@ -122,7 +127,7 @@ pub fn retell(
     written: Written,
     library: &dyn Library,
     lateness: Duration,
-    tell: &mut dyn FnMut(&Recalled, &str, Option<&Arc<RuleSet>>),
+    tell: &mut Tell<'_>,
 ) -> Result<u64, LiveError> {
     let Written { source, rules } = written;
     let mut source = source.unwrap_or_default();

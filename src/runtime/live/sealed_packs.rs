@@ -40,7 +40,7 @@ impl SealedPacks {
         let nearest = self.sealed.iter().map(differ).min_by_key(Vec::len);
         // Of lists and registry rows of a forgotten account may be gone.
         let fits = nearest.as_ref().is_some_and(|d| d.is_empty() || (kept.is_erased && !d.contains(&"rules")));
-        let key = kept.needs_key.then(|| "its lists need the key of fingerprints: name it with `--fingerprint-key`");
+        let key = kept.needs_key.then_some("its lists need the key of fingerprints: name it with `--fingerprint-key`");
         match (fits, kept.rules, key) {
             (true, Some(rules), _) => Ok(rules),
             (_, _, Some(why)) if nearest.as_ref().is_none_or(|d| !d.contains(&"rules")) => Err(why.to_string()),

@@ -396,7 +396,8 @@ fn a_killed_run_is_derived_again_up_to_what_it_committed() {
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut pipe, lines(&events(4_000)).as_bytes()).unwrap();
-    let found = || bench.call("verify --db v.db").out.lines().any(|l| l.starts_with("re-derived: ") && !l.contains(": 0 of"));
+    let found =
+        || bench.call("verify --db v.db").out.lines().any(|l| l.starts_with("re-derived: ") && !l.contains(": 0 of"));
     let committed = || bench.path("v.db").exists() && found();
     let mut patience = 2_000;
     while !committed() && patience > 0 {

@@ -255,8 +255,7 @@ fn a_log_of_an_earlier_release_is_brought_up_to_date_by_a_run_alone() {
     bench.write("e.jsonl", lines(&events(1_500)));
     bench.run("v.db", "e.jsonl");
     let export = bench.export("v.db");
-    let sql = "DROP TABLE server_notes; DROP TABLE given_erased; DELETE FROM _sqlx_migrations WHERE version = 12";
-    execute(&bench.path("v.db"), sql);
+    execute(&bench.path("v.db"), crate::store::AS_BEFORE_SEALED_DECISIONS);
     let read = bench.call("violations list --db v.db");
     assert!(read.code == 3 && read.err.contains("open it once for writing (`run --db`)"), "{read:?}");
     bench.run("v.db", "e.jsonl");

@@ -358,11 +358,12 @@ fn an_erasure_that_is_killed_has_not_begun_or_is_finished_by_who_comes_next() {
     let whole = Bench::new();
     copy(&whole);
     let words = "erase --db v.db --account acct_1 --by DPO --reason request";
+    #[allow(clippy::disallowed_methods, reason = "the kills are spread over how long it takes")]
     let began = std::time::Instant::now();
     assert_eq!(whole.call(words).code, 0);
     let takes = began.elapsed();
     let expected = whole.export("v.db");
-    let (mut untouched, mut begun) = (0, 0);
+    let mut untouched = 0;
     for n in 0..30u32 {
         let other = Bench::new();
         copy(&other);
@@ -372,9 +373,7 @@ fn an_erasure_that_is_killed_has_not_begun_or_is_finished_by_who_comes_next() {
         child.wait().unwrap();
         let verified = other.call("verify --db v.db");
         let erased = other.export("v.db") == expected;
-        if erased {
-            begun += u32::from(verified.out.contains("is not finished"));
-        } else {
+        if !erased {
             untouched += 1;
             assert_eq!(verified.code, 0, "{verified:?}");
             assert_eq!(other.export("v.db"), bench.export("v.db"));
@@ -396,8 +395,10 @@ fn an_erasure_that_is_killed_has_not_begun_or_is_finished_by_who_comes_next() {
         assert!(verified.code == 0 && verified.out.contains("erasure 1 on"), "{verified:?}");
         assert!(!is_left(&other.path("v.db.journal")));
         let records = fineprint::journal::read(&other.path("v.db.journal"), None).unwrap();
-        assert_eq!(records.map(|r| r.unwrap()).count(), 4_000);
+        let is_event =
+            |r: &Vec<u8>| fineprint::eval::Erased::read(r).is_some() || !fineprint::runtime::live::is_entry(r);
+        let events = records.map(|r| r.unwrap().record).filter(is_event);
+        assert_eq!(events.count(), 4_000);
     }
-    println!("{untouched} untouched, {begun} begun and not finished, of 30");
     assert!(untouched > 0 && untouched < 30);
 }

@@ -379,7 +379,7 @@ fn backfilled(
             Some(_) if moment != 1 => end(&mut evaluator, &mut counting, &journal),
             None if evaluator.wants_backfill() => match &mut counting {
                 Some(counting) => counting.go_on(&mut evaluator, &journal, new, usize::from(moment) * 3),
-                None => counting = begin(&mut evaluator).filter(|_| moment % 2 == 0),
+                None => counting = begin(&mut evaluator).filter(|_| moment.is_multiple_of(2)),
             },
             _ => {}
         }

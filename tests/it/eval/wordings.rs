@@ -128,8 +128,8 @@ fn of_too_many_prompts_a_sample_is_judged_and_says_so() {
                 let ts = Timestamp(at(minute as i64 * 60).0 + i * (59 * SECOND_NS / many));
                 let own = [1_000_000 + 2 * n, 1_000_001 + 2 * n];
                 let shared = 1 + (n * n) % 61;
-                let all = if n % 8 == 0 { own.to_vec() } else { vec![shared, own[0], own[1]] };
-                prompt(&format!("{n:06}"), ts, &all, &["x", if n % 3 == 0 { "y" } else { "z" }])
+                let all = if n.is_multiple_of(8) { own.to_vec() } else { vec![shared, own[0], own[1]] };
+                prompt(&format!("{n:06}"), ts, &all, &["x", if n.is_multiple_of(3) { "y" } else { "z" }])
             };
             (0..many).map(event).collect()
         })

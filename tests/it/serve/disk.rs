@@ -1,4 +1,5 @@
 //! A log that is locked, a disk that is full: decisions go on, it is told, and it heals by itself.
+#![allow(clippy::print_stderr, reason = "a test that is left out says so")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,11 +57,11 @@ impl Mounted {
         match mount {
             Ok(mount) if mount.status.success() => Some(Mounted(directory.to_owned())),
             Ok(mount) => {
-                println!("left out, only root mounts: {}", String::from_utf8_lossy(&mount.stderr));
+                eprintln!("left out, only root mounts: {}", String::from_utf8_lossy(&mount.stderr));
                 None
             }
             Err(e) => {
-                println!("left out, there is no `mount`: {e}");
+                eprintln!("left out, there is no `mount`: {e}");
                 None
             }
         }

@@ -225,11 +225,19 @@ fn an_account_is_erased_from_what_a_killed_server_left() {
     };
     std::fs::write(directory.path().join("accounts.jsonl"), rows(&[ACCOUNT, "other"])).unwrap();
     let server = Server::over(directory);
+    // In a step that is over with the next call.
+    let ts = super::server::ago(180);
+    let mut batch = Vec::new();
     for n in 0..8 {
         for account in [ACCOUNT, "other"] {
-            super::log::decide(&server, &format!("{account}-{n}"), account, r#""max_tokens":9"#);
+            batch.push(format!(
+                r#"{{"id":"{account}-{n}","ts":"{ts}","type":"request","account":"{account}","max_tokens":9}}"#
+            ));
         }
     }
+    // Together, so that none is late.
+    assert_eq!(server.post("/v1/decide", &format!("[{}]", batch.join(","))).status, 200);
+    super::log::decide(&server, "tick", "somebody-else", r#""max_tokens":9"#);
     super::log::violation_of(&server, ACCOUNT);
     super::log::decide(&server, "last", ACCOUNT, r#""max_tokens":9"#);
     let directory = server.kill();
