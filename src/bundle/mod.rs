@@ -1,6 +1,6 @@
 //! Cases as files to hand on: a zip that shows a case and proves what it shows, to whoever has it and the log's public key.
 //!
-//! [`write`] makes one out of what a log gave ([`crate::store::Excerpt`]); the same bytes each time. [`verify`] holds one against a
+//! [`write()`] makes one out of what a log gave ([`crate::store::Excerpt`]); the same bytes each time. [`verify()`] holds one against a
 //! key, and names what does not hold. Neither touches files; docs/bundles.md is the page for readers.
 
 mod archive;
@@ -49,7 +49,7 @@ pub const DECISIONS: &str = "decisions.jsonl";
 pub const ACTIONS: &str = "actions.jsonl";
 /// Rules, lists and options that came into force, as hashes.
 pub const RULE_SETS: &str = "rulesets.jsonl";
-/// See [`Proof`].
+/// One proof a line.
 pub const PROOFS: &str = "proofs.jsonl";
 /// The signed checkpoint.
 pub const CHECKPOINT: &str = "checkpoint";

@@ -7,7 +7,7 @@ use super::{Store, sealed};
 use crate::time::Timestamp;
 
 impl Store {
-    /// Writes decisions that were given, in one transaction. The log is opened with [`Access::Review`] or for a run.
+    /// Writes decisions that were given, in one transaction. The log is opened with [`crate::store::Access::Review`] or for a run.
     ///
     /// # Errors
     /// Nothing is written: opened for reading, disk full, locked for too long.
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// A page of decisions that were given, in order of (moment, number): at most `limit`, and where the next page begins; `None`
-    /// at the end. It looks at [`LOOKED_AT_MAX`] rows at most: with a filter it may hold fewer rows, or none, and not be the last.
+    /// at the end. It looks at [`crate::store::LOOKED_AT_MAX`] rows at most: with a filter it may hold fewer rows, or none, and not be the last.
     ///
     /// # Errors
     /// Whatever SQLite says.
