@@ -206,6 +206,7 @@ impl RuleSet {
     }
 
     /// The same rules under the hash by which they were known before rows of their lists were erased.
+    #[cfg(feature = "runtime")]
     pub(crate) fn known_as(self, bundle_hash: &str) -> RuleSet {
         RuleSet { bundle_hash: bundle_hash.to_string(), ..self }
     }
