@@ -72,6 +72,7 @@ pub(crate) fn open(opening: Opening) -> Result<Opened, ServeError> {
     options.eval = eval.clone();
     options.library = Arc::new(kept.clone());
     options.carries = carries(&app.config.reload);
+    options.pins = Some(pins.clone());
     options.queue_records = usize::try_from(stream.queue_events).unwrap_or(usize::MAX);
     let inbox = Arc::new(Inbox::new(usize::try_from(stream.queue_decisions).unwrap_or(usize::MAX)));
     let live = Live::open(Arc::clone(&rules), Box::new(sink), options, on_commit(&inbox))?;

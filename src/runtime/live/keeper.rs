@@ -23,6 +23,7 @@ use crate::eval::{
 use crate::event::UsageEvent;
 use crate::event::decode::Reject;
 use crate::journal::{Journal, JournalError, Position, ProjectionSink, RECORD_BYTES_MAX, Synced, Syncing};
+use crate::pack::PackPins;
 use crate::plan::RuleSet;
 use crate::runtime::checkpoint::{Checkpoints, now};
 use crate::runtime::reading::Reading;
@@ -225,11 +226,12 @@ where
             s.phase = Phase::Running;
             s.recovered = recovered;
             s.last_error = None;
-            s.changes += changes;
+            s.changes += changes.len() as u64;
             s.written.rules = generations;
             s.books = session.books();
             s.watermark = session.watermark();
         });
+        let pins = unsealed(options, &changes);
         let Outputs { sink, on_commit } = outputs;
         let mut keeper = Keeper {
             scope,
@@ -246,7 +248,7 @@ where
             given: Arc::clone(rules),
             routers: Vec::new(),
             routed: RoutedEvents::default(),
-            pins: Vec::new(),
+            pins,
             checkpoints,
             retry_at: None,
             pending: BTreeMap::new(),
@@ -834,7 +836,8 @@ struct Restored {
     sources: Sources,
     journal: Journal,
     recovered: Recovered,
-    changes: u64,
+    /// Bundle hashes of rules that took over behind the last commit.
+    changes: Vec<String>,
 }
 
 fn restore(sink: &mut dyn Sink, options: &LiveOptions, rules: &Arc<RuleSet>) -> Result<Restored, LiveError> {
@@ -872,6 +875,19 @@ fn restore(sink: &mut dyn Sink, options: &LiveOptions, rules: &Arc<RuleSet>) -> 
         tracing::info!(records, cut_bytes, "taken in again from the journal");
     }
     Ok(Restored { session, sources, journal, recovered, changes })
+}
+
+/// What the log does not say yet of rules that took over: the process ended before the commit that was to say it. Last come
+/// those that the session is opened with, which the log says are in force.
+fn unsealed(options: &LiveOptions, changes: &[String]) -> Vec<Pins> {
+    let Some(given) = &options.pins else { return Vec::new() };
+    let of = |bundle: &String| options.library.hashes(bundle);
+    let pins = |of: PackPins| Pins { rules: of.rules, lists: of.lists, registry: of.registry, ..given.clone() };
+    let mut unsealed: Vec<Pins> = changes.iter().filter_map(of).map(pins).collect();
+    if !unsealed.is_empty() {
+        unsealed.push(given.clone());
+    }
+    unsealed
 }
 
 /// Routes an event under the rules of its time.

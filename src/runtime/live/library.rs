@@ -19,6 +19,11 @@ pub trait Library: Debug + Send + Sync {
     /// # Errors
     /// A text that says why it cannot be had.
     fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String>;
+
+    /// Hashes of what they stand on, as the log is to say them; `None` where they are not known.
+    fn hashes(&self, _bundle: &str) -> Option<PackPins> {
+        None
+    }
 }
 
 /// Knows none: every session must be opened with the rules of the last, and rules that change lose what waits for them when
@@ -171,6 +176,10 @@ impl KeptPacks {
 impl Library for KeptPacks {
     fn find(&self, bundle: &str) -> Result<Arc<RuleSet>, String> {
         self.pack(bundle)?.rules.ok_or_else(|| format!("the rules `{}` cannot be used", short(bundle)))
+    }
+
+    fn hashes(&self, bundle: &str) -> Option<PackPins> {
+        self.pack(bundle).ok().map(|pack| pack.pins)
     }
 }
 

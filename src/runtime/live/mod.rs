@@ -91,6 +91,9 @@ pub struct LiveOptions {
     pub library: Arc<dyn Library>,
     /// What becomes of rules that have changed since the last session.
     pub carries: Carries,
+    /// What the log says of the rules that the session is opened with. Rules that took over and were killed before a commit
+    /// are told from it and the library.
+    pub pins: Option<Pins>,
 }
 
 impl LiveOptions {
@@ -108,6 +111,7 @@ impl LiveOptions {
             retry_ms: RETRY_MS,
             library: Arc::new(NoLibrary),
             carries: Carries::default(),
+            pins: None,
         }
     }
 }

@@ -55,13 +55,13 @@ pub(super) struct Replay<'l> {
     library: &'l dyn Library,
     /// Rules that are known beside the library.
     given: Vec<Arc<RuleSet>>,
-    /// How often rules took over.
-    pub(super) changes: u64,
+    /// Bundle hashes of rules that took over, in order.
+    pub(super) changes: Vec<String>,
 }
 
 impl<'l> Replay<'l> {
     pub(super) fn new(dir: &'l Path, library: &'l dyn Library, given: Vec<Arc<RuleSet>>) -> Self {
-        Replay { names: BTreeMap::new(), source: String::new(), dir, library, given, changes: 0 }
+        Replay { names: BTreeMap::new(), source: String::new(), dir, library, given, changes: Vec::new() }
     }
 
     pub(super) fn rules(&self, bundle: &str) -> Result<Arc<RuleSet>, LiveError> {
@@ -133,7 +133,7 @@ impl<'l> Replay<'l> {
                     let carries = Carries { rules: carries.into_iter().collect(), otherwise };
                     let rules = self.rules(&bundle)?;
                     session.succeed(rules, &carries).map_err(|e| LiveError::Replay(e.to_string()))?;
-                    self.changes += 1;
+                    self.changes.push(bundle);
                 }
             }
         }
@@ -248,7 +248,7 @@ pub fn replay(
     found.extend(session.take_violations().into_iter().map(|v| (v.id.clone(), v)));
     let mut violations: Vec<Violation> = found.into_values().collect();
     violations.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
-    Ok(Replayed { violations, books: session.books(), changes: replay.changes, records })
+    Ok(Replayed { violations, books: session.books(), changes: replay.changes.len() as u64, records })
 }
 
 /// Records after which findings are taken, so that those that are told often do not pile up.

@@ -220,3 +220,26 @@ fn a_finding_is_explained_although_its_rule_has_changed_since() {
         assert!(explained.status.success() && out.contains("the same as in the record"), "{out}{err}");
     }
 }
+
+/// Rules that took over, and a kill before the commit that was to say so: the log says it after the restart, under whichever rules.
+#[test]
+fn rules_that_a_kill_came_before_are_sealed_after_it() {
+    let config = "stream: {lateness: 0s, commit_time: 60s}\nreload: {watch: false}\n";
+    let server = Server::start(&Options { config, ..Options::default() });
+    server.post("/v1/decide", &event("e1", "mallory", r#""max_tokens":-1"#));
+    std::fs::write(server.path("rules/acme.tos"), RULES.replace("max_tokens <= 0", "max_tokens <= 1")).unwrap();
+    assert_eq!(server.connect().call("POST", "/v1/reload", &[], b"").json()["changed"], true);
+    let directory = server.kill();
+    std::fs::write(directory.path().join("rules/acme.tos"), RULES.replace("max_tokens <= 0", "max_tokens <= 2"))
+        .unwrap();
+    let server = Server::over(directory);
+    server.post("/v1/decide", &event("e2", "eve", r#""max_tokens":2"#));
+    let (_, directory) = server.stop();
+    let verified = std::process::Command::new(env!("CARGO_BIN_EXE_fineprint"))
+        .current_dir(directory.path())
+        .args(["verify", "--db", "log.db", "--format", "json"])
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!((verified.status.code(), &told["problems_total"]), (Some(0), &0.into()), "{told:#}");
+}
