@@ -71,7 +71,7 @@ impl Manifest {
         }
         out.push_str(&format!("size {}\nroot {}\n", self.size, STANDARD.encode(self.root)));
         for f in &self.files {
-            out.push_str(&format!("file {} {} {} {}\n", hex(&f.hash), hex(&f.packed), f.size, f.name));
+            out.push_str(&format!("file {} {} {} {}\n", hex::encode(&f.hash), hex::encode(&f.packed), f.size, f.name));
         }
         out
     }
@@ -144,15 +144,9 @@ pub(super) fn plain(json: &Value) -> String {
     out
 }
 
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// 32 bytes of lower-case hex, in their only spelling.
 pub(super) fn unhex(text: &str) -> Option<Hash> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |b: u8| (b as char).to_digit(16).filter(|_| !b.is_ascii_uppercase()).map(|d| d as u8);
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<Vec<u8>>>()?;
-    bytes.try_into().ok().filter(|_| rest.is_empty())
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok().filter(|()| !text.bytes().any(|b| b.is_ascii_uppercase()))?;
+    Some(bytes)
 }

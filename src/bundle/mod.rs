@@ -25,7 +25,7 @@ pub use manifest::MANIFEST;
 pub use verify::{Anchor, Finding, PROBLEMS_LISTED_MAX, Problem, Report, Standing, verify};
 
 use archive::Packed;
-use manifest::{Listed, Manifest, hex};
+use manifest::{Listed, Manifest};
 use names::Names;
 use proofs::{Inclusion, Proof};
 use redact::Redact;
@@ -265,7 +265,7 @@ fn pack(
 /// What the pseudonyms of a bundle are drawn for: everything that was asked for, and the state of the log. So the same call gives
 /// the same bytes, and no two bundles share a pseudonym.
 fn purpose(contents: &Contents, root: &crate::seal::Hash) -> Vec<u8> {
-    let of = json!([contents.level.word(), contents.case, contents.by, contents.reason, hex(root)]);
+    let of = json!([contents.level.word(), contents.case, contents.by, contents.reason, hex::encode(root)]);
     format!("fineprint bundle pseudonyms 1\n{of}").into_bytes()
 }
 

@@ -3,8 +3,6 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::manifest::hex;
-
 /// Gives pseudonyms under the key of one bundle.
 #[derive(Clone)]
 pub(super) struct Names {
@@ -22,7 +20,7 @@ impl Names {
         mac.update(prefix.as_bytes());
         mac.update(b"\0");
         mac.update(name.as_bytes());
-        let digest = hex(&mac.finalize().into_bytes());
+        let digest = hex::encode(&mac.finalize().into_bytes());
         format!("{prefix}-{}", digest.chars().take(16).collect::<String>())
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::archive::{self, Archive};
 use super::level::Level;
-use super::manifest::{MANIFEST, Manifest, hex, unhex};
+use super::manifest::{MANIFEST, Manifest, unhex};
 use super::proofs::{Inclusion, Proof};
 use super::{ACTIONS, CHECKPOINT, DECISIONS, PROOFS, RULE_SETS, VIOLATIONS};
 use crate::seal::{Checkpoint, Note, Verifier, leaf_hash, verify_consistency, verify_inclusion};
@@ -222,8 +222,8 @@ fn listed(archive: &Archive<'_>, files: &BTreeMap<String, Vec<u8>>, manifest: &M
         if hash != listed.hash || content.len() as u64 != listed.size {
             let found = format!(
                 "is not the file of the manifest: its SHA-256 is {}, and {} is signed: bytes of it were altered",
-                hex(&hash),
-                hex(&listed.hash)
+                hex::encode(&hash),
+                hex::encode(&listed.hash)
             );
             report.problem(&listed.name, found);
         } else if <[u8; 32]>::from(Sha256::digest(packed.packed)) != listed.packed {

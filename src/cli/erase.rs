@@ -100,10 +100,6 @@ fn count(outcome: &Outcome, kind: Sealed) -> u64 {
     outcome.forgotten.erasure.touched.iter().filter(|t| t.kind == kind).count() as u64
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn as_json(outcome: &Outcome, dry: bool) -> serde_json::Value {
     let f = &outcome.forgotten;
     json!({
@@ -119,7 +115,7 @@ fn as_json(outcome: &Outcome, dry: bool) -> serde_json::Value {
         "rows": outcome.rows,
         "actions_kept": f.erasure.kept,
         "rule_files": outcome.rule_files.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
-        "receipt": (!dry).then(|| json!({ "salt": hex(&outcome.salt), "account": f.erasure.account })),
+        "receipt": (!dry).then(|| json!({ "salt": hex::encode(&outcome.salt), "account": f.erasure.account })),
     })
 }
 
@@ -159,7 +155,7 @@ fn text(out: &mut impl Write, outcome: &Outcome, dry: bool) -> std::io::Result<(
         writeln!(
             out,
             "receipt: salt {}: with it, and nothing else, it can be shown which account this was; it is not kept",
-            hex(&outcome.salt)
+            hex::encode(&outcome.salt)
         )?;
     }
     Ok(())

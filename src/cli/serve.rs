@@ -208,7 +208,7 @@ const KEY_BYTES: usize = 32;
 fn new_key(name: &str, format: Format) -> anyhow::Result<Exit> {
     let mut bytes = [0u8; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(|e| Wrong::new(format!("there is no chance to be had: {e}"), "try again"))?;
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| hex::encode(bytes);
     let key = format!("fp_{}", hex(&bytes));
     let sha256 = hex(&Sha256::digest(key.as_bytes()));
     let mut out = output();

@@ -196,16 +196,12 @@ fn time(seconds: u64) -> String {
     Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(SECOND_NS)).to_string()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn as_json(verified: &Verified, key_given: bool) -> serde_json::Value {
     json!({
         "holds": verified.holds(),
         "entries": verified.entries,
         "held": verified.held,
-        "root": hex(&verified.root),
+        "root": hex::encode(&verified.root),
         "key_given": key_given,
         "signed": verified.signed.iter().map(|s| json!({ "key": s.key, "entries": s.size })).collect::<Vec<_>>(),
         "anchored": counted(&verified.anchored).iter().map(|(name, _)| *name).collect::<Vec<_>>(),

@@ -19,7 +19,6 @@
 //! over whole segments. What is tied to the sealed record is which events counted: `evidence.root` is a Merkle root over their
 //! ids and contents.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -153,12 +152,8 @@ impl Slice {
         });
         let mut out = format!("{head}\n");
         for r in &self.records {
-            let mut hex = String::with_capacity(2 * r.record.len());
-            // Writing to a String cannot fail.
-            for b in &r.record {
-                let _ = write!(hex, "{b:02x}");
-            }
-            out.push_str(&json!({ "at": r.at, "segment": r.segment, "record": hex }).to_string());
+            let record = hex::encode(&r.record);
+            out.push_str(&json!({ "at": r.at, "segment": r.segment, "record": record }).to_string());
             out.push('\n');
         }
         out.into_bytes()
@@ -195,7 +190,11 @@ impl Slice {
             let record: Value = serde_json::from_str(line).map_err(|e| format!("line {n} is no JSON: {e}"))?;
             let wrong = || format!("line {n} is no record of a journal: it has `at`, `segment` and `record` in hex");
             let get = |key: &str| record.get(key).and_then(Value::as_u64).ok_or_else(wrong);
-            let hex = record.get("record").and_then(Value::as_str).and_then(unhex).ok_or_else(wrong)?;
+            let hex = record
+                .get("record")
+                .and_then(Value::as_str)
+                .and_then(|text| hex::decode(text).ok())
+                .ok_or_else(wrong)?;
             bytes += hex.len();
             if slice.records.len() >= SLICE_RECORDS_MAX || bytes > SLICE_BYTES_MAX {
                 return Err(format!(
@@ -209,13 +208,6 @@ impl Slice {
         }
         Ok(slice)
     }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]

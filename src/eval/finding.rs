@@ -7,7 +7,7 @@ use super::ask::Asking;
 use super::episode::Episode;
 use super::intern::Interner;
 use super::merkle::Tree;
-use super::merkle::{hex, leaf};
+use super::merkle::leaf;
 use super::route::{EventEnv, part_text};
 use super::window::{Ended, Merge, because, recorded};
 use crate::event::FieldId;
@@ -26,7 +26,7 @@ pub(crate) fn id(parts: &[&str]) -> String {
         h.update((part.len() as u32).to_be_bytes());
         h.update(part.as_bytes());
     }
-    hex(&h.finalize()).chars().take(32).collect()
+    hex::encode(&h.finalize()).chars().take(32).collect()
 }
 
 /// The clauses of a rule in the versions in force at a time: the latest that had begun, else the first there is.

@@ -55,15 +55,6 @@ impl Tree {
             None => Sha256::digest([]).into(),
             Some(last) => parts.fold(last, |right, left| node(&left, &right)),
         };
-        hex(&root)
+        hex::encode(&root)
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
-        let _ = write!(out, "{b:02x}");
-        out
-    })
 }

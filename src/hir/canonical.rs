@@ -12,11 +12,7 @@ use crate::event::FIELDS;
 
 /// SHA-256 of [`canonical_rule`], in lower-case hex.
 pub fn rule_hash(program: &Program, rule: &Rule) -> String {
-    let digest = Sha256::digest(canonical_rule(program, rule).as_bytes());
-    digest.iter().fold(String::with_capacity(64), |mut hex, b| {
-        let _ = write!(hex, "{b:02x}");
-        hex
-    })
+    hex::encode(Sha256::digest(canonical_rule(program, rule).as_bytes()))
 }
 
 /// The canonical text of a rule: one line a part, prefix notation, no positions. Lists and tables go by their names:

@@ -49,7 +49,7 @@ fn draw(path: &Path) -> Result<[u8; 32], JournalError> {
         options.mode(0o600);
     }
     let mut file = options.open(path).at("create", path)?;
-    let text: String = salt.iter().map(|b| format!("{b:02x}")).collect();
+    let text: String = hex::encode(salt);
     writeln!(file, "{text}").at("write to", path)?;
     file.sync_all().at("sync", path)?;
     sync_dir(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;

@@ -111,22 +111,18 @@ fn pins(program: &Program, data: &ReferenceData) -> PackPins {
     let mut lists = Sha256::new();
     for (list, contents) in program.lists.iter().zip(&data.lists) {
         part(&mut lists, &list.name);
-        part(&mut lists, &hex(&contents.hash()));
+        part(&mut lists, &hex::encode(&contents.hash()));
     }
     for (table, contents) in program.tables.iter().zip(&data.tables).skip(1) {
         part(&mut lists, &table.name);
-        part(&mut lists, &hex(&contents.hash()));
+        part(&mut lists, &hex::encode(&contents.hash()));
     }
-    let registry = data.tables.first().map_or_else(String::new, |t| hex(&t.hash()));
-    PackPins { rules: hex(&rules.finalize()), lists: hex(&lists.finalize()), registry }
+    let registry = data.tables.first().map_or_else(String::new, |t| hex::encode(&t.hash()));
+    PackPins { rules: hex::encode(&rules.finalize()), lists: hex::encode(&lists.finalize()), registry }
 }
 
 /// A length before each part, so that no two sequences of parts hash alike.
 fn part(hash: &mut Sha256, text: &str) {
     hash.update((text.len() as u64).to_be_bytes());
     hash.update(text.as_bytes());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

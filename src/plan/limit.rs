@@ -58,10 +58,7 @@ fn identity(cx: &Lower<'_>, rule: &Rule, limit: &hir::Limit) -> String {
     for e in w.per.iter().chain([&limit.settle]) {
         let _ = write!(text, " {}", canonical_expr(cx.program, e));
     }
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, b| {
-        let _ = write!(hex, "{b:02x}");
-        hex
-    })
+    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 fn amount<E: Env>(scalar: &Scalar, env: &E) -> Option<i64> {

@@ -18,7 +18,6 @@ mod set;
 pub mod text;
 pub(crate) mod wording;
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -384,8 +383,5 @@ fn bundle_hash(program: &Program, data: &ReferenceData, rules: &[RulePlan]) -> S
         part(table.name.as_bytes());
         part(&contents.hash());
     }
-    hash.finalize().iter().fold(String::with_capacity(64), |mut hex, b| {
-        let _ = write!(hex, "{b:02x}");
-        hex
-    })
+    hex::encode(hash.finalize())
 }

@@ -62,7 +62,7 @@ pub(crate) fn plan(cx: &mut Lower<'_>, number: usize, s: &hir::Series) -> RulePl
     };
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     let text = canonical_series(cx.program, hir::SeriesId(number));
-    let hash = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = hex::encode(Sha256::digest(text.as_bytes()));
     let plan = RulePlan::new(cx, &rule, number);
     let ShapePlan::Windowed(w) = plan.shape else { return plan };
     let shape = ShapePlan::Series(Box::new(SeriesPlan {

@@ -129,7 +129,7 @@ impl Target {
             Target::Webhook { url, secret, client, runtime } => {
                 // Each attempt is signed anew: a receiver refuses what is old.
                 let (timestamp, signature) = sign(secret, now, note.as_bytes());
-                let delivery: String = Sha256::digest(note).iter().take(16).map(|b| format!("{b:02x}")).collect();
+                let delivery: String = Sha256::digest(note).first_chunk::<16>().map(hex::encode).unwrap_or_default();
                 let request = client
                     .post(url.clone())
                     .timeout(ATTEMPT_TIME_MAX)

@@ -360,7 +360,7 @@ impl Config {
 
     /// Who may call and do what, by name, for the log: hashes of keys and certificates, never a key.
     pub(crate) fn callers(&self) -> serde_json::Value {
-        let hex = |digest: &Digest| digest.0.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex = |digest: &Digest| hex::encode(digest.0);
         let one = |kind: &str, name: &str, sha256: Option<&Digest>, may: &[Right]| {
             let may: std::collections::BTreeSet<&str> = may.iter().map(|right| right.word()).collect();
             serde_json::json!({ "name": name, "kind": kind, "sha256": sha256.map(hex), "may": may })

@@ -180,7 +180,7 @@ pub(crate) fn pins(pack: &PackPins, eval: &EvalOptions) -> Pins {
         rules: pack.rules.clone(),
         lists: pack.lists.clone(),
         registry: pack.registry.clone(),
-        config: Sha256::digest(config).iter().map(|b| format!("{b:02x}")).collect(),
+        config: hex::encode(Sha256::digest(config)),
         engine: env!("CARGO_PKG_VERSION").to_string(),
     }
 }

@@ -69,7 +69,7 @@ fn make(path: &Path) -> std::io::Result<LogSecret> {
     name.push(".new");
     let new = PathBuf::from(name);
     let mut file = options.open(&new)?;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let hex: String = hex::encode(bytes);
     writeln!(file, "{hex}")?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
@@ -81,5 +81,5 @@ fn make(path: &Path) -> std::io::Result<LogSecret> {
 pub(crate) fn instance() -> std::io::Result<String> {
     let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex::encode(bytes))
 }

@@ -240,7 +240,7 @@ fn decision(r: &SqliteRow) -> Result<Decision, sqlx::Error> {
         reason: r.try_get(3)?,
         by: r.try_get(4)?,
         at: Timestamp(r.try_get(5)?),
-        record_hash: digest.iter().map(|b| format!("{b:02x}")).collect(),
+        record_hash: hex::encode(digest),
         record_changed: r.try_get::<Option<bool>, _>(7)?.unwrap_or(false),
         supersedes: r.try_get::<Option<i64>, _>(8)?.map(i64::unsigned_abs),
     })

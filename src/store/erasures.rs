@@ -111,20 +111,13 @@ pub fn account_hash(salt: &[u8; 32], account: &str) -> String {
     hash.update(b"fineprint erasure 1\n");
     hash.update(salt);
     hash.update(account.as_bytes());
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&hash.finalize())
 }
 
 fn unhex(text: &str) -> Option<Hash> {
     let mut hash = [0; 32];
-    let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    for (i, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
-    }
-    is_hex.then_some(hash)
+    hex::decode_to_slice(text, &mut hash).ok()?;
+    Some(hash)
 }
 
 const BEGIN: &str = "INSERT INTO erasures (number, at, name, reason, account, touched, journal, kept, dir, done) \
@@ -310,9 +303,12 @@ async fn forget(
             rejects += update.execute(&mut *conn).await.at(doing, path)?.rows_affected();
         }
     }
-    let list = |t: &Touched| json!([t.kind.word(), t.subject, hex(&t.before), hex(&t.after)]);
-    let journal: Vec<Value> =
-        of.journal.iter().map(|(n, before, after, records)| json!([n, hex(before), hex(after), records])).collect();
+    let list = |t: &Touched| json!([t.kind.word(), t.subject, hex::encode(&t.before), hex::encode(&t.after)]);
+    let journal: Vec<Value> = of
+        .journal
+        .iter()
+        .map(|(n, before, after, records)| json!([n, hex::encode(before), hex::encode(after), records]))
+        .collect();
     let tell = sqlx::query(TELL).bind(number).bind(touched.iter().map(list).collect::<Value>().to_string());
     let tell = tell.bind(Value::from(journal).to_string()).bind(json_texts(kept.iter().map(String::as_str)));
     tell.execute(&mut *conn).await.at(doing, path)?;

@@ -117,7 +117,7 @@ pub(super) async fn excerpt(path: &Path, conn: &mut SqliteConnection, ids: &[Str
 
 /// The bytes of a leaf, of kinds too that this release does not know.
 fn leaf(seq: u64, kind: &str, subject: &str, digest: &Hash) -> Vec<u8> {
-    let digest: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+    let digest: String = hex::encode(digest);
     format!("fineprint entry 1\n{seq}\n{kind}\n{subject}\n{digest}\n").into_bytes()
 }
 

@@ -83,7 +83,7 @@ fn write(path: PathBuf) -> Result<Signer, StoreError> {
     let mut random = [0; 36];
     getrandom::fill(&mut random).map_err(io::Error::from).map_err(io("draw random bytes for"))?;
     let (seed, name) = random.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
-    let name: String = name.iter().map(|b| format!("{b:02x}")).collect();
+    let name: String = hex::encode(name);
     let signer = Signer::new(&format!("fineprint.log/{name}"), seed)
         .map_err(|why| StoreError::BadKey { path: path.clone(), why })?;
     let mut options = OpenOptions::new();

@@ -106,7 +106,7 @@ pub fn entry_bytes(seq: u64, kind: Sealed, subject: &str, digest: &Hash) -> Vec<
 
 /// The same for a kind by its word, which need not be one, and a digest of any length.
 pub(super) fn leaf_bytes(seq: u64, kind: &str, subject: &str, digest: &[u8]) -> Vec<u8> {
-    let digest: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+    let digest: String = hex::encode(digest);
     format!("fineprint entry 1\n{seq}\n{kind}\n{subject}\n{digest}\n").into_bytes()
 }
 

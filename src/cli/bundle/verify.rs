@@ -124,7 +124,7 @@ impl Scratch {
     fn new() -> std::io::Result<Scratch> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(std::io::Error::from)?;
-        let name: String = random.iter().map(|b| format!("{b:02x}")).collect();
+        let name: String = hex::encode(random);
         let dir = std::env::temp_dir().join(format!("fineprint-{name}"));
         std::fs::create_dir(&dir)?;
         Ok(Scratch(dir))

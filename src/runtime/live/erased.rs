@@ -95,7 +95,7 @@ fn hashes(pack: &Path) -> Result<BTreeMap<String, String>, Failed> {
         let name = file.strip_prefix(pack).unwrap_or(&file).display().to_string();
         if !name.starts_with(MARK) {
             let digest = Sha256::digest(fs::read(&file).map_err(at(&file))?);
-            hashes.insert(name, digest.iter().map(|b| format!("{b:02x}")).collect());
+            hashes.insert(name, hex::encode(digest));
         }
     }
     Ok(hashes)
