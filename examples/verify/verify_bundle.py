@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Verifies a bundle of evidence without Fineprint: standard library only, Ed25519 from verify_log.py beside it.
 
-    verify_bundle.py CASE.zip [PUBLIC-KEY [KEPT-CHECKPOINT]]     exit 0: it holds; 1: what does not is named
+    verify_bundle.py CASE.zip [PUBLIC-KEY or its file [KEPT-CHECKPOINT]]     exit 0: it holds; 1: what does not is named
 
 Every byte of the zip (container, MANIFEST under the log's key, each file), and each record, decision, act and rule set against
 its entry in the log's tree. It does not compute findings again.
 """
-import base64, json, re, struct, sys, zlib
+import base64, json, os, re, struct, sys, zlib
 
 sys.dont_write_bytecode = True
 from verify_log import sha, signed
@@ -128,6 +128,8 @@ def checkpoint(text):
     return origin, int(size), plain64(root)
 
 def main(path, key=None, kept=None):
+    if key and os.path.isfile(key):
+        key = open(key).read().strip()
     order, files = unpack(open(path, "rb").read())
     if "MANIFEST" not in files:
         return wrong("MANIFEST: is missing")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Verifies a Fineprint violation log without Fineprint: standard library only.
 
-    verify_log.py LOG.db [PUBLIC-KEY]        exit 0: it holds; 1: what does not is named
+    verify_log.py LOG.db [PUBLIC-KEY or its file]        exit 0: it holds; 1: what does not is named
 
 Entries (RFC 6962 tree over `fineprint entry 1` lines) against the signed checkpoint (C2SP note, Ed25519), and violations,
 decisions of reviewers and at calls, acts, rule sets, notes of the server and the standing of the log against their entries.
 """
-import base64, calendar, hashlib, json, sqlite3, sys, time
+import base64, calendar, hashlib, json, os, sqlite3, sys, time
 
 # Ed25519 after RFC 8032, section 6: verification alone, and strict about encodings.
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
@@ -78,6 +78,8 @@ def wrong(what):
     problems.append(what)
 
 def main(db, given=None):
+    if given and os.path.isfile(given):
+        given = open(given).read().strip()
     log = sqlite3.connect(f"file:{db}?mode=ro", uri=True)
     rows = lambda sql: log.execute(sql).fetchall()
     for (line,) in rows("PRAGMA integrity_check(100)"):

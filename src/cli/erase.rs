@@ -136,8 +136,7 @@ fn text(out: &mut impl Write, outcome: &Outcome, dry: bool) -> std::io::Result<(
             writeln!(out, "  {:>9} {what}", grouped(n))?;
         }
     }
-    let nothing = outcome.events + outcome.rows + f.given + f.rejects == 0;
-    if nothing && f.erasure.touched.is_empty() {
+    if outcome.events + outcome.rows == 0 && f.is_nothing() {
         writeln!(out, "  nothing of the log names it")?;
     }
     for action in &f.erasure.kept {

@@ -165,10 +165,10 @@ impl Texts {
         }
     }
 
-    /// A text goes by another name; its number stays.
-    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+    /// A text goes by another name; its number stays. Whether it was there.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> bool {
         let found = self.entries.iter_mut().flatten().filter(|text| ***text == *from.as_bytes());
-        found.for_each(|text| *text = to.as_bytes().into());
+        found.map(|text| *text = to.as_bytes().into()).count() > 0
     }
 
     /// Adds a text; its number.

@@ -81,6 +81,12 @@ pub enum EraseError {
     /// An id that could be anything.
     #[error("an account's id has 1 to {ACCOUNT_BYTES_MAX} bytes, more than blanks")]
     Account,
+    /// An id that is nowhere: there is nothing to say of it, and it may be mistyped.
+    #[error(
+        "nothing of `{}` names the account: nothing was erased, and nothing of it is noted; write its id as events have it",
+        .0.display()
+    )]
+    Unknown(PathBuf),
     /// The log says that it has a journal, and there is none.
     #[error("the log goes by a journal, and there is none at `{}`; name it with `--journal`", .0.display())]
     NoJournal(PathBuf),
@@ -131,6 +137,7 @@ pub fn erase(request: &Request<'_>) -> Result<Outcome, EraseError> {
     };
     let packs = beside(store.path(), ".rules");
     let (rows, rule_files) = erase_from_packs(&packs, request.account, request.dry).map_err(failed)?;
+    let mut is_in_state = false;
     let checkpoint = match resume {
         None => None,
         Some(resume) => {
@@ -138,7 +145,8 @@ pub fn erase(request: &Request<'_>) -> Result<Outcome, EraseError> {
             let rows = runtime.block_on(store.list(&of))?;
             let ended: BTreeSet<String> = rows.into_iter().filter(|r| r.n_accounts == 1).map(|r| r.id).collect();
             let pieces = session::erased(&resume.pieces, request.account, &token, &events, &ended);
-            let pieces = pieces.map_err(EraseError::State)?;
+            let (pieces, named) = pieces.map_err(EraseError::State)?;
+            is_in_state = named;
             let mut snapshot: Vec<PieceId> = Vec::with_capacity(pieces.len());
             for piece in &pieces {
                 snapshot.push(runtime.block_on(store.put_piece(piece))?);
@@ -160,11 +168,17 @@ pub fn erase(request: &Request<'_>) -> Result<Outcome, EraseError> {
         salt,
         is_event: &|id| events.contains_key(id),
         keeps_actions: request.keeps_actions,
+        is_elsewhere: is_in_state || rows > 0 || !rewriting.segments.is_empty(),
         checkpoint: checkpoint.as_ref(),
         journal: &journal,
         dir: dir.is_dir().then_some(dir.as_path()),
     };
-    let forgotten = runtime.block_on(store.erase(&erasing, request.dry));
+    let forgotten = match runtime.block_on(store.erase(&erasing, request.dry)) {
+        Ok(forgotten) if !request.dry && !erasing.is_elsewhere && forgotten.is_nothing() => {
+            Err(EraseError::Unknown(request.db.to_owned()))
+        }
+        forgotten => forgotten.map_err(EraseError::from),
+    };
     if request.dry || forgotten.is_err() {
         if dir.is_dir() {
             rewrite::discard(&dir)?;

@@ -444,8 +444,8 @@ impl Session {
     }
 }
 
-/// The pieces of a state in which an account is called otherwise, and its events too. `ended` are ids of the findings that were of
-/// this account alone.
+/// The pieces of a state in which an account is called otherwise, and its events too, and whether the state named it. `ended` are ids
+/// of the findings that were of this account alone.
 ///
 /// # Errors
 /// A text, where the state cannot be read.
@@ -455,15 +455,16 @@ pub(super) fn erased(
     token: &str,
     events: &BTreeMap<String, u64>,
     ended: &BTreeSet<String>,
-) -> Result<Vec<Vec<u8>>, String> {
+) -> Result<(Vec<Vec<u8>>, bool), String> {
     let (mut saved, evaluator) = load(pieces)?;
     // They stay as they are: nothing takes them back.
     saved.provisional.retain(|id| !ended.contains(id));
     let head = postcard::to_stdvec(&saved).map_err(|e| format!("the state cannot be written down: {e}"))?;
     let mut bytes = (head.len() as u64).to_be_bytes().to_vec();
     bytes.extend(head);
-    bytes.extend(crate::eval::erase_from_snapshot(&evaluator, account, token, events)?);
-    pieces::pack(&bytes)
+    let (state, named) = crate::eval::erase_from_snapshot(&evaluator, account, token, events)?;
+    bytes.extend(state);
+    Ok((pieces::pack(&bytes)?, named))
 }
 
 /// What stands beside the evaluator's state, and that state.

@@ -40,6 +40,8 @@ pub struct Erasing<'a> {
     pub is_event: &'a (dyn Fn(&str) -> bool + Sync),
     /// Whether actions that bear on the account or may come to, are left as they are. Without it they stand in the way.
     pub keeps_actions: bool,
+    /// Whether something beside the log names the account. Where nothing does, neither there nor here, nothing is written.
+    pub is_elsewhere: bool,
     /// Where the log goes on, with a state that does not know the account; `None` where it has none.
     pub checkpoint: Option<&'a Checkpoint>,
     /// Segments of the journal that become others: number, hash before and after, records that become others.
@@ -103,6 +105,13 @@ pub struct Forgotten {
     pub given: u64,
     /// Messages about refused records that named it.
     pub rejects: u64,
+}
+
+impl Forgotten {
+    /// Whether nothing of the log named the account.
+    pub fn is_nothing(&self) -> bool {
+        self.erasure.touched.is_empty() && self.erasure.kept.is_empty() && self.given == 0 && self.rejects == 0
+    }
 }
 
 /// SHA-256 over a line that says what it is, the salt, and the account.
@@ -205,7 +214,8 @@ impl Store {
             forgotten.erasure = last;
         }
         sealed::append(path, conn, &seals, signer.as_ref()).await?;
-        conn.execute(if dry { "ROLLBACK" } else { "COMMIT" }).await.at("commit an erasure to", path)?;
+        let is_idle = dry || !erasing.is_elsewhere && forgotten.is_nothing();
+        conn.execute(if is_idle { "ROLLBACK" } else { "COMMIT" }).await.at("commit an erasure to", path)?;
         self.begun = false;
         Ok(forgotten)
     }

@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::{Body, Head, Loaded, SNAPSHOT_VERSION, Tail, head_of};
 use crate::violation::renamed;
 
-/// Renames an account in the bytes of a snapshot. `events` are ids of its events; they go by `token` and a number.
+/// Renames an account in the bytes of a snapshot, and says whether it stood there. `events` are ids of its events; they go by
+/// `token` and a number.
 ///
 /// # Errors
 /// A text, where the snapshot is damaged or of another version.
@@ -22,17 +23,20 @@ pub fn erase_from_snapshot(
     account: &str,
     token: &str,
     events: &BTreeMap<String, u64>,
-) -> Result<Vec<u8>, String> {
+) -> Result<(Vec<u8>, bool), String> {
     let (bundle, rest) = head_of(snapshot)?;
     let mut s: Loaded = postcard::from_bytes(rest).map_err(|e| format!("the saved state is damaged: {e}"))?;
-    s.texts.rename(account, token);
+    let named = Cell::new(s.texts.rename(account, token));
     let others = Cell::new(events.len() as u64);
     let id = |id: &str| {
         let own = events.get(id).copied().or_else(|| {
             // Its projection is not in the journal any more, and the id is made of the name.
             crate::violation::holds(id, account).then(|| others.replace(others.get() + 1))
         });
-        own.map(|n| format!("{token}:{n}"))
+        own.map(|n| {
+            named.set(true);
+            format!("{token}:{n}")
+        })
     };
     s.events.rename(&id);
     s.stage.rename(&id);
@@ -60,11 +64,11 @@ pub fn erase_from_snapshot(
         handed: &s.handed,
     };
     let mut out = Vec::new();
-    let of = Renaming { account, token, events };
+    let of = Renaming { account, token, events, named: &named };
     of.write(&head, &mut out)?;
     of.write(&body, &mut out)?;
     of.write(&tail, &mut out)?;
-    Ok(out)
+    Ok((out, named.get()))
 }
 
 #[derive(Clone, Copy)]
@@ -72,6 +76,7 @@ struct Renaming<'a> {
     account: &'a str,
     token: &'a str,
     events: &'a BTreeMap<String, u64>,
+    named: &'a Cell<bool>,
 }
 
 impl Renaming<'_> {
@@ -123,6 +128,7 @@ impl Flavor for Texts<'_> {
         if !self.length.is_empty() && self.length == varint(bytes.len()) {
             let other = std::str::from_utf8(bytes).ok().and_then(|text| self.of.instead(text));
             if let Some(other) = other {
+                self.of.named.set(true);
                 self.length.clear();
                 self.out.extend(varint(other.len()));
                 self.out.extend_from_slice(other.as_bytes());

@@ -173,12 +173,27 @@ fn wrong_calls_of_erase_say_what_to_give() {
         ("erase --db none.db --account a --by b --reason c", "there is no violation log"),
         ("erase --db v.db --account acct_2 --by acct_2 --reason c", "names the account"),
         ("erase --db v.db --account acct_2 --by b --reason c --journal nowhere", "there is none at `nowhere`"),
+        ("erase --db v.db --account nobody-here --by b --reason c", "write its id as events have it"),
     ] {
         let called = bench.call(words);
         assert!(called.code == 3 && called.err.contains(says), "{words}: {called:?}");
     }
-    let nobody = bench.call("erase --db v.db --account nobody-here --by b --reason c");
-    assert!(nobody.code == 0 && nobody.out.contains("nothing of the log names it"), "{nobody:?}");
     assert_eq!(bench.call("verify --db v.db").code, 0);
     assert_eq!(bench.call("erase --db v.db --finish").err.trim(), "nothing was left to be done");
+}
+
+/// A mistyped id erases nothing, and no entry says that anybody was forgotten.
+#[test]
+fn an_account_that_is_nowhere_is_refused() {
+    let bench = bench();
+    bench.write("a.jsonl", lines(&named(500)));
+    bench.run("v.db", "a.jsonl");
+    let before = bench.call("log checkpoint --db v.db").out;
+    let refused = bench.call("erase --db v.db --account mallroy --by DPO --reason request");
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("names the account") && refused.err.contains("as events have it"), "{refused:?}");
+    assert_eq!(bench.call("log checkpoint --db v.db").out, before);
+    let dry = bench.call("erase --db v.db --account mallroy --by DPO --reason request --dry-run");
+    assert!(dry.code == 0 && dry.out.contains("nothing of the log names it"), "{dry:?}");
+    assert_eq!(bench.call("verify --db v.db").code, 0);
 }
