@@ -71,7 +71,7 @@ impl Manifest {
         }
         out.push_str(&format!("size {}\nroot {}\n", self.size, STANDARD.encode(self.root)));
         for f in &self.files {
-            out.push_str(&format!("file {} {} {} {}\n", hex::encode(&f.hash), hex::encode(&f.packed), f.size, f.name));
+            out.push_str(&format!("file {} {} {} {}\n", hex::encode(f.hash), hex::encode(f.packed), f.size, f.name));
         }
         out
     }

@@ -20,7 +20,7 @@ impl Names {
         mac.update(prefix.as_bytes());
         mac.update(b"\0");
         mac.update(name.as_bytes());
-        let digest = hex::encode(&mac.finalize().into_bytes());
+        let digest = hex::encode(mac.finalize().into_bytes());
         format!("{prefix}-{}", digest.chars().take(16).collect::<String>())
     }
 

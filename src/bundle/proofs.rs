@@ -43,7 +43,7 @@ pub(super) struct Inclusion {
 impl Inclusion {
     /// The bytes of the leaf.
     pub(super) fn entry(&self) -> Vec<u8> {
-        let digest = hex::encode(&self.digest);
+        let digest = hex::encode(self.digest);
         format!("fineprint entry 1\n{}\n{}\n{}\n{digest}\n", self.seq, self.kind, self.subject).into_bytes()
     }
 }
@@ -57,7 +57,7 @@ impl Proof {
         match self {
             Proof::In(p) => {
                 let mut out = json!({
-                    "seq": p.seq, "kind": p.kind, "subject": p.subject, "digest": hex::encode(&p.digest),
+                    "seq": p.seq, "kind": p.kind, "subject": p.subject, "digest": hex::encode(p.digest),
                     "file": p.place.as_ref().map(|(file, _)| file), "line": p.place.as_ref().map(|(_, line)| line),
                     "path": path(&p.path),
                 });

@@ -222,8 +222,8 @@ fn listed(archive: &Archive<'_>, files: &BTreeMap<String, Vec<u8>>, manifest: &M
         if hash != listed.hash || content.len() as u64 != listed.size {
             let found = format!(
                 "is not the file of the manifest: its SHA-256 is {}, and {} is signed: bytes of it were altered",
-                hex::encode(&hash),
-                hex::encode(&listed.hash)
+                hex::encode(hash),
+                hex::encode(listed.hash)
             );
             report.problem(&listed.name, found);
         } else if <[u8; 32]>::from(Sha256::digest(packed.packed)) != listed.packed {

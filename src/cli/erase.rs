@@ -115,7 +115,7 @@ fn as_json(outcome: &Outcome, dry: bool) -> serde_json::Value {
         "rows": outcome.rows,
         "actions_kept": f.erasure.kept,
         "rule_files": outcome.rule_files.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
-        "receipt": (!dry).then(|| json!({ "salt": hex::encode(&outcome.salt), "account": f.erasure.account })),
+        "receipt": (!dry).then(|| json!({ "salt": hex::encode(outcome.salt), "account": f.erasure.account })),
     })
 }
 
@@ -154,7 +154,7 @@ fn text(out: &mut impl Write, outcome: &Outcome, dry: bool) -> std::io::Result<(
         writeln!(
             out,
             "receipt: salt {}: with it, and nothing else, it can be shown which account this was; it is not kept",
-            hex::encode(&outcome.salt)
+            hex::encode(outcome.salt)
         )?;
     }
     Ok(())

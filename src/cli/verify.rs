@@ -201,7 +201,7 @@ fn as_json(verified: &Verified, key_given: bool) -> serde_json::Value {
         "holds": verified.holds(),
         "entries": verified.entries,
         "held": verified.held,
-        "root": hex::encode(&verified.root),
+        "root": hex::encode(verified.root),
         "key_given": key_given,
         "signed": verified.signed.iter().map(|s| json!({ "key": s.key, "entries": s.size })).collect::<Vec<_>>(),
         "anchored": counted(&verified.anchored).iter().map(|(name, _)| *name).collect::<Vec<_>>(),

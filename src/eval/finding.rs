@@ -26,7 +26,7 @@ pub(crate) fn id(parts: &[&str]) -> String {
         h.update((part.len() as u32).to_be_bytes());
         h.update(part.as_bytes());
     }
-    hex::encode(&h.finalize()).chars().take(32).collect()
+    hex::encode(h.finalize()).chars().take(32).collect()
 }
 
 /// The clauses of a rule in the versions in force at a time: the latest that had begun, else the first there is.

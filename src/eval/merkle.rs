@@ -55,6 +55,6 @@ impl Tree {
             None => Sha256::digest([]).into(),
             Some(last) => parts.fold(last, |right, left| node(&left, &right)),
         };
-        hex::encode(&root)
+        hex::encode(root)
     }
 }

@@ -111,14 +111,14 @@ fn pins(program: &Program, data: &ReferenceData) -> PackPins {
     let mut lists = Sha256::new();
     for (list, contents) in program.lists.iter().zip(&data.lists) {
         part(&mut lists, &list.name);
-        part(&mut lists, &hex::encode(&contents.hash()));
+        part(&mut lists, &hex::encode(contents.hash()));
     }
     for (table, contents) in program.tables.iter().zip(&data.tables).skip(1) {
         part(&mut lists, &table.name);
-        part(&mut lists, &hex::encode(&contents.hash()));
+        part(&mut lists, &hex::encode(contents.hash()));
     }
-    let registry = data.tables.first().map_or_else(String::new, |t| hex::encode(&t.hash()));
-    PackPins { rules: hex::encode(&rules.finalize()), lists: hex::encode(&lists.finalize()), registry }
+    let registry = data.tables.first().map_or_else(String::new, |t| hex::encode(t.hash()));
+    PackPins { rules: hex::encode(rules.finalize()), lists: hex::encode(lists.finalize()), registry }
 }
 
 /// A length before each part, so that no two sequences of parts hash alike.

@@ -120,7 +120,7 @@ pub fn account_hash(salt: &[u8; 32], account: &str) -> String {
     hash.update(b"fineprint erasure 1\n");
     hash.update(salt);
     hash.update(account.as_bytes());
-    hex::encode(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 fn unhex(text: &str) -> Option<Hash> {
@@ -313,7 +313,7 @@ async fn forget(
             rejects += update.execute(&mut *conn).await.at(doing, path)?.rows_affected();
         }
     }
-    let list = |t: &Touched| json!([t.kind.word(), t.subject, hex::encode(&t.before), hex::encode(&t.after)]);
+    let list = |t: &Touched| json!([t.kind.word(), t.subject, hex::encode(t.before), hex::encode(t.after)]);
     let journal: Vec<Value> = of
         .journal
         .iter()
