@@ -44,7 +44,7 @@ pub enum Standing {
         /// The pack that it needs, by its hash.
         bundle: String,
     },
-    /// It rests on what was erased by right.
+    /// Its record says that what it rests on was erased by right. Which erasure that was the log shows, not the bundle.
     Erased,
     /// It is as it was sealed; why it cannot be computed again.
     ConsistentOnly(String),

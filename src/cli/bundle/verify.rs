@@ -81,7 +81,10 @@ fn again(report: &mut Report, key: FingerprintKey) -> anyhow::Result<Vec<Known>>
         };
         let (word, why) = match verdict {
             Verdict::ReDerived => ("re-derived", String::new()),
-            Verdict::Erased => ("erased", "it rests on what was erased by right".to_string()),
+            Verdict::Erased => (
+                "erased",
+                "its record says that what it rests on was erased; the log shows by whom (`verify --db`)".to_string(),
+            ),
             Verdict::ConsistentOnly(why) => ("consistent only", why),
             Verdict::Differs(differences) => {
                 let fields: Vec<&str> = differences.iter().map(|d| d.field.as_str()).collect();

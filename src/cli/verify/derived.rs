@@ -1,7 +1,7 @@
 //! What `verify` says beyond seals: the journal against the position that the log seals, and each finding against what comes
 //! out when it is computed again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -13,8 +13,10 @@ use crate::cli::terminal::{grouped, printable};
 use crate::cli::violations::Log;
 use crate::derive::{Difference, Verdict, WHOLE};
 use crate::journal::{self, Checked, Position};
-use crate::runtime::live::{Again, AgainError, Asked, Held, KeptPacks, SealedFinding, SealedPacks, again, hold};
-use crate::store::Verified;
+use crate::runtime::live::{
+    Again, AgainError, Asked, Held, KeptPacks, RecordHash, SealedFinding, SealedPacks, again, hold,
+};
+use crate::store::{Sealed, Verified};
 use crate::template::FingerprintKey;
 
 /// Characters of a value that are shown.
@@ -110,11 +112,12 @@ fn recomputed(
     packs: &SealedPacks,
     progress: &mut Progress,
 ) -> anyhow::Result<Found> {
-    let sealed: BTreeMap<String, SealedFinding> = verified
-        .findings
-        .iter()
-        .map(|(id, (hash, entry))| (id.clone(), SealedFinding { hash: *hash, entry: *entry }))
-        .collect();
+    let touched = verified.erasures.iter().flat_map(|e| &e.touched).filter(|t| t.kind == Sealed::Violation);
+    let touched: BTreeSet<&str> = touched.map(|t| t.subject.as_str()).collect();
+    let of = |(id, (hash, entry)): (&String, &(RecordHash, u64))| {
+        (id.clone(), SealedFinding { hash: *hash, entry: *entry, is_touched: touched.contains(id.as_str()) })
+    };
+    let sealed: BTreeMap<String, SealedFinding> = verified.findings.iter().map(of).collect();
     let forgotten = verified.in_force.iter().filter(|f| f.is_reset).filter_map(|f| f.entry).max();
     let hash_of = |id: &str| verified.findings.get(id).map(|(hash, _)| *hash);
     let mut record = |id: &str| log.wait(log.store.get(id)).ok().flatten().map(|row| row.record);

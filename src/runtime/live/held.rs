@@ -16,6 +16,8 @@ pub struct SealedFinding {
     pub hash: RecordHash,
     /// Place of that entry.
     pub entry: u64,
+    /// Whether an erasure of the log says that it touched it: a record alone may claim that.
+    pub is_touched: bool,
 }
 
 /// A finding of which something is to be said; the others are re-derived.
@@ -99,7 +101,7 @@ fn verdict(
     let sealed: Value = record.and_then(|r| serde_json::from_str(r).ok()).unwrap_or(Value::Null);
     let text = |key: &str| sealed.get(key).and_then(Value::as_str).unwrap_or_default();
     let rule = text("rule").to_string();
-    if sealed.get("erased").is_some() {
+    if finding.is_touched && sealed.get("erased").is_some() {
         return (Verdict::Erased, rule);
     }
     if record.is_none_or(|record| finding.hash != <RecordHash>::from(Sha256::digest(record))) {
@@ -149,4 +151,22 @@ fn reason(rule: &str, opened: Timestamp, updated: Timestamp, again: &Again) -> O
     let from = opened.saturating_sub(again.reach);
     let is_near = |at: &Timestamp| again.of_all_before.contains(rule) || (*at >= from && *at <= updated);
     again.erased.iter().any(is_near).then_some(Verdict::Erased)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who can seal can write "erased" into a record, but not have an erasure touch it unseen.
+    #[test]
+    fn a_record_is_erased_where_an_erasure_of_the_log_touched_it() {
+        let record =
+            r#"{"rule":"r","opened_at":"2026-03-02T08:00:00Z","updated_at":"2026-03-02T08:00:00Z","erased":[1]}"#;
+        let verdict = |is_touched| {
+            let finding = SealedFinding { hash: Sha256::digest(record).into(), entry: 3, is_touched };
+            super::verdict(&finding, None, &Again::default(), None, Some(record)).0
+        };
+        assert_eq!(verdict(true), Verdict::Erased);
+        assert!(matches!(verdict(false), Verdict::Differs(_)), "{:?}", verdict(false));
+    }
 }

@@ -284,7 +284,7 @@ impl Bench {
         let until = verified.journal.as_deref().unwrap().parse().unwrap();
         let again = again(&self.dir.path().join("v.db.journal"), &until, library, &mut asked).unwrap();
         let sealed = |(id, (hash, entry)): (&String, &([u8; 32], u64))| {
-            (id.clone(), SealedFinding { hash: *hash, entry: *entry })
+            (id.clone(), SealedFinding { hash: *hash, entry: *entry, is_touched: false })
         };
         let sealed = verified.findings.iter().map(sealed).collect();
         hold(&sealed, &again, None, &mut |id| records.get(id).cloned())
